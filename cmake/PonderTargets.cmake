@@ -1,0 +1,39 @@
+# How a folder declares its library and its tests.
+#
+#   ponder_library(NAME SOURCES a.cc b.cc DEPS x y)    one static library a folder; includes start at the root
+#   ponder_test(NAME SOURCES a_test.cc DEPS x y)       one GoogleTest program, one CTest entry a test case
+include(GoogleTest)
+
+set(CMAKE_CXX_STANDARD 20)
+set(CMAKE_CXX_STANDARD_REQUIRED ON)
+set(CMAKE_CXX_EXTENSIONS OFF)
+set(CMAKE_POSITION_INDEPENDENT_CODE ON)  # the learner is a shared library built from the same objects
+set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
+
+# Warnings are errors on our own targets only. -ffp-contract=off: a compiler that fuses multiply and add where it likes
+# would give two copies of one formula different last digits; kernels ask for FMA where they want it.
+add_library(ponder_options INTERFACE)
+target_compile_options(ponder_options INTERFACE -Wall -Wextra -Werror -Wno-missing-field-initializers
+                                                -ffp-contract=off)
+target_include_directories(ponder_options INTERFACE ${CMAKE_SOURCE_DIR})
+
+function(ponder_library name)
+  cmake_parse_arguments(ARG "SHARED" "" "SOURCES;DEPS" ${ARGN})
+  if(ARG_SHARED)
+    add_library(${name} SHARED ${ARG_SOURCES})
+  else()
+    add_library(${name} STATIC ${ARG_SOURCES})
+  endif()
+  target_link_libraries(${name} PUBLIC ${ARG_DEPS} PRIVATE ponder_options)
+  target_include_directories(${name} PUBLIC ${CMAKE_SOURCE_DIR})
+endfunction()
+
+function(ponder_test name)
+  cmake_parse_arguments(ARG "" "TIMEOUT" "SOURCES;DEPS" ${ARGN})
+  if(NOT ARG_TIMEOUT)
+    set(ARG_TIMEOUT 300)
+  endif()
+  add_executable(${name} ${ARG_SOURCES})
+  target_link_libraries(${name} PRIVATE ${ARG_DEPS} GTest::gmock GTest::gtest_main ponder_options)
+  gtest_discover_tests(${name} DISCOVERY_TIMEOUT 60 PROPERTIES TIMEOUT ${ARG_TIMEOUT})
+endfunction()

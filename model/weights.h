@@ -1,0 +1,101 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/status.h"
+#include "kernels/backend.h"
+#include "model/config.h"
+#include "model/tensor_source.h"
+
+namespace ponder {
+
+// One array that kernels read as a whole. Matrices that are multiplied with the same input are fused by stacking rows:
+// qkv = [q; k; v], gate_up = [gate; up].
+struct Parameter {
+  enum class Role { kEmbedding, kHead, kMatrix, kVector };
+
+  std::string name;     // "layers.0.qkv", "layers.0.attention_norm", "embedding", ...
+  Role role = Role::kMatrix;
+  int64_t rows = 0;     // outputs; 1 for a vector
+  int64_t columns = 0;  // inputs; the length of a vector
+  int64_t offset = 0;   // of its first element in the flat fp32 arrays (master weights, gradients, moments)
+  int64_t Count() const { return rows * columns; }
+};
+
+// A Hugging Face tensor as a range of rows of a parameter.
+struct TensorView {
+  std::string name;             // "model.layers.0.self_attn.q_proj.weight"
+  std::vector<int64_t> shape;
+  int64_t parameter = 0;        // index into parameters
+  int64_t offset = 0;           // into the flat arrays
+  int64_t Count() const;
+};
+
+struct LayerParameters {  // indices into ParameterLayout::parameters; -1 = absent
+  int64_t attention_norm = -1, qkv = -1, qkv_bias = -1, q_norm = -1, k_norm = -1, output = -1, output_bias = -1;
+  int64_t ffn_norm = -1, gate_up = -1, down = -1;
+};
+
+// Which parameters a configuration has and where they lie in a flat array of `count` floats.
+struct ParameterLayout {
+  std::vector<Parameter> parameters;
+  std::vector<TensorView> tensors;
+  std::vector<LayerParameters> layers;
+  int64_t embedding = -1;
+  int64_t final_norm = -1;
+  int64_t head = -1;   // equal to embedding where tied
+  int64_t count = 0;   // P
+};
+ParameterLayout MakeParameterLayout(const ModelConfig& config);
+
+// The working weights: what the kernels of rollout and learner read, in place. Matrices packed in the working type, vectors in
+// fp32. The learner's optimizer writes them; the engine in the same process reads the same memory, so publishing moves no bytes.
+// Not thread-safe: the trainer lets no forward run while it updates.
+class Weights {
+ public:
+  // Memory for a configuration, zeroed.
+  static absl::StatusOr<std::unique_ptr<Weights>> Create(kernels::Backend& backend, const ModelConfig& config,
+                                                         kernels::DType dtype);
+
+  const ModelConfig& Config() const { return config_; }
+  const ParameterLayout& Layout() const { return layout_; }
+  kernels::DType Dtype() const { return dtype_; }
+  int64_t Bytes() const;
+
+  kernels::PackedMatrix Matrix(int64_t parameter) const;
+  float* Vector(int64_t parameter) const;  // null for -1
+
+  // From flat fp32 [count] values in layout order, host memory; every parameter.
+  void SetFromFlat(const float* flat);
+  // One parameter's raw working bytes, host memory: how weights travel between processes. Size is WorkingBytes(parameter).
+  int64_t WorkingBytes(int64_t parameter) const;
+  absl::Status ImportWorking(int64_t parameter, std::string_view bytes);
+  std::string ExportWorking(int64_t parameter) const;
+
+  int64_t Version() const { return version_; }  // policy version
+  void SetVersion(int64_t version) { version_ = version; }
+
+ private:
+  Weights() = default;
+
+  kernels::Backend* backend_ = nullptr;
+  ModelConfig config_;
+  ParameterLayout layout_;
+  kernels::DType dtype_ = kernels::DType::kBF16;
+  std::vector<kernels::DeviceBuffer> buffers_;  // one a parameter
+  int64_t version_ = 0;
+};
+
+// Reads every tensor of the layout from a checkpoint into flat fp32 [layout.count]. A missing tensor, a wrong shape or a
+// non-finite value is an error that names the tensor, what was expected and what was found.
+absl::Status ReadFlat(const TensorSource& source, const ModelConfig& config, const ParameterLayout& layout, float* flat);
+
+// Writes DIR/config.json, generation_config.json where known, model.safetensors (in shards of at most 4 GiB) from flat fp32
+// values in the given stored type. Files are written and synced one by one; the caller renames the folder into place.
+absl::Status WriteModel(const std::string& directory, const ModelConfig& config, const ParameterLayout& layout,
+                        const float* flat, kernels::DType stored);
+
+}  // namespace ponder

@@ -1,0 +1,28 @@
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/records.h"
+#include "base/status.h"
+
+namespace ponder {
+
+// The numbers of one step, by name: "reward/mean", "exactness/logprob_max_abs_diff", ...
+using Metrics = std::map<std::string, double>;
+
+// One call in, many sinks. Called from one thread.
+class MetricSink {
+ public:
+  virtual ~MetricSink() = default;
+  virtual absl::Status WriteStep(int64_t step, const Metrics& metrics) = 0;
+  virtual absl::Status Flush() { return absl::OkStatus(); }
+};
+
+// TensorBoard event file in DIR (tfevents.*, TFRecord framing with masked CRC32C). Resumed runs begin a new file in the same folder.
+absl::StatusOr<std::unique_ptr<MetricSink>> CreateEventFileSink(const std::string& directory);
+
+}  // namespace ponder

@@ -1,0 +1,20 @@
+#include <gtest/gtest.h>
+
+#include "model/chat_template.h"
+#include "model/decoder.h"
+#include "model/model.h"
+#include "observe/console.h"
+#include "observe/run_store.h"
+#include "rewards/advantage.h"
+#include "rewards/reward.h"
+#include "rollout/engine.h"
+#include "tasks/prompt_template.h"
+#include "tasks/task_source.h"
+#include "verifiers/service/verifier_service.h"
+#include "verifiers/verifier.h"
+#include "base/bounded_queue.h"
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/random.h"
+#include "base/thread_pool.h"
+TEST(All, HeadersCompile) {}

@@ -1,0 +1,43 @@
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "base/status.h"
+#include "verifiers/verifier.h"
+
+namespace grpc {
+class Server;
+}
+
+namespace ponder {
+
+// A running gRPC server for one verifier (proto/ponder/v1/verifier.proto).
+class VerifierServer {
+ public:
+  // `address` "127.0.0.1:0" takes a free port; the verifier outlives the server. UNAVAILABLE with the address where the port is in
+  // use.
+  static absl::StatusOr<std::unique_ptr<VerifierServer>> Start(Verifier& verifier, const std::string& address);
+  ~VerifierServer();  // stops; calls in flight get a second to end
+
+  int Port() const { return port_; }
+  void Wait();   // until Shutdown from another thread
+  void Shutdown();
+
+ private:
+  struct State;
+  explicit VerifierServer(std::unique_ptr<State> state, int port);
+  std::unique_ptr<State> state_;
+  int port_ = 0;
+};
+
+struct RemoteVerifierOptions {
+  std::string address;                 // "127.0.0.1:5001"
+  int64_t max_batch_items = 256;       // a batch is split into calls of at most this many
+};
+
+// A verifier in another process. Each call carries the deadline; a dead or hanging peer is an UNAVAILABLE or DEADLINE_EXCEEDED status
+// that names it, never a verdict. Connects again by itself.
+std::unique_ptr<Verifier> ConnectVerifier(const RemoteVerifierOptions& options);
+
+}  // namespace ponder
