@@ -11,8 +11,8 @@
 
 namespace ponder {
 
-// A queue with a limit between threads. Push waits while full, Pop while empty, both until a deadline or Close.
-// Thread-safe.
+// A queue with a limit between threads. Push waits while full, Pop while empty, both until a
+// deadline or Close. Thread-safe.
 template <typename T>
 class BoundedQueue {
  public:
@@ -32,8 +32,11 @@ class BoundedQueue {
   // Empty where the time ran out, or where the queue is closed and drained.
   std::optional<T> Pop(absl::Duration timeout = absl::InfiniteDuration()) {
     absl::MutexLock lock(&mutex_);
-    const auto has_item = [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return closed_ || !items_.empty(); };
-    if (!mutex_.AwaitWithTimeout(absl::Condition(&has_item), timeout) || items_.empty()) return std::nullopt;
+    const auto has_item = [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+      return closed_ || !items_.empty();
+    };
+    if (!mutex_.AwaitWithTimeout(absl::Condition(&has_item), timeout) || items_.empty())
+      return std::nullopt;
     T value = std::move(items_.front());
     items_.pop_front();
     return value;

@@ -4,7 +4,8 @@
 
 namespace ponder {
 
-void ThrowCheckFailure(const char* expression, const char* file, int line, const std::string& detail) {
+void ThrowCheckFailure(const char* expression, const char* file, int line,
+                       const std::string& detail) {
   throw CheckFailure(fmt::format("check failed: {} at {}:{}{}{}", expression, file, line,
                                  detail.empty() ? "" : ": ", detail));
 }

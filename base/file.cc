@@ -17,12 +17,16 @@ absl::Status SystemError(std::string_view action, const std::string& path) {
   const int code = errno;
   const std::string message = fmt::format("cannot {} {}: {}", action, path, std::strerror(code));
   switch (code) {
-    case ENOENT: return absl::NotFoundError(message);
+    case ENOENT:
+      return absl::NotFoundError(message);
     case ENOSPC:
-    case EDQUOT: return absl::ResourceExhaustedError(message + "; free some space and try again");
+    case EDQUOT:
+      return absl::ResourceExhaustedError(message + "; free some space and try again");
     case EACCES:
-    case EPERM: return absl::PermissionDeniedError(message);
-    default: return absl::InternalError(message);
+    case EPERM:
+      return absl::PermissionDeniedError(message);
+    default:
+      return absl::InternalError(message);
   }
 }
 
@@ -49,7 +53,8 @@ absl::StatusOr<std::string> ReadFile(const std::string& path, uint64_t max_bytes
     if (got == 0) break;
     if (content.size() + static_cast<size_t>(got) > max_bytes) {
       close(descriptor);
-      return ResourceExhausted("{} is larger than the {} bytes that are read of such a file", path, max_bytes);
+      return ResourceExhausted("{} is larger than the {} bytes that are read of such a file", path,
+                               max_bytes);
     }
     content.append(buffer, static_cast<size_t>(got));
   }
@@ -79,12 +84,14 @@ absl::Status WriteFileAtomically(const std::string& path, std::string_view conte
 absl::Status MakeDirectories(const std::string& path) {
   std::error_code error;
   std::filesystem::create_directories(path, error);
-  if (error) return absl::InternalError(fmt::format("cannot create folder {}: {}", path, error.message()));
+  if (error)
+    return absl::InternalError(fmt::format("cannot create folder {}: {}", path, error.message()));
   return absl::OkStatus();
 }
 
 absl::Status RenameDirectory(const std::string& from, const std::string& to) {
-  if (rename(from.c_str(), to.c_str()) != 0) return SystemError(fmt::format("rename {} to", from), to);
+  if (rename(from.c_str(), to.c_str()) != 0)
+    return SystemError(fmt::format("rename {} to", from), to);
   return SyncDirectory(ParentOf(to));
 }
 

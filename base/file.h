@@ -13,9 +13,11 @@ namespace ponder {
 // Files with every system call checked. Paths in messages are as given.
 
 // The whole file; refuses one over `max_bytes`.
-absl::StatusOr<std::string> ReadFile(const std::string& path, uint64_t max_bytes = uint64_t{1} << 32);
+absl::StatusOr<std::string> ReadFile(const std::string& path,
+                                     uint64_t max_bytes = uint64_t{1} << 32);
 
-// Writes aside, syncs, renames over `path`, syncs the folder: afterwards the file is whole, old or new, whatever happens.
+// Writes aside, syncs, renames over `path`, syncs the folder: afterwards the file is whole, old or
+// new, whatever happens.
 absl::Status WriteFileAtomically(const std::string& path, std::string_view content);
 
 // Creates the folder and its parents where missing.
@@ -27,8 +29,8 @@ absl::Status RenameDirectory(const std::string& from, const std::string& to);
 // fsync of a folder: makes renames inside it durable.
 absl::Status SyncDirectory(const std::string& path);
 
-// A file written piece by piece; Close() syncs. The destructor closes without sync and ignores errors, so call Close.
-// Not thread-safe.
+// A file written piece by piece; Close() syncs. The destructor closes without sync and ignores
+// errors, so call Close. Not thread-safe.
 class FileWriter {
  public:
   static absl::StatusOr<FileWriter> Create(const std::string& path);
@@ -58,7 +60,8 @@ class MappedFile {
   const std::string& Path() const { return path_; }
 
  private:
-  MappedFile(void* data, size_t size, std::string path) : data_(data), size_(size), path_(std::move(path)) {}
+  MappedFile(void* data, size_t size, std::string path)
+      : data_(data), size_(size), path_(std::move(path)) {}
 
   void* data_ = nullptr;
   size_t size_ = 0;

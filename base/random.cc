@@ -19,11 +19,14 @@ uint64_t StableHash(std::string_view text) {
   return hash;
 }
 
-RandomKey MakeRandomKey(uint64_t seed, std::string_view purpose) { return {seed, StableHash(purpose)}; }
+RandomKey MakeRandomKey(uint64_t seed, std::string_view purpose) {
+  return {seed, StableHash(purpose)};
+}
 
 uint64_t RandomBits(RandomKey key, uint64_t a, uint64_t b) {
-  // The seed is the cipher's key; the stream is folded into the counter's upper half together with `a`, which two rounds of
-  // the cipher keep apart: first (a, stream) is mixed under the seed, then the result keys the draw of b.
+  // The seed is the cipher's key; the stream is folded into the counter's upper half together with
+  // `a`, which two rounds of the cipher keep apart: first (a, stream) is mixed under the seed, then
+  // the result keys the draw of b.
   using Philox = r123::Philox2x64;
   const Philox::ctr_type mixed = Philox()({{a, key.stream}}, {{key.seed}});
   const Philox::ctr_type drawn = Philox()({{b, mixed[1]}}, {{mixed[0]}});
@@ -34,7 +37,8 @@ double RandomUniform(RandomKey key, uint64_t a, uint64_t b) {
   return static_cast<double>(RandomBits(key, a, b) >> 11) * 0x1.0p-53;
 }
 
-double SamplingUniform(uint64_t run_seed, std::string_view task_id, int64_t sample_index, int64_t position) {
+double SamplingUniform(uint64_t run_seed, std::string_view task_id, int64_t sample_index,
+                       int64_t position) {
   const RandomKey key{run_seed, StableHash(task_id)};
   return RandomUniform(key, static_cast<uint64_t>(sample_index), static_cast<uint64_t>(position));
 }

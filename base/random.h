@@ -6,8 +6,9 @@
 
 namespace ponder {
 
-// Counter-based random numbers (Philox4x32-10, Salmon et al. 2011): a value is a pure function of its key and counter, so
-// any sample can be drawn again in any order. Two streams with different names never meet.
+// Counter-based random numbers (Philox4x32-10, Salmon et al. 2011): a value is a pure function of
+// its key and counter, so any sample can be drawn again in any order. Two streams with different
+// names never meet.
 
 // The key of a stream: a run seed and what the numbers are for.
 struct RandomKey {
@@ -26,8 +27,10 @@ uint64_t RandomBits(RandomKey key, uint64_t a, uint64_t b = 0);
 // Uniform in [0, 1), 53 bits.
 double RandomUniform(RandomKey key, uint64_t a, uint64_t b = 0);
 
-// The number that picks token `position` of sample `sample_index` of a task; DESIGN promise "Replayable".
-double SamplingUniform(uint64_t run_seed, std::string_view task_id, int64_t sample_index, int64_t position);
+// The number that picks token `position` of sample `sample_index` of a task; DESIGN promise
+// "Replayable".
+double SamplingUniform(uint64_t run_seed, std::string_view task_id, int64_t sample_index,
+                       int64_t position);
 
 // A sequence of draws from one key: for generators that need "the next" number. Not thread-safe.
 class RandomStream {

@@ -9,7 +9,8 @@
 
 namespace ponder {
 
-// The plain records that travel between the roles. proto/ponder/v1/records.proto mirrors them field by field.
+// The plain records that travel between the roles. proto/ponder/v1/records.proto mirrors them field
+// by field.
 
 // One turn of a conversation, before the chat template.
 struct Message {
@@ -21,14 +22,15 @@ struct Message {
 
 // A prompt with what its verifier needs.
 struct Task {
-  std::string id;        // unique within its source, stable over runs
-  std::string kind;      // chooses the verifier: "math", "countdown", ...
-  std::string source;    // where it comes from: "arithmetic", "gsm8k", ...
-  std::string question;  // what is asked, before any prompt template
-  std::string gold;      // the expected answer; never shown to the model
-  std::string data;      // more for the verifier, a JSON object, or empty (Countdown: {"numbers":[...],"target":n})
-  std::string solution;  // a worked solution for supervised fine-tuning, or empty
-  double difficulty = 0; // the generator's own scale; 0 where unknown
+  std::string id;         // unique within its source, stable over runs
+  std::string kind;       // chooses the verifier: "math", "countdown", ...
+  std::string source;     // where it comes from: "arithmetic", "gsm8k", ...
+  std::string question;   // what is asked, before any prompt template
+  std::string gold;       // the expected answer; never shown to the model
+  std::string data;       // more for the verifier, a JSON object, or empty (Countdown:
+                          // {"numbers":[...],"target":n})
+  std::string solution;   // a worked solution for supervised fine-tuning, or empty
+  double difficulty = 0;  // the generator's own scale; 0 where unknown
 
   bool operator==(const Task&) const = default;
 };
@@ -46,14 +48,17 @@ struct VersionSpan {
 
 // One sampled answer to a prompt.
 struct Completion {
-  int64_t sample_index = 0;           // place in its group; with seed, task id and position it keys the random numbers
-  std::vector<int32_t> token_ids;     // [T], the end-of-sequence token included where the model sampled it
+  int64_t sample_index =
+      0;  // place in its group; with seed, task id and position it keys the random numbers
+  std::vector<int32_t>
+      token_ids;  // [T], the end-of-sequence token included where the model sampled it
   std::vector<uint8_t> sampled_mask;  // [T], 1 = sampled by the model; only these are trained on
-  std::vector<float> logprobs;        // [T], behaviour log-prob at the sampling temperature, before top-k/top-p; natural log
+  std::vector<float> logprobs;        // [T], behaviour log-prob at the sampling temperature, before
+                                      // top-k/top-p; natural log
   std::vector<float> entropies;       // [T], of the same distribution, in nats
   std::vector<VersionSpan> versions;  // policy versions, in order of `begin`
   FinishReason finish = FinishReason::kUnspecified;
-  std::string text;                   // decoded, without special tokens
+  std::string text;  // decoded, without special tokens
 
   bool operator==(const Completion&) const = default;
 };
@@ -74,11 +79,11 @@ enum class VerdictStatus {
   kUnspecified,
   kCorrect,
   kWrong,
-  kNoAnswer,      // nothing that counts as an answer was found
-  kUnparseable,   // an answer was found but could not be read
-  kInvalidGold,   // the task is at fault
-  kTimeout,       // the answer's own fault: it ran too long
-  kInternal,      // ours: never a reward, the completion is judged again or dropped
+  kNoAnswer,     // nothing that counts as an answer was found
+  kUnparseable,  // an answer was found but could not be read
+  kInvalidGold,  // the task is at fault
+  kTimeout,      // the answer's own fault: it ran too long
+  kInternal,     // ours: never a reward, the completion is judged again or dropped
 };
 std::string_view ToString(VerdictStatus status);
 
@@ -107,7 +112,8 @@ struct Reward {
   bool operator==(const Reward&) const = default;
 };
 
-// A group as the learner receives it: verdicts, rewards and advantages are parallel to group.completions.
+// A group as the learner receives it: verdicts, rewards and advantages are parallel to
+// group.completions.
 struct ScoredGroup {
   Group group;
   std::vector<Verdict> verdicts;

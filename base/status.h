@@ -19,8 +19,8 @@ struct fmt::formatter<absl::string_view> : fmt::formatter<fmt::string_view> {
 
 namespace ponder {
 
-// Formatted statuses: `return InvalidArgument("expected {} rows, found {}", a, b);`. A message says what was expected,
-// what was found, where, and what to do.
+// Formatted statuses: `return InvalidArgument("expected {} rows, found {}", a, b);`. A message says
+// what was expected, what was found, where, and what to do.
 template <typename... Args>
 absl::Status InvalidArgument(fmt::format_string<Args...> format, Args&&... args) {
   return absl::InvalidArgumentError(fmt::format(format, std::forward<Args>(args)...));
@@ -58,8 +58,8 @@ absl::Status Annotate(const absl::Status& status, std::string_view context);
 #define PONDER_CONCAT_INNER(a, b) a##b
 #define PONDER_CONCAT(a, b) PONDER_CONCAT_INNER(a, b)
 
-#define PONDER_RETURN_IF_ERROR(expression)                             \
-  do {                                                                 \
+#define PONDER_RETURN_IF_ERROR(expression)                                                      \
+  do {                                                                                          \
     if (::absl::Status ponder_status = (expression); !ponder_status.ok()) return ponder_status; \
   } while (false)
 

@@ -10,8 +10,8 @@
 namespace ponder {
 namespace {
 
-// How long an idle worker spins before it sleeps in the kernel: a decoder layer starts a dozen loops a millisecond, and a
-// futex wake-up costs about 5-50 us; 2,000 pauses are some 50 us.
+// How long an idle worker spins before it sleeps in the kernel: a decoder layer starts a dozen
+// loops a millisecond, and a futex wake-up costs about 5-50 us; 2,000 pauses are some 50 us.
 constexpr int kSpins = 2000;
 
 int64_t UsableCores() {

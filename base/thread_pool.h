@@ -11,7 +11,8 @@
 
 namespace ponder {
 
-// A fixed set of compute threads for one caller: the calling thread works too. No tasks wait on one another.
+// A fixed set of compute threads for one caller: the calling thread works too. No tasks wait on one
+// another.
 class ThreadPool {
  public:
   // `threads` counts the caller; 0 means one a core this process may use.
@@ -22,9 +23,10 @@ class ThreadPool {
 
   int64_t Threads() const { return static_cast<int64_t>(workers_.size()) + 1; }
 
-  // Runs body(i) once for each i in [0, count), spread over the threads by work stealing of single indices, and returns when
-  // all are done. What body(i) computes must depend on i alone, never on the thread: results are then the same for any
-  // number of threads. Not reentrant; one caller at a time. An exception of a body is rethrown here.
+  // Runs body(i) once for each i in [0, count), spread over the threads by work stealing of single
+  // indices, and returns when all are done. What body(i) computes must depend on i alone, never on
+  // the thread: results are then the same for any number of threads. Not reentrant; one caller at a
+  // time. An exception of a body is rethrown here.
   void ParallelFor(int64_t count, const std::function<void(int64_t)>& body);
 
  private:

@@ -9,20 +9,22 @@
 #include "kernels/kv_cache.h"
 #include "kernels/packed_matrix.h"
 
-// The small set of fused operations over which the decoder is written once. The CPU and the CUDA backend implement it; nothing
-// above kernels/ knows which one runs.
+// The small set of fused operations over which the decoder is written once. The CPU and the CUDA
+// backend implement it; nothing above kernels/ knows which one runs.
 //
-// Shapes: N packed tokens (rows), B sequences, D model width, H query heads, K key/value heads, E head width, F feed-forward
-// width, V vocabulary. Arrays are row-major, dense, 64-byte aligned, in the backend's memory. "act" is the element type of the
-// weights (f32 or bf16): the inputs of matrix products are stored in it; rows of an act array have PaddedInputs(width) elements,
-// the padding zero. Everything else is fp32. N = 0 is allowed everywhere and does nothing.
+// Shapes: N packed tokens (rows), B sequences, D model width, H query heads, K key/value heads, E
+// head width, F feed-forward width, V vocabulary. Arrays are row-major, dense, 64-byte aligned, in
+// the backend's memory. "act" is the element type of the weights (f32 or bf16): the inputs of
+// matrix products are stored in it; rows of an act array have PaddedInputs(width) elements, the
+// padding zero. Everything else is fp32. N = 0 is allowed everywhere and does nothing.
 //
-// Exactness, which every implementation keeps: each output element of a forward operation is reduced in one fixed order that
-// depends on D, H, K, E, F, V and the key count alone, never on N, the row's place, the number of threads or the pages' numbers.
-// Backward operations give the same bits for the same batch, whatever the number of threads.
+// Exactness, which every implementation keeps: each output element of a forward operation is
+// reduced in one fixed order that depends on D, H, K, E, F, V and the key count alone, never on N,
+// the row's place, the number of threads or the pages' numbers. Backward operations give the same
+// bits for the same batch, whatever the number of threads.
 //
-// A broken shape throws CheckFailure. Calls are enqueued in order; Synchronize waits (the CPU works at once). One caller at a
-// time.
+// A broken shape throws CheckFailure. Calls are enqueued in order; Synchronize waits (the CPU works
+// at once). One caller at a time.
 namespace ponder::kernels {
 
 struct EmbedArgs {
@@ -35,8 +37,9 @@ struct EmbedArgs {
 struct RmsNormArgs {
   const float* x = nullptr;       // [N, D]
   const float* weight = nullptr;  // [D]
-  void* y = nullptr;              // [N, padded D] act: x / sqrt(mean(x^2) + eps) * weight (Zhang and Sennrich 2019)
-  float* inverse_rms = nullptr;   // [N], kept for the backward; may be null
+  void* y =
+      nullptr;  // [N, padded D] act: x / sqrt(mean(x^2) + eps) * weight (Zhang and Sennrich 2019)
+  float* inverse_rms = nullptr;  // [N], kept for the backward; may be null
   DType act = DType::kBF16;
   float epsilon = 1e-5f;
   int64_t rows = 0;
@@ -54,43 +57,44 @@ struct LinearArgs {
   int64_t rows = 0;
 };
 
-// Splits the fused projection, applies QK norm (Qwen3) and rotary positions (Su et al. 2021, halves rotated as in Hugging
-// Face), and writes keys and values into the cache.
+// Splits the fused projection, applies QK norm (Qwen3) and rotary positions (Su et al. 2021, halves
+// rotated as in Hugging Face), and writes keys and values into the cache.
 struct QkvRopeArgs {
-  const float* qkv = nullptr;       // [N, (H + 2K) E]: queries, keys, values
-  const float* q_norm = nullptr;    // [E], or null
-  const float* k_norm = nullptr;    // [E], or null
+  const float* qkv = nullptr;     // [N, (H + 2K) E]: queries, keys, values
+  const float* q_norm = nullptr;  // [E], or null
+  const float* k_norm = nullptr;  // [E], or null
   float norm_epsilon = 1e-6f;
-  const float* cos_sin = nullptr;   // [max positions, E]: cos of E/2 angles, then sin; scaling of RoPE is inside
+  const float* cos_sin =
+      nullptr;  // [max positions, E]: cos of E/2 angles, then sin; scaling of RoPE is inside
   const int32_t* positions = nullptr;  // [N]
   const int32_t* slots = nullptr;      // [N]: where key and value go
-  float* q = nullptr;               // [N, H, E], rotated
+  float* q = nullptr;                  // [N, H, E], rotated
   KvLayer cache;
   KvShape shape;
   int64_t rows = 0;
   int64_t heads = 0;  // H
 };
 
-// One sequence of an attention batch. Its rows are the last `query_count` of its `key_count` positions; row i sees keys
-// 0 ... key_count - query_count + i.
+// One sequence of an attention batch. Its rows are the last `query_count` of its `key_count`
+// positions; row i sees keys 0 ... key_count - query_count + i.
 struct AttentionSequence {
-  int64_t query_begin = 0;         // first row in q
+  int64_t query_begin = 0;  // first row in q
   int64_t query_count = 0;
   int64_t key_count = 0;
   const int32_t* pages = nullptr;  // [KvPagesFor(key_count)]
 };
 
-// Causal attention with grouped query heads: query head h reads key/value head h / (H / K). Scores are q.k * scale; softmax in
-// fp32 with the online maximum taken page by page.
+// Causal attention with grouped query heads: query head h reads key/value head h / (H / K). Scores
+// are q.k * scale; softmax in fp32 with the online maximum taken page by page.
 struct AttentionArgs {
-  const float* q = nullptr;        // [N, H, E]
+  const float* q = nullptr;  // [N, H, E]
   KvLayer cache;
   KvShape shape;
   const AttentionSequence* sequences = nullptr;  // [B]
   int64_t sequence_count = 0;
-  void* out = nullptr;             // [N, padded H E] act = out_act
+  void* out = nullptr;  // [N, padded H E] act = out_act
   DType out_act = DType::kBF16;
-  float* logsumexp = nullptr;      // [N, H], natural log, kept for the backward; may be null
+  float* logsumexp = nullptr;  // [N, H], natural log, kept for the backward; may be null
   float scale = 0;
   int64_t rows = 0;
   int64_t heads = 0;
@@ -104,35 +108,37 @@ struct SwiGluArgs {
   int64_t width = 0;  // F
 };
 
-// Log-prob of given tokens under softmax(hidden W^T * inverse_temperature), without an N x V array: made in chunks of rows.
-// Tokens at or beyond w.outputs have no probability.
+// Log-prob of given tokens under softmax(hidden W^T * inverse_temperature), without an N x V array:
+// made in chunks of rows. Tokens at or beyond w.outputs have no probability.
 struct LogProbArgs {
-  const void* hidden = nullptr;    // [N, padded D] act
-  PackedMatrix w;                  // [V, D]
+  const void* hidden = nullptr;                 // [N, padded D] act
+  PackedMatrix w;                               // [V, D]
   const int32_t* targets = nullptr;             // [N]
   const float* inverse_temperatures = nullptr;  // [N]
-  float* logprobs = nullptr;       // [N], natural log
-  float* entropies = nullptr;      // [N] in nats, or null
-  float* logsumexps = nullptr;     // [N], kept for the backward, or null
+  float* logprobs = nullptr;                    // [N], natural log
+  float* entropies = nullptr;                   // [N] in nats, or null
+  float* logsumexps = nullptr;                  // [N], kept for the backward, or null
   int64_t rows = 0;
 };
 
 struct SampleRow {
-  float temperature = 1;  // 0: the most likely token, the lowest id among equals; its log-prob is given at temperature 1
+  float temperature = 1;  // 0: the most likely token, the lowest id among equals; its log-prob is
+                          // given at temperature 1
   float top_p = 1;        // (0, 1]; 1 = off
   int64_t top_k = 0;      // 0 = off
-  double uniform = 0;     // in [0, 1): picks the token by the inverse of the cumulated distribution in order of id
+  double uniform =
+      0;  // in [0, 1): picks the token by the inverse of the cumulated distribution in order of id
 };
 
-// One token a row. `logprob` and `entropy` are of the distribution at the row's temperature before top-k and top-p, bit for bit
-// what LogProb computes for that token.
+// One token a row. `logprob` and `entropy` are of the distribution at the row's temperature before
+// top-k and top-p, bit for bit what LogProb computes for that token.
 struct SampleArgs {
-  const void* hidden = nullptr;    // [B, padded D] act
-  PackedMatrix w;                  // [V, D]
+  const void* hidden = nullptr;       // [B, padded D] act
+  PackedMatrix w;                     // [V, D]
   const SampleRow* params = nullptr;  // [B]
-  int32_t* tokens = nullptr;       // [B]
-  float* logprobs = nullptr;       // [B]
-  float* entropies = nullptr;      // [B]
+  int32_t* tokens = nullptr;          // [B]
+  float* logprobs = nullptr;          // [B]
+  float* entropies = nullptr;         // [B]
   int64_t rows = 0;
 };
 
@@ -152,24 +158,24 @@ struct RmsNormBackwardArgs {
   const float* weight = nullptr;       // [D]
   const float* inverse_rms = nullptr;  // [N]
   const float* d_y = nullptr;          // [N, D]
-  float* d_x = nullptr;                // [N, D], added to (the residual's gradient is there already)
-  float* d_weight = nullptr;           // [D], added to
+  float* d_x = nullptr;       // [N, D], added to (the residual's gradient is there already)
+  float* d_weight = nullptr;  // [D], added to
   int64_t rows = 0;
   int64_t width = 0;
 };
 
 struct LinearBackwardArgs {
-  const void* x = nullptr;   // [N, padded inputs] act
+  const void* x = nullptr;     // [N, padded inputs] act
   const float* d_y = nullptr;  // [N, outputs]
   PackedMatrix w;
-  float* d_x = nullptr;      // [N, inputs], overwritten
-  float* d_w = nullptr;      // [outputs, inputs] row-major, added to
-  float* d_bias = nullptr;   // [outputs], added to, or null
+  float* d_x = nullptr;     // [N, inputs], overwritten
+  float* d_w = nullptr;     // [outputs, inputs] row-major, added to
+  float* d_bias = nullptr;  // [outputs], added to, or null
   int64_t rows = 0;
 };
 
 struct QkvRopeBackwardArgs {
-  const float* qkv = nullptr;       // as in the forward
+  const float* qkv = nullptr;  // as in the forward
   const float* q_norm = nullptr;
   const float* k_norm = nullptr;
   float norm_epsilon = 1e-6f;
@@ -188,18 +194,19 @@ struct QkvRopeBackwardArgs {
 };
 
 struct AttentionBackwardArgs {
-  const float* q = nullptr;          // [N, H, E]
+  const float* q = nullptr;  // [N, H, E]
   KvLayer cache;
   KvShape shape;
   const AttentionSequence* sequences = nullptr;
   int64_t sequence_count = 0;
-  const void* out = nullptr;         // [N, padded H E] act
+  const void* out = nullptr;  // [N, padded H E] act
   DType out_act = DType::kBF16;
   const float* logsumexp = nullptr;  // [N, H]
   const float* d_out = nullptr;      // [N, H E]
   float* d_q = nullptr;              // [N, H, E], overwritten
-  float* d_keys = nullptr;           // [slots, K, E], added to: sequences that share pages add into the same slots
-  float* d_values = nullptr;         // [slots, K, E], added to
+  float* d_keys =
+      nullptr;  // [slots, K, E], added to: sequences that share pages add into the same slots
+  float* d_values = nullptr;  // [slots, K, E], added to
   float scale = 0;
   int64_t rows = 0;
   int64_t heads = 0;
@@ -215,20 +222,21 @@ struct SwiGluBackwardArgs {
 
 // Recomputes the logits chunk by chunk. Rows whose d_logprobs is 0 cost nothing.
 struct LogProbBackwardArgs {
-  const void* hidden = nullptr;    // [N, padded D] act
+  const void* hidden = nullptr;  // [N, padded D] act
   PackedMatrix w;
   const int32_t* targets = nullptr;
   const float* inverse_temperatures = nullptr;
   const float* logsumexps = nullptr;  // [N], of the forward
   const float* d_logprobs = nullptr;  // [N]
-  float* d_hidden = nullptr;       // [N, D], overwritten
-  float* d_w = nullptr;            // [V, D] row-major, added to
+  float* d_hidden = nullptr;          // [N, D], overwritten
+  float* d_w = nullptr;               // [V, D] row-major, added to
   int64_t rows = 0;
 };
 
 // ---- optimizer ----
 
-// AdamW (Loshchilov and Hutter 2019) on one matrix or vector; also writes the working weights in packed order.
+// AdamW (Loshchilov and Hutter 2019) on one matrix or vector; also writes the working weights in
+// packed order.
 //   g = gradient * gradient_scale; m = b1 m + (1-b1) g; v = b2 v + (1-b2) g^2
 //   master -= lr * (m / (1 - b1^t) / (sqrt(v / (1 - b2^t)) + eps) + decay * master)
 struct AdamWArgs {
@@ -290,7 +298,8 @@ class Backend {
   // Row-major fp32 [outputs, inputs] into packed order (rounded for bf16), and back.
   virtual void Pack(const float* source, const PackedMatrix& target) = 0;
   virtual void Unpack(const PackedMatrix& source, float* target) = 0;
-  // Sum of squares in double, in an order that depends on `count` alone; not finite where an element is not.
+  // Sum of squares in double, in an order that depends on `count` alone; not finite where an
+  // element is not.
   virtual double SquaredNorm(const float* values, int64_t count) = 0;
 };
 
@@ -320,7 +329,8 @@ class DeviceBuffer {
   int64_t Bytes() const { return bytes_; }
 
  private:
-  DeviceBuffer(Backend* backend, void* memory, int64_t bytes) : backend_(backend), memory_(memory), bytes_(bytes) {}
+  DeviceBuffer(Backend* backend, void* memory, int64_t bytes)
+      : backend_(backend), memory_(memory), bytes_(bytes) {}
 
   Backend* backend_ = nullptr;
   void* memory_ = nullptr;
@@ -330,8 +340,8 @@ class DeviceBuffer {
 enum class CpuIsa { kBest, kPortable, kAvx2, kAvx512, kAvx512Bf16 };
 
 struct CpuBackendOptions {
-  int64_t threads = 0;            // 0 = one a usable core
-  CpuIsa isa = CpuIsa::kBest;     // anything else is for tests and measurements
+  int64_t threads = 0;         // 0 = one a usable core
+  CpuIsa isa = CpuIsa::kBest;  // anything else is for tests and measurements
 };
 
 // FAILED_PRECONDITION where the processor lacks the instruction set asked for.

@@ -6,7 +6,8 @@
 
 namespace ponder::kernels {
 
-// What weights, the inputs of matrix products and the key/value cache are made of. Sums are always fp32.
+// What weights, the inputs of matrix products and the key/value cache are made of. Sums are always
+// fp32.
 enum class DType { kF32, kBF16 };
 
 inline std::string_view ToString(DType dtype) { return dtype == DType::kF32 ? "f32" : "bf16"; }
@@ -19,7 +20,9 @@ struct BF16 {
   friend bool operator==(BF16, BF16) = default;
 };
 
-inline float ToF32(BF16 value) { return std::bit_cast<float>(static_cast<uint32_t>(value.bits) << 16); }
+inline float ToF32(BF16 value) {
+  return std::bit_cast<float>(static_cast<uint32_t>(value.bits) << 16);
+}
 
 // Round to nearest, ties to even; a NaN stays a quiet NaN.
 inline BF16 ToBF16(float value) {

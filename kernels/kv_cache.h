@@ -6,11 +6,14 @@
 
 namespace ponder::kernels {
 
-// Keys and values live in pages of 16 positions. A sequence names its pages in order, so several sequences share the pages of
-// a common prefix. The learner's packed batch uses the same pages: one attention kernel, one order of summation.
+// Keys and values live in pages of 16 positions. A sequence names its pages in order, so several
+// sequences share the pages of a common prefix. The learner's packed batch uses the same pages: one
+// attention kernel, one order of summation.
 //
-// One layer's arena holds `pages` pages; page p, key/value head h, position s in the page, element e:
-//   keys:   K[p][h][e / 2][s][e % 2]   for bf16 (pairs of elements side by side: 16 scores at once, no horizontal sum)
+// One layer's arena holds `pages` pages; page p, key/value head h, position s in the page, element
+// e:
+//   keys:   K[p][h][e / 2][s][e % 2]   for bf16 (pairs of elements side by side: 16 scores at once,
+//   no horizontal sum)
 //           K[p][h][e][s]              for f32
 //   values: V[p][h][s][e]              for both
 // A slot is page * 16 + position in the page.

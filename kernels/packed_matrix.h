@@ -6,14 +6,16 @@
 
 namespace ponder::kernels {
 
-// A weight matrix W of `outputs` rows and `inputs` columns (y = x W^T) in the one order that every kernel of this build reads,
-// rollout and learner alike.
+// A weight matrix W of `outputs` rows and `inputs` columns (y = x W^T) in the one order that every
+// kernel of this build reads, rollout and learner alike.
 //
-// Panels of 16 outputs; inside a panel the inputs run in pairs, for each pair the 16 outputs' two values side by side:
+// Panels of 16 outputs; inside a panel the inputs run in pairs, for each pair the 16 outputs' two
+// values side by side:
 //   bf16: element (n, k) at (n / 16) * PanelElements + (k / 2) * 32 + (n % 16) * 2 + k % 2
 //   f32:  element (n, k) at (n / 16) * PanelElements + k * 16 + n % 16
-// where PanelElements = 16 * PaddedInputs. Inputs are padded to a multiple of 32 and outputs to one of 16, with zeros. A bf16
-// panel is at once the operand of VDPBF16PS and, 16 pairs at a time, a tile of AMX.
+// where PanelElements = 16 * PaddedInputs. Inputs are padded to a multiple of 32 and outputs to one
+// of 16, with zeros. A bf16 panel is at once the operand of VDPBF16PS and, 16 pairs at a time, a
+// tile of AMX.
 struct PackedMatrix {
   void* data = nullptr;
   DType dtype = DType::kBF16;
@@ -24,7 +26,9 @@ struct PackedMatrix {
 inline constexpr int64_t kPanelOutputs = 16;
 inline constexpr int64_t kInputPadding = 32;
 
-inline int64_t PaddedInputs(int64_t inputs) { return (inputs + kInputPadding - 1) / kInputPadding * kInputPadding; }
+inline int64_t PaddedInputs(int64_t inputs) {
+  return (inputs + kInputPadding - 1) / kInputPadding * kInputPadding;
+}
 inline int64_t Panels(int64_t outputs) { return (outputs + kPanelOutputs - 1) / kPanelOutputs; }
 inline int64_t PackedElements(int64_t outputs, int64_t inputs) {
   return Panels(outputs) * kPanelOutputs * PaddedInputs(inputs);

@@ -16,14 +16,16 @@
 namespace ponder {
 
 struct PolicyLossSettings {
-  // How token terms are summed: "sequence_mean" (GRPO: mean over a sequence's tokens, then over sequences; Shao et al. 2024),
-  // "token_mean" (DAPO: mean over all tokens of the step; Yu et al. 2025), "constant" (Dr. GRPO: sum divided by sequences times
-  // max_new_tokens; Liu et al. 2025).
+  // How token terms are summed: "sequence_mean" (GRPO: mean over a sequence's tokens, then over
+  // sequences; Shao et al. 2024), "token_mean" (DAPO: mean over all tokens of the step; Yu et al.
+  // 2025), "constant" (Dr. GRPO: sum divided by sequences times max_new_tokens; Liu et al. 2025).
   std::string aggregation = "token_mean";
-  double clip_low = 0.2;    // the ratio is clipped to [1 - clip_low, 1 + clip_high]
+  double clip_low = 0.2;  // the ratio is clipped to [1 - clip_low, 1 + clip_high]
   double clip_high = 0.2;
-  double kl_weight = 0;     // of the k3 estimate exp(ref - logp) - (ref - logp) - 1 (Schulman 2020) against the reference
-  double importance_cap = 0;  // > 0: weights each token by min(learner / behaviour probability, cap) where fingerprints differ
+  double kl_weight = 0;  // of the k3 estimate exp(ref - logp) - (ref - logp) - 1 (Schulman 2020)
+                         // against the reference
+  double importance_cap = 0;  // > 0: weights each token by min(learner / behaviour probability,
+                              // cap) where fingerprints differ
 };
 
 struct OptimizerSettings {
@@ -32,21 +34,21 @@ struct OptimizerSettings {
   double beta2 = 0.99;
   double epsilon = 1e-8;
   double weight_decay = 0;
-  double max_gradient_norm = 1;   // 0 = no clipping
-  int64_t warmup_updates = 0;     // linear from 0
+  double max_gradient_norm = 1;       // 0 = no clipping
+  int64_t warmup_updates = 0;         // linear from 0
   std::string schedule = "constant";  // "constant", "linear", "cosine": to 0 at total_updates
   int64_t total_updates = 0;
 };
 
 struct TrainerOptions {
-  std::string model_directory;    // Hugging Face directory to start from
+  std::string model_directory;                   // Hugging Face directory to start from
   kernels::DType dtype = kernels::DType::kBF16;  // of the working weights
   PolicyLossSettings loss;
   OptimizerSettings optimizer;
   int64_t micro_batch_tokens = 4096;  // rows of one forward and backward
-  int64_t updates_per_step = 1;   // mini-batches of groups a step; each is one optimizer update
-  int64_t max_new_tokens = 256;   // for "constant" aggregation
-  int64_t max_bad_updates = 3;    // skipped in a row before the run stops
+  int64_t updates_per_step = 1;       // mini-batches of groups a step; each is one optimizer update
+  int64_t max_new_tokens = 256;       // for "constant" aggregation
+  int64_t max_bad_updates = 3;        // skipped in a row before the run stops
 };
 
 // One example of supervised fine-tuning: loss on the completion's tokens only.
@@ -56,14 +58,15 @@ struct SftExample {
 };
 
 struct UpdateReport {
-  int64_t policy_version = 0;   // after the call
-  std::map<std::string, double> metrics;  // "loss/policy", "policy/kl", "policy/clip_low", "optimizer/gradient_norm", ...
+  int64_t policy_version = 0;  // after the call
+  std::map<std::string, double>
+      metrics;  // "loss/policy", "policy/kl", "policy/clip_low", "optimizer/gradient_norm", ...
   int64_t skipped_updates = 0;  // not finite: left out
   std::string skip_reason;      // names the first bad tensor
 };
 
-// The learner: fp32 master weights, AdamW, gradients; the working weights it publishes are read in place by the engine of the same
-// process. Not thread-safe; no engine step may run during a call.
+// The learner: fp32 master weights, AdamW, gradients; the working weights it publishes are read in
+// place by the engine of the same process. Not thread-safe; no engine step may run during a call.
 class Trainer {
  public:
   virtual ~Trainer() = default;
@@ -71,23 +74,27 @@ class Trainer {
   virtual const Weights& GetWeights() const = 0;
   virtual int64_t PolicyVersion() const = 0;
 
-  // GRPO on a step's groups. Completions of groups without gradient (all advantages 0) are left out of the update, but counted in its
-  // normalisation. Metrics hold "exactness/logprob_max_abs_diff": the largest difference between the behaviour log-probs and the
-  // learner's own before the first update, over tokens that the current version sampled. FAILED_PRECONDITION after max_bad_updates
+  // GRPO on a step's groups. Completions of groups without gradient (all advantages 0) are left out
+  // of the update, but counted in its normalisation. Metrics hold "exactness/logprob_max_abs_diff":
+  // the largest difference between the behaviour log-probs and the learner's own before the first
+  // update, over tokens that the current version sampled. FAILED_PRECONDITION after max_bad_updates
   // in a row.
   virtual absl::StatusOr<UpdateReport> Update(std::span<const ScoredGroup> groups) = 0;
 
   // One optimizer update on these examples (mean over completion tokens of -log p).
   virtual absl::StatusOr<UpdateReport> Supervise(std::span<const SftExample> examples) = 0;
 
-  // Forgets moments and schedule position: a new phase with other optimizer settings (cold start, then RL).
-  virtual absl::Status BeginPhase(const OptimizerSettings& optimizer, const PolicyLossSettings& loss) = 0;
+  // Forgets moments and schedule position: a new phase with other optimizer settings (cold start,
+  // then RL).
+  virtual absl::Status BeginPhase(const OptimizerSettings& optimizer,
+                                  const PolicyLossSettings& loss) = 0;
 
   // Freezes a copy of the current working weights as the reference of the KL term.
   virtual absl::Status SetReferenceFromCurrent() = 0;
 
-  // DIR becomes a Hugging Face directory (bf16, or f32 for f32 weights; tokenizer files copied from model_directory) with
-  // trainer_state.bin beside (master weights, moments, counters; checksummed), written aside, synced, renamed into place.
+  // DIR becomes a Hugging Face directory (bf16, or f32 for f32 weights; tokenizer files copied from
+  // model_directory) with trainer_state.bin beside (master weights, moments, counters;
+  // checksummed), written aside, synced, renamed into place.
   virtual absl::Status SaveCheckpoint(const std::string& directory) = 0;
   // Bit for bit the state that was saved. DATA_LOSS where a checksum does not fit.
   virtual absl::Status LoadCheckpoint(const std::string& directory) = 0;
@@ -95,9 +102,11 @@ class Trainer {
 
 // What training will take, worked out before anything is allocated.
 struct MemoryPlanRow {
-  std::string name;  // "master weights", "moments", "gradients", "working weights", "activations", "cache", "logits"
+  std::string name;  // "master weights", "moments", "gradients", "working weights", "activations",
+                     // "cache", "logits"
   int64_t bytes = 0;
 };
-std::vector<MemoryPlanRow> PlanTrainerMemory(const ModelConfig& config, const TrainerOptions& options);
+std::vector<MemoryPlanRow> PlanTrainerMemory(const ModelConfig& config,
+                                             const TrainerOptions& options);
 
 }  // namespace ponder

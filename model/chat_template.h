@@ -14,18 +14,20 @@ struct ChatTemplate {
   std::string prefix;          // before everything (the begin-of-sequence token, say)
   std::string default_system;  // put first where a conversation has no system turn; empty = none
   std::string system_turn, user_turn, assistant_turn;  // with "{content}"
-  std::string assistant_prefix;    // opens the answer to be generated
-  std::vector<std::string> stops;  // texts of tokens that end an answer
+  std::string assistant_prefix;                        // opens the answer to be generated
+  std::vector<std::string> stops;                      // texts of tokens that end an answer
 };
 
 // By name; INVALID_ARGUMENT lists the known ones.
 absl::StatusOr<ChatTemplate> FindChatTemplate(const std::string& name);
 
-// The known template that DIR's chat_template (tokenizer_config.json or chat_template.jinja) is, recognised exactly and never
-// guessed: an unknown one is an error that says how to set an own one.
+// The known template that DIR's chat_template (tokenizer_config.json or chat_template.jinja) is,
+// recognised exactly and never guessed: an unknown one is an error that says how to set an own one.
 absl::StatusOr<ChatTemplate> DetectChatTemplate(const std::string& directory);
 
 // The text for a conversation; `add_assistant_prefix` opens an answer.
-absl::StatusOr<std::string> RenderChat(const ChatTemplate& chat, const std::vector<Message>& messages, bool add_assistant_prefix);
+absl::StatusOr<std::string> RenderChat(const ChatTemplate& chat,
+                                       const std::vector<Message>& messages,
+                                       bool add_assistant_prefix);
 
 }  // namespace ponder

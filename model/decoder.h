@@ -11,11 +11,12 @@
 
 namespace ponder {
 
-// The keys and values of all layers, in pages (kernels/kv_cache.h). Owns the arenas; which page belongs to whom is the caller's
-// business.
+// The keys and values of all layers, in pages (kernels/kv_cache.h). Owns the arenas; which page
+// belongs to whom is the caller's business.
 class KvCache {
  public:
-  static absl::StatusOr<std::unique_ptr<KvCache>> Create(kernels::Backend& backend, const ModelConfig& config,
+  static absl::StatusOr<std::unique_ptr<KvCache>> Create(kernels::Backend& backend,
+                                                         const ModelConfig& config,
                                                          kernels::DType dtype, int64_t pages);
   const kernels::KvShape& Shape() const { return shape_; }
   kernels::KvLayer Layer(int64_t layer) const;
@@ -25,37 +26,41 @@ class KvCache {
   std::vector<kernels::DeviceBuffer> keys_, values_;  // one a layer
 };
 
-// N rows of work for the decoder: any mix of prefill, decode and training. Sequences may share pages; rows of a shared prefix
-// must be in this batch or an earlier one. Host memory.
+// N rows of work for the decoder: any mix of prefill, decode and training. Sequences may share
+// pages; rows of a shared prefix must be in this batch or an earlier one. Host memory.
 struct DecoderBatch {
-  std::vector<int32_t> ids;        // [N]
-  std::vector<int32_t> positions;  // [N]
-  std::vector<int32_t> slots;      // [N]: page * 16 + position % 16
+  std::vector<int32_t> ids;                           // [N]
+  std::vector<int32_t> positions;                     // [N]
+  std::vector<int32_t> slots;                         // [N]: page * 16 + position % 16
   std::vector<kernels::AttentionSequence> sequences;  // their `pages` point into page_tables
   std::vector<std::vector<int32_t>> page_tables;      // one a sequence
 
   int64_t Rows() const { return static_cast<int64_t>(ids.size()); }
 
-  // Appends a sequence's rows: `ids` are the tokens at positions first_position, first_position + 1, ...; `pages` covers positions
-  // 0 ... first_position + ids.size() - 1.
+  // Appends a sequence's rows: `ids` are the tokens at positions first_position, first_position +
+  // 1, ...; `pages` covers positions 0 ... first_position + ids.size() - 1.
   void Add(std::span<const int32_t> ids, int64_t first_position, std::span<const int32_t> pages);
 };
 
-// What a training forward keeps for the backward, sized for at most `max_rows` rows and `max_pages` pages. One arena, taken once.
+// What a training forward keeps for the backward, sized for at most `max_rows` rows and `max_pages`
+// pages. One arena, taken once.
 class Activations;
 
-// The decoder of the Llama family (Llama, Qwen2, Qwen3), written once over kernels::Backend. Not thread-safe.
+// The decoder of the Llama family (Llama, Qwen2, Qwen3), written once over kernels::Backend. Not
+// thread-safe.
 class Decoder {
  public:
   // `weights` and `backend` outlive the decoder.
   Decoder(kernels::Backend& backend, const Weights& weights);
   ~Decoder();
 
-  // Runs all layers and the final norm; keys and values go into `cache`. Returns the hidden states [N, padded D] act in memory
-  // that stays valid until the next call. RESOURCE_EXHAUSTED where scratch memory cannot be had.
+  // Runs all layers and the final norm; keys and values go into `cache`. Returns the hidden states
+  // [N, padded D] act in memory that stays valid until the next call. RESOURCE_EXHAUSTED where
+  // scratch memory cannot be had.
   absl::StatusOr<const void*> Forward(const DecoderBatch& batch, KvCache& cache);
 
-  // The final hidden states of chosen rows, gathered as [rows.size(), padded D] act; valid until the next call.
+  // The final hidden states of chosen rows, gathered as [rows.size(), padded D] act; valid until
+  // the next call.
   absl::StatusOr<const void*> GatherRows(const void* hidden, std::span<const int64_t> rows);
 
   const Weights& GetWeights() const { return *weights_; }
@@ -64,18 +69,21 @@ class Decoder {
   // ---- training ----
 
   // The same forward, keeping what the backward needs. The cache must be the one given to Backward.
-  absl::StatusOr<const void*> ForwardForTraining(const DecoderBatch& batch, KvCache& cache, Activations& activations);
+  absl::StatusOr<const void*> ForwardForTraining(const DecoderBatch& batch, KvCache& cache,
+                                                 Activations& activations);
 
-  // Given d_hidden [N, D] fp32 (gradient of the final hidden states, all rows), adds the gradients of every parameter but the
-  // head's (kernels::Backend::LogProbBackward adds that one) to `gradients`, flat fp32 [count].
-  absl::Status Backward(const DecoderBatch& batch, const KvCache& cache, const Activations& activations,
-                        const float* d_hidden, float* gradients);
+  // Given d_hidden [N, D] fp32 (gradient of the final hidden states, all rows), adds the gradients
+  // of every parameter but the head's (kernels::Backend::LogProbBackward adds that one) to
+  // `gradients`, flat fp32 [count].
+  absl::Status Backward(const DecoderBatch& batch, const KvCache& cache,
+                        const Activations& activations, const float* d_hidden, float* gradients);
 
   // Log-probs of `targets` after the given hidden rows.
   struct Scored {
     std::vector<float> logprobs, entropies, logsumexps;
   };
-  Scored LogProbs(const void* hidden_rows, std::span<const int32_t> targets, std::span<const float> inverse_temperatures);
+  Scored LogProbs(const void* hidden_rows, std::span<const int32_t> targets,
+                  std::span<const float> inverse_temperatures);
 
  private:
   struct Scratch;
@@ -85,9 +93,12 @@ class Decoder {
 };
 
 // Bytes that Activations::Create will take.
-int64_t ActivationBytes(const ModelConfig& config, kernels::DType dtype, int64_t max_rows, int64_t max_pages);
+int64_t ActivationBytes(const ModelConfig& config, kernels::DType dtype, int64_t max_rows,
+                        int64_t max_pages);
 
-absl::StatusOr<std::unique_ptr<Activations>> CreateActivations(kernels::Backend& backend, const ModelConfig& config,
-                                                               kernels::DType dtype, int64_t max_rows, int64_t max_pages);
+absl::StatusOr<std::unique_ptr<Activations>> CreateActivations(kernels::Backend& backend,
+                                                               const ModelConfig& config,
+                                                               kernels::DType dtype,
+                                                               int64_t max_rows, int64_t max_pages);
 
 }  // namespace ponder

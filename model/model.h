@@ -20,12 +20,13 @@ struct LoadedModel {
   std::unique_ptr<Weights> weights;
 };
 
-// Hugging Face directory. With `flat` not null the fp32 values are left there too (master weights for a learner).
-absl::StatusOr<LoadedModel> LoadModel(kernels::Backend& backend, const std::string& directory, kernels::DType dtype,
-                                      std::vector<float>* flat = nullptr);
+// Hugging Face directory. With `flat` not null the fp32 values are left there too (master weights
+// for a learner).
+absl::StatusOr<LoadedModel> LoadModel(kernels::Backend& backend, const std::string& directory,
+                                      kernels::DType dtype, std::vector<float>* flat = nullptr);
 
-// Turns a GGUF file into a Hugging Face directory (bf16 safetensors, config.json, tokenizer.json, chat template), written aside and
-// renamed into place.
+// Turns a GGUF file into a Hugging Face directory (bf16 safetensors, config.json, tokenizer.json,
+// chat template), written aside and renamed into place.
 absl::Status ConvertGguf(const std::string& gguf_path, const std::string& directory);
 
 }  // namespace ponder

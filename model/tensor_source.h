@@ -9,8 +9,8 @@
 
 namespace ponder {
 
-// A checkpoint's tensors by their Hugging Face names ("model.layers.0.self_attn.q_proj.weight"), whatever file they are in.
-// Thread-safe for reading.
+// A checkpoint's tensors by their Hugging Face names ("model.layers.0.self_attn.q_proj.weight"),
+// whatever file they are in. Thread-safe for reading.
 class TensorSource {
  public:
   virtual ~TensorSource() = default;
@@ -25,12 +25,13 @@ class TensorSource {
   virtual absl::Status Read(const std::string& name, float* out, int64_t count) const = 0;
 };
 
-// DIR/model.safetensors or the shards of DIR/model.safetensors.index.json (F32, F16, BF16). Headers are untrusted: offsets,
-// overlaps, sizes and names are checked; a truncated file is an error that says how many bytes are missing.
+// DIR/model.safetensors or the shards of DIR/model.safetensors.index.json (F32, F16, BF16). Headers
+// are untrusted: offsets, overlaps, sizes and names are checked; a truncated file is an error that
+// says how many bytes are missing.
 absl::StatusOr<std::unique_ptr<TensorSource>> OpenSafetensors(const std::string& directory);
 
-// A GGUF file (F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, Q4_K, Q5_K, Q6_K), names and the q/k row order mapped to Hugging
-// Face's. Untrusted likewise.
+// A GGUF file (F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, Q4_K, Q5_K, Q6_K), names and the q/k
+// row order mapped to Hugging Face's. Untrusted likewise.
 absl::StatusOr<std::unique_ptr<TensorSource>> OpenGguf(const std::string& path);
 
 }  // namespace ponder

@@ -12,30 +12,32 @@
 
 namespace ponder {
 
-// One array that kernels read as a whole. Matrices that are multiplied with the same input are fused by stacking rows:
-// qkv = [q; k; v], gate_up = [gate; up].
+// One array that kernels read as a whole. Matrices that are multiplied with the same input are
+// fused by stacking rows: qkv = [q; k; v], gate_up = [gate; up].
 struct Parameter {
   enum class Role { kEmbedding, kHead, kMatrix, kVector };
 
-  std::string name;     // "layers.0.qkv", "layers.0.attention_norm", "embedding", ...
+  std::string name;  // "layers.0.qkv", "layers.0.attention_norm", "embedding", ...
   Role role = Role::kMatrix;
   int64_t rows = 0;     // outputs; 1 for a vector
   int64_t columns = 0;  // inputs; the length of a vector
-  int64_t offset = 0;   // of its first element in the flat fp32 arrays (master weights, gradients, moments)
+  int64_t offset =
+      0;  // of its first element in the flat fp32 arrays (master weights, gradients, moments)
   int64_t Count() const { return rows * columns; }
 };
 
 // A Hugging Face tensor as a range of rows of a parameter.
 struct TensorView {
-  std::string name;             // "model.layers.0.self_attn.q_proj.weight"
+  std::string name;  // "model.layers.0.self_attn.q_proj.weight"
   std::vector<int64_t> shape;
-  int64_t parameter = 0;        // index into parameters
-  int64_t offset = 0;           // into the flat arrays
+  int64_t parameter = 0;  // index into parameters
+  int64_t offset = 0;     // into the flat arrays
   int64_t Count() const;
 };
 
 struct LayerParameters {  // indices into ParameterLayout::parameters; -1 = absent
-  int64_t attention_norm = -1, qkv = -1, qkv_bias = -1, q_norm = -1, k_norm = -1, output = -1, output_bias = -1;
+  int64_t attention_norm = -1, qkv = -1, qkv_bias = -1, q_norm = -1, k_norm = -1, output = -1,
+          output_bias = -1;
   int64_t ffn_norm = -1, gate_up = -1, down = -1;
 };
 
@@ -46,18 +48,20 @@ struct ParameterLayout {
   std::vector<LayerParameters> layers;
   int64_t embedding = -1;
   int64_t final_norm = -1;
-  int64_t head = -1;   // equal to embedding where tied
-  int64_t count = 0;   // P
+  int64_t head = -1;  // equal to embedding where tied
+  int64_t count = 0;  // P
 };
 ParameterLayout MakeParameterLayout(const ModelConfig& config);
 
-// The working weights: what the kernels of rollout and learner read, in place. Matrices packed in the working type, vectors in
-// fp32. The learner's optimizer writes them; the engine in the same process reads the same memory, so publishing moves no bytes.
-// Not thread-safe: the trainer lets no forward run while it updates.
+// The working weights: what the kernels of rollout and learner read, in place. Matrices packed in
+// the working type, vectors in fp32. The learner's optimizer writes them; the engine in the same
+// process reads the same memory, so publishing moves no bytes. Not thread-safe: the trainer lets no
+// forward run while it updates.
 class Weights {
  public:
   // Memory for a configuration, zeroed.
-  static absl::StatusOr<std::unique_ptr<Weights>> Create(kernels::Backend& backend, const ModelConfig& config,
+  static absl::StatusOr<std::unique_ptr<Weights>> Create(kernels::Backend& backend,
+                                                         const ModelConfig& config,
                                                          kernels::DType dtype);
 
   const ModelConfig& Config() const { return config_; }
@@ -70,7 +74,8 @@ class Weights {
 
   // From flat fp32 [count] values in layout order, host memory; every parameter.
   void SetFromFlat(const float* flat);
-  // One parameter's raw working bytes, host memory: how weights travel between processes. Size is WorkingBytes(parameter).
+  // One parameter's raw working bytes, host memory: how weights travel between processes. Size is
+  // WorkingBytes(parameter).
   int64_t WorkingBytes(int64_t parameter) const;
   absl::Status ImportWorking(int64_t parameter, std::string_view bytes);
   std::string ExportWorking(int64_t parameter) const;
@@ -89,13 +94,16 @@ class Weights {
   int64_t version_ = 0;
 };
 
-// Reads every tensor of the layout from a checkpoint into flat fp32 [layout.count]. A missing tensor, a wrong shape or a
-// non-finite value is an error that names the tensor, what was expected and what was found.
-absl::Status ReadFlat(const TensorSource& source, const ModelConfig& config, const ParameterLayout& layout, float* flat);
+// Reads every tensor of the layout from a checkpoint into flat fp32 [layout.count]. A missing
+// tensor, a wrong shape or a non-finite value is an error that names the tensor, what was expected
+// and what was found.
+absl::Status ReadFlat(const TensorSource& source, const ModelConfig& config,
+                      const ParameterLayout& layout, float* flat);
 
-// Writes DIR/config.json, generation_config.json where known, model.safetensors (in shards of at most 4 GiB) from flat fp32
-// values in the given stored type. Files are written and synced one by one; the caller renames the folder into place.
-absl::Status WriteModel(const std::string& directory, const ModelConfig& config, const ParameterLayout& layout,
-                        const float* flat, kernels::DType stored);
+// Writes DIR/config.json, generation_config.json where known, model.safetensors (in shards of at
+// most 4 GiB) from flat fp32 values in the given stored type. Files are written and synced one by
+// one; the caller renames the folder into place.
+absl::Status WriteModel(const std::string& directory, const ModelConfig& config,
+                        const ParameterLayout& layout, const float* flat, kernels::DType stored);
 
 }  // namespace ponder

@@ -9,8 +9,8 @@
 
 namespace ponder {
 
-// What a person watches: a line a step on standard error, and inside a step a progress bar where it is a terminal (nothing where it is
-// not). Thread-safe.
+// What a person watches: a line a step on standard error, and inside a step a progress bar where it
+// is a terminal (nothing where it is not). Thread-safe.
 class Console {
  public:
   virtual ~Console() = default;
@@ -23,7 +23,8 @@ class Console {
 // Writes to `out` and, without bars and colours, to `log_path` where it is not empty.
 std::unique_ptr<Console> CreateConsole(std::FILE* out, const std::string& log_path);
 
-// "step 12/60  reward 0.53 (correct 0.45, format 0.08)  length 41  useful 75 %  entropy 0.31  grad 0.8  gen 310 tok/s  learn 500 tok/s  left 14 min"
+// "step 12/60  reward 0.53 (correct 0.45, format 0.08)  length 41  useful 75 %  entropy 0.31  grad
+// 0.8  gen 310 tok/s  learn 500 tok/s  left 14 min"
 std::string FormatStepLine(int64_t step, int64_t steps, const Metrics& metrics);
 
 }  // namespace ponder

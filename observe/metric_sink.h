@@ -22,7 +22,8 @@ class MetricSink {
   virtual absl::Status Flush() { return absl::OkStatus(); }
 };
 
-// TensorBoard event file in DIR (tfevents.*, TFRecord framing with masked CRC32C). Resumed runs begin a new file in the same folder.
+// TensorBoard event file in DIR (tfevents.*, TFRecord framing with masked CRC32C). Resumed runs
+// begin a new file in the same folder.
 absl::StatusOr<std::unique_ptr<MetricSink>> CreateEventFileSink(const std::string& directory);
 
 }  // namespace ponder

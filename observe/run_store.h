@@ -23,7 +23,7 @@ struct StepRecord {
 
 struct EventRecord {
   int64_t step = 0;
-  std::string kind;     // "checkpoint", "verifier_restarted", "update_skipped", "resumed", ...
+  std::string kind;  // "checkpoint", "verifier_restarted", "update_skipped", "resumed", ...
   std::string message;
 };
 
@@ -47,11 +47,13 @@ struct StoredCompletion {
   float advantage = 0;
 };
 
-// RUN/run.db: SQLite in WAL mode, the truth about a run. One writer; readers may open it at any time. Not thread-safe.
+// RUN/run.db: SQLite in WAL mode, the truth about a run. One writer; readers may open it at any
+// time. Not thread-safe.
 class RunStore {
  public:
   enum class Mode { kCreate, kAppend, kRead };
-  // kCreate fails where a store exists; kAppend and kRead fail where none does or its schema is of another version.
+  // kCreate fails where a store exists; kAppend and kRead fail where none does or its schema is of
+  // another version.
   static absl::StatusOr<std::unique_ptr<RunStore>> Open(const std::string& path, Mode mode);
   virtual ~RunStore() = default;
 
@@ -66,7 +68,8 @@ class RunStore {
   virtual absl::StatusOr<int64_t> LastStep(const std::string& phase) = 0;  // 0 = none
   virtual absl::StatusOr<std::vector<StoredMetric>> ReadMetrics(const std::string& phase) = 0;
   virtual absl::StatusOr<std::vector<EventRecord>> ReadEvents() = 0;
-  virtual absl::StatusOr<std::vector<StoredCompletion>> ReadCompletions(const std::string& phase, int64_t step) = 0;
+  virtual absl::StatusOr<std::vector<StoredCompletion>> ReadCompletions(const std::string& phase,
+                                                                        int64_t step) = 0;
   virtual absl::StatusOr<StoredCompletion> ReadCompletion(int64_t rowid) = 0;
 };
 

@@ -21,6 +21,7 @@ class AdvantageEstimator {
 // "dr_grpo": r - mean (Liu et al. 2025, Understanding R1-Zero-Like Training)
 // "rloo": r - mean of the others (Ahmadian et al. 2024)
 // A group whose rewards are all equal gets exact zeros from each.
-absl::StatusOr<std::unique_ptr<AdvantageEstimator>> CreateAdvantageEstimator(const std::string& name);
+absl::StatusOr<std::unique_ptr<AdvantageEstimator>> CreateAdvantageEstimator(
+    const std::string& name);
 
 }  // namespace ponder

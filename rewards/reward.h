@@ -9,7 +9,8 @@
 
 namespace ponder {
 
-// Which parts make the reward. A verdict's score is the part "correct"; its named parts ("format") follow; shaping adds more.
+// Which parts make the reward. A verdict's score is the part "correct"; its named parts ("format")
+// follow; shaping adds more.
 struct RewardSettings {
   double correct_weight = 1.0;
   double format_weight = 0.1;
@@ -17,6 +18,7 @@ struct RewardSettings {
 };
 
 // A reward for a judged completion; `verdict.status` must not be kInternal.
-Reward ComputeReward(const RewardSettings& settings, const Completion& completion, const Verdict& verdict);
+Reward ComputeReward(const RewardSettings& settings, const Completion& completion,
+                     const Verdict& verdict);
 
 }  // namespace ponder

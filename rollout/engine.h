@@ -18,14 +18,14 @@ struct SamplingParams {
   float top_p = 1;
   int64_t top_k = 0;
   int64_t max_new_tokens = 256;
-  std::vector<int32_t> stop_ids;   // end a completion; the stop token is part of it
+  std::vector<int32_t> stop_ids;          // end a completion; the stop token is part of it
   std::vector<std::string> stop_strings;  // end it once the text holds one
 };
 
 // The completions sample_begin ... sample_begin + sample_count - 1 of one prompt.
 struct RolloutRequest {
-  uint64_t id = 0;                  // the caller's; returned with each completion
-  std::string task_id;              // keys the random numbers
+  uint64_t id = 0;      // the caller's; returned with each completion
+  std::string task_id;  // keys the random numbers
   uint64_t seed = 0;
   std::vector<int32_t> prompt_ids;
   int64_t sample_begin = 0;
@@ -39,11 +39,11 @@ struct RolloutResult {
 };
 
 struct EngineLoad {
-  int64_t waiting = 0;    // completions not started
+  int64_t waiting = 0;  // completions not started
   int64_t running = 0;
   int64_t free_pages = 0;
   int64_t total_pages = 0;
-  int64_t prefill_tokens = 0;   // since the start
+  int64_t prefill_tokens = 0;  // since the start
   int64_t decode_tokens = 0;
 };
 
@@ -53,36 +53,39 @@ struct EngineCapabilities {
   int64_t max_positions = 0;
 };
 
-// Generates completions for requests in continuous batches. Submit, Poll, Cancel and Load from any thread; Step from one thread at a
-// time. What a completion is depends on its request and the weights alone, never on the batch it ran in.
+// Generates completions for requests in continuous batches. Submit, Poll, Cancel and Load from any
+// thread; Step from one thread at a time. What a completion is depends on its request and the
+// weights alone, never on the batch it ran in.
 class RolloutEngine {
  public:
   virtual ~RolloutEngine() = default;
 
   virtual EngineCapabilities Capabilities() const = 0;
-  // INVALID_ARGUMENT where the prompt is empty, an id is outside the vocabulary, or prompt and answer cannot fit the model or the
-  // cache.
+  // INVALID_ARGUMENT where the prompt is empty, an id is outside the vocabulary, or prompt and
+  // answer cannot fit the model or the cache.
   virtual absl::Status Submit(RolloutRequest request) = 0;
   // Drops what is left of a request; its unfinished completions come out as kCancelled.
   virtual void Cancel(uint64_t request_id) = 0;
-  // One round: admits waiting prompts, prefills, decodes one token for each running sequence. False where there was nothing to do.
+  // One round: admits waiting prompts, prefills, decodes one token for each running sequence. False
+  // where there was nothing to do.
   virtual absl::StatusOr<bool> Step() = 0;
   // Completions finished since the last call.
   virtual std::vector<RolloutResult> Poll() = 0;
   virtual EngineLoad Load() const = 0;
-  // The weights have changed in place, or will be these from now on: later tokens carry `version`; cached prefixes of finished
-  // prompts are forgotten. Between steps only.
+  // The weights have changed in place, or will be these from now on: later tokens carry `version`;
+  // cached prefixes of finished prompts are forgotten. Between steps only.
   virtual void WeightsChanged(int64_t version) = 0;
 };
 
 struct EngineOptions {
-  int64_t max_sequences = 128;    // B of a decode step
-  int64_t max_step_tokens = 2048; // rows of one forward: decode first, the rest for prefill
-  int64_t cache_tokens = 65536;   // size of the key/value cache
+  int64_t max_sequences = 128;     // B of a decode step
+  int64_t max_step_tokens = 2048;  // rows of one forward: decode first, the rest for prefill
+  int64_t cache_tokens = 65536;    // size of the key/value cache
 };
 
 // `decoder` and `tokenizer` outlive the engine.
-absl::StatusOr<std::unique_ptr<RolloutEngine>> CreateEngine(Decoder& decoder, const Tokenizer& tokenizer,
+absl::StatusOr<std::unique_ptr<RolloutEngine>> CreateEngine(Decoder& decoder,
+                                                            const Tokenizer& tokenizer,
                                                             const EngineOptions& options);
 
 }  // namespace ponder

@@ -26,21 +26,24 @@ struct GenerateStats {
   int64_t prompt_tokens = 0;
   double seconds = 0;
   int64_t workers = 0;
-  int64_t reissued_leases = 0;      // given to another worker after one was lost
-  bool fingerprints_differ = false; // some worker's numerics are not the learner's
+  int64_t reissued_leases = 0;       // given to another worker after one was lost
+  bool fingerprints_differ = false;  // some worker's numerics are not the learner's
 };
 
-// Where a step's groups are generated: in this process, or by workers on other machines. Same results either way.
+// Where a step's groups are generated: in this process, or by workers on other machines. Same
+// results either way.
 class GroupSource {
  public:
   virtual ~GroupSource() = default;
 
-  // Generates all groups with policy `version` and calls `on_group` with each as soon as it is whole (any order, from the calling
-  // thread), `on_progress` with completions done. Ends when all are there, or when `cancelled` returns true (CANCELLED).
-  virtual absl::StatusOr<GenerateStats> Generate(const std::vector<GroupRequest>& requests, int64_t version,
-                                                 const std::function<void(size_t index, Group group)>& on_group,
-                                                 const std::function<void(int64_t done, int64_t total)>& on_progress,
-                                                 const std::function<bool()>& cancelled) = 0;
+  // Generates all groups with policy `version` and calls `on_group` with each as soon as it is
+  // whole (any order, from the calling thread), `on_progress` with completions done. Ends when all
+  // are there, or when `cancelled` returns true (CANCELLED).
+  virtual absl::StatusOr<GenerateStats> Generate(
+      const std::vector<GroupRequest>& requests, int64_t version,
+      const std::function<void(size_t index, Group group)>& on_group,
+      const std::function<void(int64_t done, int64_t total)>& on_progress,
+      const std::function<bool()>& cancelled) = 0;
 
   // New weights stand in place (in process) or are announced to workers.
   virtual absl::Status PublishWeights(int64_t version) = 0;

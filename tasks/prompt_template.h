@@ -11,11 +11,11 @@ namespace ponder {
 // How a task's question becomes a conversation, and a worked solution an answer of the same form.
 struct PromptTemplate {
   std::string name;
-  std::string system;        // "" = none
-  std::string user;          // with "{question}"
-  std::string answer_prefix; // put behind the opened answer ("<think>"), part of the prompt
-  std::string solution;      // with "{solution}" and "{gold}": what supervised fine-tuning trains on
-  bool plain = false;        // no chat template: `user` is the whole prompt text (the R1-Zero form)
+  std::string system;         // "" = none
+  std::string user;           // with "{question}"
+  std::string answer_prefix;  // put behind the opened answer ("<think>"), part of the prompt
+  std::string solution;  // with "{solution}" and "{gold}": what supervised fine-tuning trains on
+  bool plain = false;    // no chat template: `user` is the whole prompt text (the R1-Zero form)
 };
 
 // "r1" (think and answer tags), "r1-chat", "boxed" (step by step, then \boxed{}), "plain".

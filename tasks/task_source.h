@@ -12,30 +12,34 @@ namespace ponder {
 
 enum class Split { kTrain, kHeldOut };
 
-// Where tasks come from. What step s gets depends on the seed, s and the feedback given so far alone, so a resumed run sees the same
-// tasks. Not thread-safe.
+// Where tasks come from. What step s gets depends on the seed, s and the feedback given so far
+// alone, so a resumed run sees the same tasks. Not thread-safe.
 class TaskSource {
  public:
   virtual ~TaskSource() = default;
 
   virtual std::string Describe() const = 0;  // one line for people
-  // The `count` tasks of step `step` (from 0). Within a step no task comes twice while the source has enough.
+  // The `count` tasks of step `step` (from 0). Within a step no task comes twice while the source
+  // has enough.
   virtual absl::StatusOr<std::vector<Task>> TasksFor(int64_t step, int64_t count) = 0;
   // Share of right completions per task of a step: for curricula. Ignored by plain sources.
-  virtual void Feedback(int64_t step, const std::vector<std::pair<std::string, double>>& solve_rates) {
+  virtual void Feedback(int64_t step,
+                        const std::vector<std::pair<std::string, double>>& solve_rates) {
     (void)step, (void)solve_rates;
   }
 };
 
-// A seeded generator of tasks with worked solutions. Task number i of a split is a pure function of (settings, seed, split, i); train
-// and held-out can never share a question: a question's hash decides which split it belongs to.
+// A seeded generator of tasks with worked solutions. Task number i of a split is a pure function of
+// (settings, seed, split, i); train and held-out can never share a question: a question's hash
+// decides which split it belongs to.
 struct ArithmeticSettings {
-  std::string form = "a+b*c";   // "a+b", "a-b", "a+b*c", "a*b", "a+b-c", ...: letters a, b, c, d and + - *
-  int64_t low = 10, high = 99;  // of a, b, d
+  std::string form =
+      "a+b*c";  // "a+b", "a-b", "a+b*c", "a*b", "a+b-c", ...: letters a, b, c, d and + - *
+  int64_t low = 10, high = 99;              // of a, b, d
   int64_t factor_low = 2, factor_high = 9;  // of an operand behind *
 };
 struct CountdownSettings {
-  int64_t numbers = 3;          // how many are given, 2 ... 6
+  int64_t numbers = 3;  // how many are given, 2 ... 6
   int64_t low = 1, high = 20;
   int64_t target_high = 99;
 };
@@ -45,16 +49,16 @@ struct TaskSourceOptions {
   std::string kind = "arithmetic";  // "arithmetic", "countdown", "file"
   ArithmeticSettings arithmetic;
   CountdownSettings countdown;
-  std::string path;                 // file: JSON lines
+  std::string path;  // file: JSON lines
   std::string question_field = "question";
   std::string gold_field = "answer";
-  std::string id_field;             // empty: "<stem>-<line number>"
-  std::string solution_field;       // empty: none; GSM8K's answers hold both, see gold_after
-  std::string gold_after;           // "####": the gold is what follows its last occurrence in gold_field
-  std::string verifier = "math";    // file: the tasks' kind
+  std::string id_field;        // empty: "<stem>-<line number>"
+  std::string solution_field;  // empty: none; GSM8K's answers hold both, see gold_after
+  std::string gold_after;      // "####": the gold is what follows its last occurrence in gold_field
+  std::string verifier = "math";  // file: the tasks' kind
   uint64_t seed = 1;
   Split split = Split::kTrain;
-  double held_out_share = 0.1;      // share of questions that belong to the held-out split
+  double held_out_share = 0.1;  // share of questions that belong to the held-out split
 };
 
 // A malformed line of a file is an error with path and line number.

@@ -21,24 +21,30 @@ struct VerifierDescription {
   int64_t max_completion_bytes = 0;     // 0 = no limit of its own
 };
 
-// The seam behind which every judge stands: built-in, over gRPC, plugin. Duties of an implementation:
+// The seam behind which every judge stands: built-in, over gRPC, plugin. Duties of an
+// implementation:
 //   1. one verdict an item, in order;
-//   2. never crash, hang or throw on any text: bad input is a status (NO_ANSWER, UNPARSEABLE, INVALID_GOLD);
+//   2. never crash, hang or throw on any text: bad input is a status (NO_ANSWER, UNPARSEABLE,
+//   INVALID_GOLD);
 //   3. its own failures are INTERNAL, never WRONG;
-//   4. after `deadline` it returns what it has; items it did not reach are INTERNAL with the reason.
+//   4. after `deadline` it returns what it has; items it did not reach are INTERNAL with the
+//   reason.
 // A non-OK return means the whole batch was not judged. Thread-safe.
 class Verifier {
  public:
   virtual ~Verifier() = default;
   virtual VerifierDescription Describe() const = 0;
-  virtual absl::StatusOr<std::vector<Verdict>> Verify(std::span<const VerifyItem> batch, absl::Time deadline) = 0;
+  virtual absl::StatusOr<std::vector<Verdict>> Verify(std::span<const VerifyItem> batch,
+                                                      absl::Time deadline) = 0;
 };
 
 struct VerifierSettings {
-  std::string extraction = "strict";  // "strict": what a reward needs; "anywhere": as graders for evaluation do
+  std::string extraction =
+      "strict";  // "strict": what a reward needs; "anywhere": as graders for evaluation do
 };
 
 // "math", "countdown"; "auto" picks by each task's kind. INVALID_ARGUMENT names the known ones.
-absl::StatusOr<std::unique_ptr<Verifier>> CreateVerifier(const std::string& name, const VerifierSettings& settings = {});
+absl::StatusOr<std::unique_ptr<Verifier>> CreateVerifier(const std::string& name,
+                                                         const VerifierSettings& settings = {});
 
 }  // namespace ponder

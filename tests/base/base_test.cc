@@ -1,5 +1,10 @@
 #include <gtest/gtest.h>
 
+#include "base/bounded_queue.h"
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/random.h"
+#include "base/thread_pool.h"
 #include "model/chat_template.h"
 #include "model/decoder.h"
 #include "model/model.h"
@@ -12,9 +17,4 @@
 #include "tasks/task_source.h"
 #include "verifiers/service/verifier_service.h"
 #include "verifiers/verifier.h"
-#include "base/bounded_queue.h"
-#include "base/clock.h"
-#include "base/file.h"
-#include "base/random.h"
-#include "base/thread_pool.h"
 TEST(All, HeadersCompile) {}

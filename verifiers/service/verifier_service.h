@@ -15,13 +15,14 @@ namespace ponder {
 // A running gRPC server for one verifier (proto/ponder/v1/verifier.proto).
 class VerifierServer {
  public:
-  // `address` "127.0.0.1:0" takes a free port; the verifier outlives the server. UNAVAILABLE with the address where the port is in
-  // use.
-  static absl::StatusOr<std::unique_ptr<VerifierServer>> Start(Verifier& verifier, const std::string& address);
+  // `address` "127.0.0.1:0" takes a free port; the verifier outlives the server. UNAVAILABLE with
+  // the address where the port is in use.
+  static absl::StatusOr<std::unique_ptr<VerifierServer>> Start(Verifier& verifier,
+                                                               const std::string& address);
   ~VerifierServer();  // stops; calls in flight get a second to end
 
   int Port() const { return port_; }
-  void Wait();   // until Shutdown from another thread
+  void Wait();  // until Shutdown from another thread
   void Shutdown();
 
  private:
@@ -32,12 +33,12 @@ class VerifierServer {
 };
 
 struct RemoteVerifierOptions {
-  std::string address;                 // "127.0.0.1:5001"
-  int64_t max_batch_items = 256;       // a batch is split into calls of at most this many
+  std::string address;            // "127.0.0.1:5001"
+  int64_t max_batch_items = 256;  // a batch is split into calls of at most this many
 };
 
-// A verifier in another process. Each call carries the deadline; a dead or hanging peer is an UNAVAILABLE or DEADLINE_EXCEEDED status
-// that names it, never a verdict. Connects again by itself.
+// A verifier in another process. Each call carries the deadline; a dead or hanging peer is an
+// UNAVAILABLE or DEADLINE_EXCEEDED status that names it, never a verdict. Connects again by itself.
 std::unique_ptr<Verifier> ConnectVerifier(const RemoteVerifierOptions& options);
 
 }  // namespace ponder
