@@ -72,6 +72,18 @@ class Weights {
   kernels::PackedMatrix Matrix(int64_t parameter) const;
   float* Vector(int64_t parameter) const;  // null for -1
 
+  // Ids that have a probability. Checkpoints pad the embedding beyond the tokenizer (Qwen2: 151936 rows, 151665 tokens); the rows
+  // above are no tokens. LoadModel sets it to min(vocabulary, tokenizer size); until then it is the vocabulary.
+  int64_t DrawableTokens() const { return drawable_tokens_ < 0 ? config_.vocabulary : drawable_tokens_; }
+  void SetDrawableTokens(int64_t count) { drawable_tokens_ = count; }
+  // The head with DrawableTokens() rows. Sampler, scorer and learner all take their logits from this one, else their log-probs
+  // would not be those of one distribution.
+  kernels::PackedMatrix Head() const {
+    kernels::PackedMatrix head = Matrix(layout_.head);
+    head.outputs = DrawableTokens();
+    return head;
+  }
+
   // From flat fp32 [count] values in layout order, host memory; every parameter.
   void SetFromFlat(const float* flat);
   // One parameter's raw working bytes, host memory: how weights travel between processes. Size is
@@ -92,6 +104,7 @@ class Weights {
   kernels::DType dtype_ = kernels::DType::kBF16;
   std::vector<kernels::DeviceBuffer> buffers_;  // one a parameter
   int64_t version_ = 0;
+  int64_t drawable_tokens_ = -1;  // -1: not set
 };
 
 // Reads every tensor of the layout from a checkpoint into flat fp32 [layout.count]. A missing
