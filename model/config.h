@@ -22,6 +22,7 @@ struct RopeConfig {
   int64_t original_max_positions = 0;  // llama3, yarn
   double beta_fast = 32;               // yarn
   double beta_slow = 1;                // yarn
+  bool round_ramp = true;              // yarn; "truncate": the ramp's ends are whole numbers
   double attention_factor = 0;         // yarn; 0 = 0.1 ln(factor) + 1
 };
 
@@ -45,6 +46,7 @@ struct ModelConfig {
   int32_t bos_id = -1;           // -1: none
   std::vector<int32_t> eos_ids;  // of generation_config.json where it is there, else of config.json
   std::string json;              // the config.json it was read from, kept for saving
+  std::string generation_json;   // likewise the generation_config.json, or empty
 
   int64_t QkvWidth() const { return (heads + 2 * kv_heads) * head_width; }
 };

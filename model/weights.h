@@ -21,8 +21,8 @@ struct Parameter {
   Role role = Role::kMatrix;
   int64_t rows = 0;     // outputs; 1 for a vector
   int64_t columns = 0;  // inputs; the length of a vector
-  int64_t offset =
-      0;  // of its first element in the flat fp32 arrays (master weights, gradients, moments)
+  // Of its first element in the flat fp32 arrays (master weights, gradients, moments).
+  int64_t offset = 0;
   int64_t Count() const { return rows * columns; }
 };
 
@@ -41,15 +41,18 @@ struct LayerParameters {  // indices into ParameterLayout::parameters; -1 = abse
   int64_t ffn_norm = -1, gate_up = -1, down = -1;
 };
 
-// Which parameters a configuration has and where they lie in a flat array of `count` floats.
+// Which parameters a configuration has and where they lie in a flat array of `count` floats. Each
+// starts at a multiple of 16 floats, so that kernels find it aligned; the gaps are zero in every
+// flat array and belong to no parameter.
 struct ParameterLayout {
   std::vector<Parameter> parameters;
   std::vector<TensorView> tensors;
   std::vector<LayerParameters> layers;
   int64_t embedding = -1;
   int64_t final_norm = -1;
-  int64_t head = -1;  // equal to embedding where tied
-  int64_t count = 0;  // P
+  int64_t head = -1;               // equal to embedding where tied
+  int64_t count = 0;               // floats of a flat array: P and the gaps
+  int64_t ParameterCount() const;  // P: the numbers of the model, a tied head counted once
 };
 ParameterLayout MakeParameterLayout(const ModelConfig& config);
 
@@ -72,12 +75,15 @@ class Weights {
   kernels::PackedMatrix Matrix(int64_t parameter) const;
   float* Vector(int64_t parameter) const;  // null for -1
 
-  // Ids that have a probability. Checkpoints pad the embedding beyond the tokenizer (Qwen2: 151936 rows, 151665 tokens); the rows
-  // above are no tokens. LoadModel sets it to min(vocabulary, tokenizer size); until then it is the vocabulary.
-  int64_t DrawableTokens() const { return drawable_tokens_ < 0 ? config_.vocabulary : drawable_tokens_; }
+  // Ids that have a probability. Checkpoints pad the embedding beyond the tokenizer (Qwen2: 151936
+  // rows, 151665 tokens); the rows above are no tokens. LoadModel sets it to min(vocabulary,
+  // tokenizer size); until then it is the vocabulary.
+  int64_t DrawableTokens() const {
+    return drawable_tokens_ < 0 ? config_.vocabulary : drawable_tokens_;
+  }
   void SetDrawableTokens(int64_t count) { drawable_tokens_ = count; }
-  // The head with DrawableTokens() rows. Sampler, scorer and learner all take their logits from this one, else their log-probs
-  // would not be those of one distribution.
+  // The head with DrawableTokens() rows. Sampler, scorer and learner all take their logits from
+  // this one, else their log-probs would not be those of one distribution.
   kernels::PackedMatrix Head() const {
     kernels::PackedMatrix head = Matrix(layout_.head);
     head.outputs = DrawableTokens();
@@ -86,6 +92,8 @@ class Weights {
 
   // From flat fp32 [count] values in layout order, host memory; every parameter.
   void SetFromFlat(const float* flat);
+  // One parameter from its row-major fp32 values [rows, columns], host memory.
+  void SetParameter(int64_t parameter, const float* values);
   // One parameter's raw working bytes, host memory: how weights travel between processes. Size is
   // WorkingBytes(parameter).
   int64_t WorkingBytes(int64_t parameter) const;
@@ -103,6 +111,7 @@ class Weights {
   ParameterLayout layout_;
   kernels::DType dtype_ = kernels::DType::kBF16;
   std::vector<kernels::DeviceBuffer> buffers_;  // one a parameter
+  kernels::DeviceBuffer staging_;               // some rows on their way from the host
   int64_t version_ = 0;
   int64_t drawable_tokens_ = -1;  // -1: not set
 };
@@ -112,6 +121,9 @@ class Weights {
 // and what was found.
 absl::Status ReadFlat(const TensorSource& source, const ModelConfig& config,
                       const ParameterLayout& layout, float* flat);
+
+// The same into working weights, one parameter at a time: needs no fp32 copy of the whole model.
+absl::Status ReadWeights(const TensorSource& source, Weights& weights);
 
 // Writes DIR/config.json, generation_config.json where known, model.safetensors (in shards of at
 // most 4 GiB) from flat fp32 values in the given stored type. Files are written and synced one by
