@@ -1,0 +1,159 @@
+#include <algorithm>
+#include <charconv>
+#include <string_view>
+
+#include "app/config_schema.h"
+
+namespace ponder {
+namespace {
+
+class Checker {
+ public:
+  explicit Checker(const std::string& origin) : origin_(origin) {}
+
+  template <typename... Args>
+  void Require(bool condition, fmt::format_string<Args...> format, Args&&... args) {
+    if (condition) return;
+    if (!message_.empty()) message_ += '\n';
+    message_ += fmt::format("{}: {}", origin_, fmt::format(format, std::forward<Args>(args)...));
+  }
+
+  absl::Status Result() const {
+    return message_.empty() ? absl::OkStatus() : absl::InvalidArgumentError(message_);
+  }
+
+ private:
+  const std::string origin_;
+  std::string message_;
+};
+
+bool IsRunName(std::string_view name) {
+  return !name.empty() && name.front() != '.' && name.size() <= 100 &&
+         std::all_of(name.begin(), name.end(), [](char c) {
+           return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+                  c == '-' || c == '_' || c == '.';
+         });
+}
+
+bool IsHostAndPort(std::string_view address) {
+  const size_t colon = address.rfind(':');
+  if (colon == std::string_view::npos || colon == 0) return false;
+  int port = -1;
+  const char* const end = address.data() + address.size();
+  const auto parsed = std::from_chars(address.data() + colon + 1, end, port);
+  return parsed.ec == std::errc() && parsed.ptr == end && port >= 0 && port <= 65535;
+}
+
+void CheckValues(RunConfig config, Checker& check) {
+  for (const ConfigSection& section : ConfigSchema()) {
+    for (const ConfigKey& key : section.keys) {
+      const ConfigValue value = key.find(config);
+      const std::string found = ConfigViolation(key, value);
+      check.Require(found.empty(), "{}.{}: expected {}, found {}", section.name, key.name,
+                    ConfigExpectation(key, value), found);
+    }
+  }
+}
+
+void CheckTasks(const TaskKeys& tasks, Checker& check) {
+  const auto require_order = [&](std::string_view table, std::string_view low_name, int64_t low,
+                                 std::string_view high_name, int64_t high) {
+    check.Require(low <= high, "tasks.{}.{} must not be above {}, found {} and {}", table, low_name,
+                  high_name, low, high);
+  };
+  const ArithmeticKeys& arithmetic = tasks.arithmetic;
+  require_order("arithmetic", "low", arithmetic.low, "high", arithmetic.high);
+  require_order("arithmetic", "factor_low", arithmetic.factor_low, "factor_high",
+                arithmetic.factor_high);
+  require_order("countdown", "low", tasks.countdown.low, "high", tasks.countdown.high);
+  if (tasks.kind != "file") return;
+  const TaskFileKeys& file = tasks.file;
+  check.Require(!file.path.empty(),
+                "tasks.kind is \"file\", so tasks.file.path must name a file of JSON lines");
+  check.Require(!file.question_field.empty(), "tasks.file.question_field must not be empty");
+  check.Require(!file.gold_field.empty(), "tasks.file.gold_field must not be empty");
+  check.Require(!file.verifier.empty(), "tasks.file.verifier must not be empty");
+}
+
+void CheckChat(const ChatKeys& chat, Checker& check) {
+  const CustomChatKeys& custom = chat.custom;
+  const CustomChatKeys none;
+  if (chat.template_name != "custom") {
+    const bool untouched =
+        custom.prefix == none.prefix && custom.default_system == none.default_system &&
+        custom.system_turn == none.system_turn && custom.user_turn == none.user_turn &&
+        custom.assistant_turn == none.assistant_turn &&
+        custom.assistant_prefix == none.assistant_prefix && custom.stops == none.stops;
+    check.Require(untouched,
+                  "[chat.custom] is only read where chat.template is \"custom\", found \"{}\"",
+                  chat.template_name);
+    return;
+  }
+  const auto require_content = [&](std::string_view name, const std::string& turn) {
+    check.Require(turn.find("{content}") != std::string::npos,
+                  "chat.custom.{} must hold {{content}}, found \"{}\"", name, turn);
+  };
+  require_content("user_turn", custom.user_turn);
+  require_content("assistant_turn", custom.assistant_turn);
+  if (!custom.system_turn.empty()) require_content("system_turn", custom.system_turn);
+  check.Require(custom.default_system.empty() || !custom.system_turn.empty(),
+                "chat.custom.default_system needs chat.custom.system_turn");
+  check.Require(!custom.stops.empty(), "chat.custom.stops must name the tokens that end an answer");
+}
+
+void CheckSizes(const RolloutKeys& rollout, const LearnerKeys& learner, Checker& check) {
+  check.Require(rollout.completions_per_prompt >= 2,
+                "learner.advantage compares the completions of one prompt with each other, so "
+                "rollout.completions_per_prompt must be at least 2, found {}",
+                rollout.completions_per_prompt);
+  check.Require(learner.updates_per_step <= rollout.prompts_per_step,
+                "learner.updates_per_step splits the groups of a step, so it must be at most "
+                "rollout.prompts_per_step = {}, found {}",
+                rollout.prompts_per_step, learner.updates_per_step);
+  check.Require(rollout.max_step_tokens >= rollout.max_sequences,
+                "rollout.max_step_tokens must be at least rollout.max_sequences = {} (each "
+                "sequence takes a row of every forward), found {}",
+                rollout.max_sequences, rollout.max_step_tokens);
+  check.Require(rollout.cache_tokens > rollout.max_new_tokens,
+                "rollout.cache_tokens must hold a prompt and rollout.max_new_tokens = {}, found {}",
+                rollout.max_new_tokens, rollout.cache_tokens);
+  check.Require(learner.micro_batch_tokens > rollout.max_new_tokens,
+                "learner.micro_batch_tokens must hold a prompt and rollout.max_new_tokens = {}, "
+                "found {}",
+                rollout.max_new_tokens, learner.micro_batch_tokens);
+  check.Require(learner.kl_reference_every == 0 || learner.kl_weight > 0,
+                "learner.kl_reference_every = {} renews a reference that learner.kl_weight = 0 "
+                "does not use; set a weight or leave it out",
+                learner.kl_reference_every);
+}
+
+}  // namespace
+
+absl::Status CheckConfig(const RunConfig& config, const std::string& origin) {
+  Checker check(origin);
+  CheckValues(config, check);
+  check.Require(IsRunName(config.run.name),
+                "run.name must be letters, digits, - _ . and not begin with a dot, found \"{}\"",
+                config.run.name);
+  CheckTasks(config.tasks, check);
+  CheckChat(config.chat, check);
+  CheckSizes(config.rollout, config.learner, check);
+  check.Require(config.rollout.listen.empty() || IsHostAndPort(config.rollout.listen),
+                "rollout.listen must be host:port, found \"{}\"", config.rollout.listen);
+  check.Require(config.verifier.address.empty() || IsHostAndPort(config.verifier.address),
+                "verifier.address must be host:port, found \"{}\"", config.verifier.address);
+  const bool from_file = config.tasks.kind == "file";
+  check.Require(config.sft.examples == 0 || !config.sft.path.empty() || !from_file ||
+                    !config.tasks.file.solution_field.empty(),
+                "sft.examples asks for worked solutions, so tasks.file.solution_field must say "
+                "where they are, or sft.path name a file of examples");
+  check.Require(config.eval.every == 0 || config.tasks.held_out_share > 0 ||
+                    (from_file && !config.tasks.file.held_out_path.empty()),
+                "eval.every asks for held-out tasks, but tasks.held_out_share is 0");
+  check.Require(config.eval.samples == 1 || config.eval.temperature > 0,
+                "eval.samples = {} would all be the same at eval.temperature = 0",
+                config.eval.samples);
+  return check.Result();
+}
+
+}  // namespace ponder

@@ -1,0 +1,35 @@
+#include <fmt/format.h>
+
+#include <cstdio>
+#include <exception>
+
+#include "app/commands/command.h"
+
+int main(int argc, char** argv) {
+  ponder::CommandLine line;
+  line.app.require_subcommand(1);
+  line.app.set_version_flag("--version", std::string("ponder ") + PONDER_VERSION);
+  line.app.footer("`ponder COMMAND --help` shows a command's options and an example.");
+  ponder::AddTrainCommands(line);
+  ponder::AddTaskCommands(line);
+  ponder::AddGenerateCommands(line);
+  ponder::AddTextCommands(line);
+  ponder::AddVerifyCommands(line);
+  ponder::AddModelCommands(line);
+  try {
+    line.app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    const int code = line.app.exit(error);
+    return code == 0 ? 0 : 2;
+  }
+  if (!line.chosen) return 2;
+  try {
+    const absl::Status status = line.chosen();
+    if (status.ok()) return 0;
+    fmt::print(stderr, "ponder: {}\n", status.message());
+    return 1;
+  } catch (const std::exception& error) {
+    fmt::print(stderr, "ponder: {}\n", error.what());
+    return 1;
+  }
+}

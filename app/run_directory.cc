@@ -1,0 +1,112 @@
+#include "app/run_directory.h"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <charconv>
+#include <cstring>
+#include <filesystem>
+
+#include "base/file.h"
+
+namespace ponder {
+namespace {
+
+namespace fs = std::filesystem;
+
+absl::StatusOr<int> Lock(const std::string& path) {
+  const std::string file = path + "/lock";
+  const int descriptor = open(file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+  if (descriptor < 0) return Internal("cannot open {}: {}", file, std::strerror(errno));
+  if (flock(descriptor, LOCK_EX | LOCK_NB) != 0) {
+    close(descriptor);
+    return FailedPrecondition("another process is working on the run {}; wait for it or end it", path);
+  }
+  return descriptor;
+}
+
+}  // namespace
+
+std::string CheckpointName::ToString() const { return fmt::format("{}-{:06}", phase, step); }
+
+std::optional<CheckpointName> ParseCheckpointName(const std::string& name) {
+  const size_t dash = name.find('-');
+  if (dash == std::string::npos) return std::nullopt;
+  CheckpointName parsed{.phase = name.substr(0, dash)};
+  if (parsed.phase != "sft" && parsed.phase != "step") return std::nullopt;
+  const char* begin = name.data() + dash + 1;
+  const char* end = name.data() + name.size();
+  const auto [last, error] = std::from_chars(begin, end, parsed.step);
+  if (error != std::errc() || last != end || end - begin < 6 || parsed.step < 0) return std::nullopt;
+  return parsed;
+}
+
+absl::StatusOr<RunDirectory> RunDirectory::Create(const std::string& path,
+                                                  const std::string& config_toml) {
+  if (fs::exists(path + "/config.toml")) {
+    return absl::AlreadyExistsError(fmt::format(
+        "{} already holds a run; go on with it by --resume --run {}, or name another folder", path,
+        path));
+  }
+  PONDER_RETURN_IF_ERROR(MakeDirectories(path + "/checkpoints"));
+  PONDER_ASSIGN_OR_RETURN(const int lock, Lock(path));
+  RunDirectory directory(path, lock);
+  PONDER_RETURN_IF_ERROR(WriteFileAtomically(directory.ConfigPath(), config_toml));
+  return directory;
+}
+
+absl::StatusOr<RunDirectory> RunDirectory::Open(const std::string& path) {
+  if (!fs::exists(path + "/config.toml")) {
+    return NotFound("{} holds no run (no config.toml); begin one without --resume", path);
+  }
+  PONDER_ASSIGN_OR_RETURN(const int lock, Lock(path));
+  PONDER_RETURN_IF_ERROR(MakeDirectories(path + "/checkpoints"));
+  return RunDirectory(path, lock);
+}
+
+RunDirectory::RunDirectory(RunDirectory&& other) noexcept
+    : path_(std::move(other.path_)), lock_(std::exchange(other.lock_, -1)) {}
+
+RunDirectory& RunDirectory::operator=(RunDirectory&& other) noexcept {
+  std::swap(path_, other.path_);
+  std::swap(lock_, other.lock_);
+  return *this;
+}
+
+RunDirectory::~RunDirectory() {
+  if (lock_ >= 0) close(lock_);
+}
+
+std::string RunDirectory::CheckpointPath(const CheckpointName& name) const {
+  return path_ + "/checkpoints/" + name.ToString();
+}
+
+std::vector<CheckpointName> RunDirectory::Checkpoints() const {
+  std::vector<CheckpointName> names;
+  std::error_code error;
+  for (const fs::directory_entry& entry : fs::directory_iterator(path_ + "/checkpoints", error)) {
+    const std::string name = entry.path().filename().string();
+    if (const std::optional<CheckpointName> parsed = ParseCheckpointName(name)) {
+      names.push_back(*parsed);
+    } else if (name.find(".tmp-") != std::string::npos) {
+      std::error_code ignored;
+      fs::remove_all(entry.path(), ignored);
+    }
+  }
+  std::sort(names.begin(), names.end(), [](const CheckpointName& a, const CheckpointName& b) {
+    return std::pair(a.phase, a.step) < std::pair(b.phase, b.step);
+  });
+  return names;
+}
+
+void RunDirectory::PruneCheckpoints(int64_t keep) const {
+  const std::vector<CheckpointName> names = Checkpoints();
+  for (size_t i = 0; i + static_cast<size_t>(keep) < names.size(); ++i) {
+    std::error_code ignored;
+    fs::remove_all(CheckpointPath(names[i]), ignored);
+  }
+}
+
+}  // namespace ponder

@@ -1,0 +1,317 @@
+#include "app/config.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <filesystem>
+#include <limits>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "app/config_schema.h"
+#include "base/check.h"
+#include "base/file.h"
+
+namespace ponder {
+namespace {
+
+using ::testing::HasSubstr;
+
+absl::StatusOr<RunConfig> Parse(std::string_view text, std::vector<std::string> overrides = {}) {
+  return ParseConfig(text, "a.toml", overrides);
+}
+
+std::string Problem(std::string_view text, std::vector<std::string> overrides = {}) {
+  const absl::StatusOr<RunConfig> config = Parse(text, std::move(overrides));
+  if (config.ok()) return "no problem was found";
+  EXPECT_EQ(config.status().code(), absl::StatusCode::kInvalidArgument);
+  return std::string(config.status().message());
+}
+
+TEST(ConfigTest, GivesTheDefaultsForAnEmptyText) {
+  const absl::StatusOr<RunConfig> config = Parse("");
+  ASSERT_TRUE(config.ok()) << config.status();
+  EXPECT_EQ(config->run.seed, 1);
+  EXPECT_EQ(config->run.steps, 60);
+  EXPECT_EQ(config->rollout.prompts_per_step, 16);
+  EXPECT_EQ(config->rollout.completions_per_prompt, 8);
+  EXPECT_EQ(config->model.dtype, "bf16");
+  EXPECT_EQ(config->tasks.arithmetic.form, "a+b*c");
+  EXPECT_FALSE(config->sft.Wanted());
+}
+
+TEST(ConfigTest, ReadsEveryType) {
+  const absl::StatusOr<RunConfig> config = Parse(R"(
+[run]
+seed = 7
+name = "first-run"
+[rollout]
+temperature = 1        # a whole number is a number too
+top_p = 0.95
+[chat]
+template = "custom"
+[chat.custom]
+user_turn = "U:{content}\n"
+assistant_turn = "A:{content}\n"
+stops = ["</s>", "<|end|>"]
+[tasks.arithmetic]
+form = 'a+b'
+)");
+  ASSERT_TRUE(config.ok()) << config.status();
+  EXPECT_EQ(config->run.seed, 7);
+  EXPECT_EQ(config->run.name, "first-run");
+  EXPECT_EQ(config->rollout.temperature, 1.0);
+  EXPECT_EQ(config->rollout.top_p, 0.95);
+  EXPECT_EQ(config->chat.custom.user_turn, "U:{content}\n");
+  EXPECT_EQ(config->chat.custom.stops, (std::vector<std::string>{"</s>", "<|end|>"}));
+  EXPECT_EQ(config->tasks.arithmetic.form, "a+b");
+}
+
+TEST(ConfigTest, NamesTheNearestKeyOfAnUnknownOne) {
+  EXPECT_EQ(Problem("[run]\nseed = 1\n[rollout]\ntemprature = 1\n"),
+            "a.toml:4: unknown key rollout.temprature; the nearest known key is "
+            "rollout.temperature");
+  EXPECT_EQ(Problem("[rolout]\ntemperature = 1\n"),
+            "a.toml:1: unknown table [rolout]; the nearest known one is [rollout]");
+  // The right name in the wrong table, and in none.
+  EXPECT_THAT(Problem("[learner]\nweight_decay = 0\n"), HasSubstr("optimizer.weight_decay"));
+  EXPECT_THAT(Problem("prompts_per_step = 4\n"), HasSubstr("rollout.prompts_per_step"));
+  EXPECT_THAT(Problem("", {"rollout.top-k=3"}),
+              HasSubstr("unknown key rollout.top-k; the nearest known key is rollout.top_k"));
+}
+
+TEST(ConfigTest, SaysWhatWasExpectedAndFoundForAWrongType) {
+  EXPECT_EQ(Problem("[rollout]\n\ntemperature = \"hot\"\n"),
+            "a.toml:3: rollout.temperature: expected a number above 0 and at most 100, found the "
+            "string \"hot\"");
+  EXPECT_EQ(Problem("[run]\nsteps = 1.5\n"),
+            "a.toml:2: run.steps: expected an integer from 0 to 1000000000, found the number 1.5");
+  EXPECT_EQ(Problem("[run]\nname = 5\n"),
+            "a.toml:2: run.name: expected a string, found the integer 5");
+  EXPECT_EQ(Problem("[chat.custom]\nstops = [\"a\", 1]\n"),
+            "a.toml:2: chat.custom.stops: expected a list of strings, found a list");
+  EXPECT_EQ(Problem("rollout = 3\n"),
+            "a.toml:1: rollout: expected the table [rollout], found the integer 3");
+  EXPECT_EQ(Problem("[run]\nseed = {}\n"),
+            "a.toml:2: run.seed: expected an integer at least 0, found a table");
+  EXPECT_EQ(Problem("[run]\nseed = 1979-05-27\n"),
+            "a.toml:2: run.seed: expected an integer at least 0, found a date or time");
+  EXPECT_EQ(Problem("[run]\nseed = true\n"),
+            "a.toml:2: run.seed: expected an integer at least 0, found true");
+}
+
+TEST(ConfigTest, RefusesValuesOutOfRange) {
+  EXPECT_EQ(Problem("[model]\ndtype = \"fp16\"\n"),
+            "a.toml:2: model.dtype: expected \"bf16\" or \"f32\", found \"fp16\"");
+  EXPECT_EQ(Problem("[rollout]\ntop_p = 0\n"),
+            "a.toml:2: rollout.top_p: expected a number above 0 and at most 1, found 0");
+  EXPECT_THAT(Problem("[rollout]\ntop_p = nan\n"), HasSubstr("found nan"));
+  EXPECT_THAT(Problem("[optimizer]\nmax_gradient_norm = inf\n"), HasSubstr("found inf"));
+  EXPECT_THAT(Problem("[run]\nseed = -1\n"), HasSubstr("found -1"));
+  EXPECT_THAT(Problem("[run]\nname = \"a\\u0000b\"\n"), HasSubstr("found"));
+  EXPECT_TRUE(Parse("[run]\nseed = 9223372036854775807\n").ok());
+}
+
+TEST(ConfigTest, ReportsSeveralProblemsInTheOrderOfTheFile) {
+  EXPECT_EQ(Problem("[run]\nsteps = -1\n[model]\ndtype = 3\n", {"run.seed=x"}),
+            "a.toml:2: run.steps: expected an integer from 0 to 1000000000, found -1\n"
+            "a.toml:4: model.dtype: expected \"bf16\" or \"f32\", found the integer 3\n"
+            "--set \"run.seed=x\": run.seed: expected an integer at least 0, found \"x\"");
+  std::string many = "[run]\n";
+  for (int i = 0; i < 50; ++i) many += fmt::format("unknown_{} = 1\n", i);
+  EXPECT_THAT(Problem(many), HasSubstr("and 40 more"));
+}
+
+TEST(ConfigTest, ReportsBrokenTomlWithItsLine) {
+  EXPECT_THAT(Problem("[run]\nseed = = 1\n"), HasSubstr("a.toml:2: not valid TOML: "));
+  EXPECT_THAT(Problem("[run]\nseed = 1\nseed = 2\n"), HasSubstr("a.toml:3: not valid TOML: "));
+  EXPECT_THAT(Problem("x = \"\xff\"\n"), HasSubstr("not valid TOML"));
+}
+
+TEST(ConfigTest, SurvivesDeepNestingAndRefusesHugeTexts) {
+  EXPECT_THAT(Problem("x = " + std::string(100000, '[')), HasSubstr("not valid TOML"));
+  EXPECT_THAT(Problem(std::string(kMaxConfigBytes + 1, '#')), HasSubstr("expected at most"));
+}
+
+TEST(ConfigTest, KeepsForeignTextInMessagesShortAndOnOneLine) {
+  const std::string problem =
+      Problem("\"" + std::string(5000, 'k') + "\\n\" = 1\n[run]\nseed = \"" +
+              std::string(5000, 'v') + "\"\n");
+  EXPECT_LT(problem.size(), 600u);
+  EXPECT_EQ(std::count(problem.begin(), problem.end(), '\n'), 1);
+}
+
+TEST(ConfigTest, LaysOverridesOverTheFileInOrder) {
+  const absl::StatusOr<RunConfig> config =
+      Parse("[run]\nsteps = 5\n[rollout]\ntemperature = 0.5\n",
+            {"run.steps=6", "run.steps = 7", "run.name=bare-word", "tasks.arithmetic.form=\"a-b\"",
+             "optimizer.learning_rate=1e-4", "verifier.address=localhost:5001",
+             "run.directory=2024", "rollout.top_p=1"});
+  ASSERT_TRUE(config.ok()) << config.status();
+  EXPECT_EQ(config->run.steps, 7);
+  EXPECT_EQ(config->run.name, "bare-word");
+  EXPECT_EQ(config->run.directory, "2024");
+  EXPECT_EQ(config->tasks.arithmetic.form, "a-b");
+  EXPECT_EQ(config->optimizer.learning_rate, 1e-4);
+  EXPECT_EQ(config->rollout.temperature, 0.5);
+  EXPECT_EQ(config->rollout.top_p, 1.0);
+}
+
+TEST(ConfigTest, TakesAListInAnOverride) {
+  const absl::StatusOr<RunConfig> config =
+      Parse("", {"chat.template=custom", "chat.custom.user_turn={content}",
+                 "chat.custom.assistant_turn={content}", "chat.custom.stops=[\"a\", 'b']"});
+  ASSERT_TRUE(config.ok()) << config.status();
+  EXPECT_EQ(config->chat.custom.stops, (std::vector<std::string>{"a", "b"}));
+}
+
+TEST(ConfigTest, RefusesMalformedOverrides) {
+  EXPECT_THAT(Problem("", {"run.seed"}), HasSubstr("expected KEY=VALUE"));
+  EXPECT_THAT(Problem("", {"run.seed="}), HasSubstr("found nothing"));
+  EXPECT_THAT(Problem("", {"=3"}), HasSubstr("unknown key"));
+  EXPECT_THAT(Problem("", {"run.seed=1\nsteps=2"}), HasSubstr("expected an integer"));
+  EXPECT_THAT(Problem("", {"run.name=\"open"}), HasSubstr("expected a string"));
+  EXPECT_THAT(Problem("", {"run.name=a\xff"}), HasSubstr("not UTF-8"));
+  EXPECT_THAT(Problem("", {"run.steps=3.0"}), HasSubstr("found the number 3"));
+}
+
+TEST(ConfigTest, ChecksWhatKeysDemandOfEachOther) {
+  EXPECT_THAT(Problem("[rollout]\ncompletions_per_prompt = 1\n"),
+              HasSubstr("rollout.completions_per_prompt must be at least 2, found 1"));
+  EXPECT_THAT(Problem("[learner]\nupdates_per_step = 17\n"),
+              HasSubstr("at most rollout.prompts_per_step = 16, found 17"));
+  EXPECT_THAT(Problem("[rollout]\nmax_step_tokens = 64\n"), HasSubstr("rollout.max_sequences"));
+  EXPECT_THAT(Problem("[rollout]\nmax_new_tokens = 70000\n"), HasSubstr("rollout.cache_tokens"));
+  EXPECT_THAT(Problem("[rollout]\nmax_new_tokens = 4096\n"),
+              HasSubstr("learner.micro_batch_tokens"));
+  EXPECT_THAT(Problem("[learner]\nkl_reference_every = 10\n"), HasSubstr("learner.kl_weight"));
+  EXPECT_THAT(Problem("[tasks]\nkind = \"file\"\n"), HasSubstr("tasks.file.path"));
+  EXPECT_THAT(Problem("[tasks.arithmetic]\nlow = 100\n"),
+              HasSubstr("tasks.arithmetic.low must not be above high, found 100 and 99"));
+  EXPECT_THAT(Problem("[run]\nname = \"../up\"\n"), HasSubstr("run.name must be"));
+  EXPECT_THAT(Problem("[chat.custom]\nprefix = \"x\"\n"), HasSubstr("[chat.custom] is only read"));
+  EXPECT_THAT(Problem("[chat]\ntemplate = \"custom\"\n"),
+              HasSubstr("chat.custom.user_turn must hold {content}"));
+  EXPECT_THAT(Problem("[verifier]\naddress = \"localhost\"\n"), HasSubstr("host:port"));
+  EXPECT_THAT(Problem("[rollout]\nlisten = \"0.0.0.0:99999\"\n"), HasSubstr("host:port"));
+  EXPECT_THAT(Problem("[eval]\nsamples = 4\n"), HasSubstr("all be the same"));
+  EXPECT_THAT(Problem("[eval]\nevery = 5\n[tasks]\nheld_out_share = 0\n"),
+              HasSubstr("held-out tasks"));
+  EXPECT_THAT(Problem("[sft]\nexamples = 9\n[tasks]\nkind = \"file\"\nfile.path = \"x\"\n"),
+              HasSubstr("tasks.file.solution_field"));
+}
+
+// Gives every key a value other than its default.
+void Disturb(RunConfig& config) {
+  struct Change {
+    const ConfigKey& key;
+    void operator()(bool* v) { *v = !*v; }
+    void operator()(int64_t* v) {
+      *v = key.range.Contains(static_cast<double>(*v + 1)) ? *v + 1 : *v - 1;
+    }
+    void operator()(double* v) {
+      const double changed = *v + 0.1;
+      *v = key.range.Contains(changed) ? changed : *v * 0.3;
+    }
+    void operator()(std::string* v) {
+      if (key.choices.empty()) {
+        *v = "quote \" back \\ tab \t line \n bell \x07 umlaut \xc3\xa4 smile \xf0\x9f\x99\x82 "
+             "{content}";
+        return;
+      }
+      *v = *v == key.choices[0] ? key.choices[1] : key.choices[0];
+    }
+    void operator()(std::vector<std::string>* v) { *v = {"", "a\"b", "c,d"}; }
+  };
+  for (const ConfigSection& section : ConfigSchema()) {
+    for (const ConfigKey& key : section.keys) std::visit(Change{key}, key.find(config));
+  }
+  config.run.name = "other";
+  config.chat.template_name = "custom";
+  config.rollout.listen = "127.0.0.1:0";
+  config.verifier.address = "[::1]:5001";
+}
+
+std::vector<std::string> Values(RunConfig config) {
+  std::vector<std::string> values;
+  for (const ConfigSection& section : ConfigSchema()) {
+    for (const ConfigKey& key : section.keys) values.push_back(ConfigToml(key.find(config)));
+  }
+  return values;
+}
+
+TEST(ConfigTest, ADumpReadsBackToTheSame) {
+  RunConfig config;
+  Disturb(config);
+  const std::vector<std::string> defaults = Values(RunConfig()), values = Values(config);
+  for (size_t i = 0; i < values.size(); ++i) EXPECT_NE(values[i], defaults[i]);
+  for (const RunConfig& wanted : {RunConfig(), config}) {
+    const std::string dump = DumpConfig(wanted);
+    const absl::StatusOr<RunConfig> back = Parse(dump);
+    ASSERT_TRUE(back.ok()) << back.status() << "\n" << dump;
+    EXPECT_EQ(Values(*back), Values(wanted));
+    EXPECT_EQ(DumpConfig(*back), dump);
+  }
+}
+
+TEST(ConfigTest, ADumpKeepsEveryBitOfANumber) {
+  for (const double value : {0.1, 1.0 / 3, 1e-300, 5e-324, 123456789.125, 2e-4}) {
+    RunConfig config;
+    config.optimizer.max_gradient_norm = value;
+    const absl::StatusOr<RunConfig> back = Parse(DumpConfig(config));
+    ASSERT_TRUE(back.ok()) << back.status();
+    EXPECT_EQ(back->optimizer.max_gradient_norm, value);
+  }
+}
+
+TEST(ConfigTest, ADumpOfAnUncheckedConfigurationIsRefused) {
+  RunConfig config;
+  config.run.name = "\xff";
+  EXPECT_THROW(DumpConfig(config), CheckFailure);
+}
+
+TEST(ConfigTest, EveryKeyHasHelpADistinctMemberAndADefaultInRange) {
+  RunConfig config;
+  std::set<std::string> names;
+  std::set<const void*> members;
+  size_t count = 0;
+  for (const ConfigSection& section : ConfigSchema()) {
+    EXPECT_FALSE(section.help.empty()) << section.name;
+    for (const ConfigKey& key : section.keys) {
+      ++count;
+      EXPECT_FALSE(key.help.empty()) << key.name;
+      EXPECT_EQ(ConfigViolation(key, key.find(config)), "") << section.name << "." << key.name;
+      names.insert(section.name + "." + key.name);
+      members.insert(std::visit([](auto* p) -> const void* { return p; }, key.find(config)));
+    }
+  }
+  EXPECT_EQ(names.size(), count);
+  EXPECT_EQ(members.size(), count);
+  EXPECT_GT(count, 60u);
+}
+
+TEST(ConfigTest, TheReferenceHasARowForEveryKey) {
+  const std::string reference = ConfigReference();
+  EXPECT_THAT(reference, HasSubstr("## [tasks.countdown]\n"));
+  EXPECT_THAT(reference, HasSubstr("| `top_k` | samples from so many likeliest tokens; 0: all | "
+                                   "integer from 0 to 1000000000 | `0` |"));
+}
+
+TEST(ConfigTest, LoadsAFileAndNamesOneThatIsNotThere) {
+  const std::string path = ::testing::TempDir() + "/config_test.toml";
+  ASSERT_TRUE(WriteFileAtomically(path, "[run]\nsteps = 3\n").ok());
+  const std::vector<std::string> overrides = {"run.seed=9"};
+  const absl::StatusOr<RunConfig> config = LoadConfig(path, overrides);
+  ASSERT_TRUE(config.ok()) << config.status();
+  EXPECT_EQ(config->run.steps, 3);
+  EXPECT_EQ(config->run.seed, 9);
+  std::filesystem::remove(path);
+  const absl::Status missing = LoadConfig(path).status();
+  EXPECT_EQ(missing.code(), absl::StatusCode::kNotFound);
+  EXPECT_THAT(std::string(missing.message()), HasSubstr(path));
+}
+
+}  // namespace
+}  // namespace ponder
