@@ -1,0 +1,275 @@
+#include "model/decoder.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/check.h"
+#include "model/activations.h"
+#include "model/decoder_pass.h"
+
+namespace ponder {
+namespace {
+
+using kernels::AttentionSequence;
+using kernels::DeviceBuffer;
+using kernels::DType;
+using kernels::PaddedInputs;
+
+// Makes `buffer` hold at least `bytes`; what was inside is lost when it grows.
+absl::Status Reserve(kernels::Backend& backend, int64_t bytes, DeviceBuffer* buffer) {
+  if (buffer->Bytes() >= bytes) return absl::OkStatus();
+  *buffer = DeviceBuffer();
+  PONDER_ASSIGN_OR_RETURN(*buffer, DeviceBuffer::Create(backend, bytes + bytes / 2));
+  return absl::OkStatus();
+}
+
+// What a broken caller would turn into wrong numbers without a sound.
+void CheckBatch(const DecoderBatch& batch, const kernels::KvShape& cache, int64_t vocabulary) {
+  const size_t rows = batch.ids.size();
+  PONDER_CHECK(batch.positions.size() == rows && batch.slots.size() == rows,
+               fmt::format("{} ids, {} positions, {} slots", rows, batch.positions.size(),
+                           batch.slots.size()));
+  PONDER_CHECK(batch.page_tables.size() == batch.sequences.size(),
+               fmt::format("{} page tables, {} sequences", batch.page_tables.size(),
+                           batch.sequences.size()));
+  for (const int32_t id : batch.ids) {
+    PONDER_CHECK(id >= 0 && id < vocabulary,
+                 fmt::format("token {} of a vocabulary of {}", id, vocabulary));
+  }
+
+  std::vector<bool> written(cache.pages * kernels::kPageTokens);
+  int64_t next_row = 0;
+  for (size_t s = 0; s < batch.sequences.size(); ++s) {
+    const AttentionSequence& sequence = batch.sequences[s];
+    const std::vector<int32_t>& pages = batch.page_tables[s];
+    PONDER_CHECK(
+        sequence.query_begin == next_row && sequence.query_count >= 0 &&
+            sequence.query_count <= sequence.key_count,
+        fmt::format("sequence {}: rows {} + {}, {} keys; the next row is {}", s,
+                    sequence.query_begin, sequence.query_count, sequence.key_count, next_row));
+    next_row += sequence.query_count;
+    PONDER_CHECK(next_row <= batch.Rows(),
+                 fmt::format("sequence {} ends at row {} of {}", s, next_row, rows));
+    PONDER_CHECK(
+        static_cast<int64_t>(pages.size()) >= kernels::KvPagesFor(sequence.key_count),
+        fmt::format("sequence {}: {} keys in {} pages", s, sequence.key_count, pages.size()));
+    for (const int32_t page : pages) {
+      PONDER_CHECK(page >= 0 && page < cache.pages,
+                   fmt::format("page {} of {}", page, cache.pages));
+    }
+    for (int64_t i = 0; i < sequence.query_count; ++i) {
+      const int64_t row = sequence.query_begin + i;
+      const int64_t position = sequence.key_count - sequence.query_count + i;
+      const int64_t slot = pages[position / kernels::kPageTokens] * kernels::kPageTokens +
+                           position % kernels::kPageTokens;
+      PONDER_CHECK(batch.positions[row] == position && batch.slots[row] == slot,
+                   fmt::format("row {}: position {}, slot {}; its sequence says {}, {}", row,
+                               batch.positions[row], batch.slots[row], position, slot));
+      PONDER_CHECK(!written[slot], fmt::format("two rows write slot {}", slot));
+      written[slot] = true;
+    }
+  }
+  PONDER_CHECK(next_row == batch.Rows(),
+               fmt::format("{} rows, {} of them in sequences", rows, next_row));
+}
+
+}  // namespace
+
+struct Decoder::Scratch {
+  // ---- forward that keeps nothing ----
+  DeviceBuffer arena;
+  ForwardArrays arrays;
+  int64_t arena_rows = 0;
+
+  DeviceBuffer batch;       // DeviceBatch's arrays
+  DeviceBuffer rope_table;  // [table_positions, E]
+  int64_t table_positions = 0;
+  DeviceBuffer gathered;   // [rows, padded D] act
+  DeviceBuffer log_probs;  // LogProbs' arrays
+
+  absl::Status ReserveArena(kernels::Backend& backend, const ModelConfig& config, DType dtype,
+                            int64_t rows);
+  absl::Status ReserveRopeTable(kernels::Backend& backend, const ModelConfig& config,
+                                const DecoderBatch& batch);
+  absl::StatusOr<DeviceBatch> Upload(kernels::Backend& backend, const DecoderBatch& batch);
+};
+
+absl::Status Decoder::Scratch::ReserveArena(kernels::Backend& backend, const ModelConfig& config,
+                                            DType dtype, int64_t rows) {
+  if (rows <= arena_rows) return absl::OkStatus();
+  arena_rows = 0;
+  const int64_t bytes = LayOutForward(config, dtype, rows, nullptr, nullptr);
+  if (absl::Status status = Reserve(backend, bytes, &arena); !status.ok()) {
+    return Annotate(
+        status,
+        fmt::format("scratch memory for {} packed tokens; smaller batches need less", rows));
+  }
+  LayOutForward(config, dtype, rows, arena.As<void>(), &arrays);
+  arena_rows = rows;
+  return absl::OkStatus();
+}
+
+absl::Status Decoder::Scratch::ReserveRopeTable(kernels::Backend& backend,
+                                                const ModelConfig& config,
+                                                const DecoderBatch& batch) {
+  constexpr int64_t kFirstPositions = 1024;
+  int64_t needed = 1;
+  for (const int32_t position : batch.positions) needed = std::max<int64_t>(needed, position + 1);
+  if (needed <= table_positions) return absl::OkStatus();
+  if (needed > config.max_positions) {
+    return InvalidArgument(
+        "expected positions below max_position_embeddings = {}, found position {}; shorten the "
+        "prompt or "
+        "max_new_tokens",
+        config.max_positions, needed - 1);
+  }
+  const int64_t positions =
+      std::min(config.max_positions, std::max({needed, 2 * table_positions, kFirstPositions}));
+  const std::vector<float> table = RopeTable(config, positions);
+  const int64_t bytes = static_cast<int64_t>(table.size()) * 4;
+  table_positions = 0;
+  PONDER_RETURN_IF_ERROR(Reserve(backend, bytes, &rope_table));
+  backend.CopyIn(rope_table.As<void>(), table.data(), bytes);
+  table_positions = positions;
+  return absl::OkStatus();
+}
+
+absl::StatusOr<DeviceBatch> Decoder::Scratch::Upload(kernels::Backend& backend,
+                                                     const DecoderBatch& host) {
+  const int64_t rows = host.Rows();
+  int64_t page_count = 0;
+  for (const std::vector<int32_t>& pages : host.page_tables)
+    page_count += static_cast<int64_t>(pages.size());
+
+  // [sequences][ids][positions][slots][pages], each part padded to 64 bytes.
+  const auto padded = [](int64_t bytes) { return (bytes + 63) / 64 * 64; };
+  const int64_t sequence_bytes = padded(host.sequences.size() * sizeof(AttentionSequence));
+  const int64_t row_bytes = padded(rows * 4);
+  PONDER_RETURN_IF_ERROR(
+      Reserve(backend, sequence_bytes + 3 * row_bytes + padded(page_count * 4) + 64, &batch));
+  char* const base = batch.As<char>();
+  auto* const ids = reinterpret_cast<int32_t*>(base + sequence_bytes);
+  auto* const positions = reinterpret_cast<int32_t*>(base + sequence_bytes + row_bytes);
+  auto* const slots = reinterpret_cast<int32_t*>(base + sequence_bytes + 2 * row_bytes);
+  auto* const pages = reinterpret_cast<int32_t*>(base + sequence_bytes + 3 * row_bytes);
+
+  std::vector<AttentionSequence> sequences = host.sequences;
+  std::vector<int32_t> all_pages;
+  all_pages.reserve(page_count);
+  for (size_t s = 0; s < sequences.size(); ++s) {
+    sequences[s].pages = pages + all_pages.size();
+    all_pages.insert(all_pages.end(), host.page_tables[s].begin(), host.page_tables[s].end());
+  }
+  backend.CopyIn(base, sequences.data(), sequences.size() * sizeof(AttentionSequence));
+  backend.CopyIn(ids, host.ids.data(), rows * 4);
+  backend.CopyIn(positions, host.positions.data(), rows * 4);
+  backend.CopyIn(slots, host.slots.data(), rows * 4);
+  backend.CopyIn(pages, all_pages.data(), page_count * 4);
+  return DeviceBatch{.ids = ids,
+                     .positions = positions,
+                     .slots = slots,
+                     .sequences = reinterpret_cast<const AttentionSequence*>(base),
+                     .rows = rows,
+                     .sequence_count = static_cast<int64_t>(sequences.size())};
+}
+
+Decoder::Decoder(kernels::Backend& backend, const Weights& weights)
+    : backend_(&backend), weights_(&weights), scratch_(std::make_unique<Scratch>()) {}
+
+Decoder::~Decoder() = default;
+
+absl::StatusOr<const void*> Decoder::Forward(const DecoderBatch& batch, KvCache& cache) {
+  const ModelConfig& config = weights_->Config();
+  CheckBatch(batch, cache.Shape(), config.vocabulary);
+  PONDER_RETURN_IF_ERROR(scratch_->ReserveRopeTable(*backend_, config, batch));
+  PONDER_RETURN_IF_ERROR(
+      scratch_->ReserveArena(*backend_, config, weights_->Dtype(), batch.Rows()));
+  PONDER_ASSIGN_OR_RETURN(const DeviceBatch device, scratch_->Upload(*backend_, batch));
+  DecoderPass(*backend_, *weights_, cache, scratch_->rope_table.As<float>(), device,
+              scratch_->arrays)
+      .Forward();
+  return scratch_->arrays.hidden;
+}
+
+absl::StatusOr<const void*> Decoder::ForwardForTraining(const DecoderBatch& batch, KvCache& cache,
+                                                        Activations& activations) {
+  const ModelConfig& config = weights_->Config();
+  CheckBatch(batch, cache.Shape(), config.vocabulary);
+  PONDER_CHECK(
+      batch.Rows() <= activations.MaxRows() && cache.Shape().pages <= activations.MaxPages(),
+      fmt::format("{} rows, {} pages; activations hold {}, {}", batch.Rows(), cache.Shape().pages,
+                  activations.MaxRows(), activations.MaxPages()));
+  PONDER_RETURN_IF_ERROR(scratch_->ReserveRopeTable(*backend_, config, batch));
+  PONDER_ASSIGN_OR_RETURN(const DeviceBatch device, scratch_->Upload(*backend_, batch));
+  DecoderPass(*backend_, *weights_, cache, scratch_->rope_table.As<float>(), device,
+              activations.Forward())
+      .Forward();
+  activations.SetRows(batch.Rows());
+  return activations.Forward().hidden;
+}
+
+absl::Status Decoder::Backward(const DecoderBatch& batch, const KvCache& cache,
+                               const Activations& activations, const float* d_hidden,
+                               float* gradients) {
+  PONDER_CHECK(
+      batch.Rows() == activations.Rows() && cache.Shape().pages <= activations.MaxPages(),
+      fmt::format("{} rows, {} pages; the training forward had {} rows, at most {} pages",
+                  batch.Rows(), cache.Shape().pages, activations.Rows(), activations.MaxPages()));
+  PONDER_RETURN_IF_ERROR(scratch_->ReserveRopeTable(*backend_, weights_->Config(), batch));
+  PONDER_ASSIGN_OR_RETURN(const DeviceBatch device, scratch_->Upload(*backend_, batch));
+  DecoderPass pass(*backend_, *weights_, cache, scratch_->rope_table.As<float>(), device,
+                   activations.Forward());
+  pass.Backward(activations.Backward(), d_hidden, cache.Shape().pages, gradients);
+  return absl::OkStatus();
+}
+
+absl::StatusOr<const void*> Decoder::GatherRows(const void* hidden, std::span<const int64_t> rows) {
+  const int64_t row_bytes =
+      PaddedInputs(weights_->Config().width) * kernels::SizeOf(weights_->Dtype());
+  const int64_t count = static_cast<int64_t>(rows.size());
+  PONDER_RETURN_IF_ERROR(
+      Reserve(*backend_, std::max<int64_t>(1, count) * row_bytes, &scratch_->gathered));
+  char* const out = scratch_->gathered.As<char>();
+  PONDER_CHECK(hidden != out, "rows are gathered over themselves");
+  for (int64_t i = 0; i < count;) {
+    int64_t run = 1;  // neighbours travel together
+    while (i + run < count && rows[i + run] == rows[i] + run) ++run;
+    PONDER_CHECK(rows[i] >= 0, fmt::format("row {}", rows[i]));
+    backend_->Copy(out + i * row_bytes, static_cast<const char*>(hidden) + rows[i] * row_bytes,
+                   run * row_bytes);
+    i += run;
+  }
+  return out;
+}
+
+Decoder::Scored Decoder::LogProbs(const void* hidden_rows, std::span<const int32_t> targets,
+                                  std::span<const float> inverse_temperatures) {
+  const int64_t rows = static_cast<int64_t>(targets.size());
+  PONDER_CHECK(
+      inverse_temperatures.size() == targets.size(),
+      fmt::format("{} targets, {} inverse temperatures", rows, inverse_temperatures.size()));
+  Scored scored{.logprobs = std::vector<float>(rows),
+                .entropies = std::vector<float>(rows),
+                .logsumexps = std::vector<float>(rows)};
+  if (rows == 0) return scored;
+  const int64_t stride = (rows + 15) / 16 * 16;  // floats, so that each array starts on 64 bytes
+  const absl::Status reserved = Reserve(*backend_, 5 * stride * 4, &scratch_->log_probs);
+  PONDER_CHECK(reserved.ok(), std::string(reserved.message()));
+  float* const base = scratch_->log_probs.As<float>();
+  backend_->CopyIn(base, targets.data(), rows * 4);
+  backend_->CopyIn(base + stride, inverse_temperatures.data(), rows * 4);
+  backend_->LogProb({.hidden = hidden_rows,
+                     .w = weights_->Head(),
+                     .targets = reinterpret_cast<const int32_t*>(base),
+                     .inverse_temperatures = base + stride,
+                     .logprobs = base + 2 * stride,
+                     .entropies = base + 3 * stride,
+                     .logsumexps = base + 4 * stride,
+                     .rows = rows});
+  backend_->CopyOut(scored.logprobs.data(), base + 2 * stride, rows * 4);
+  backend_->CopyOut(scored.entropies.data(), base + 3 * stride, rows * 4);
+  backend_->CopyOut(scored.logsumexps.data(), base + 4 * stride, rows * 4);
+  return scored;
+}
+
+}  // namespace ponder

@@ -1,0 +1,60 @@
+#include <algorithm>
+
+#include "base/check.h"
+#include "model/decoder.h"
+
+namespace ponder {
+
+absl::StatusOr<std::unique_ptr<KvCache>> KvCache::Create(kernels::Backend& backend,
+                                                         const ModelConfig& config,
+                                                         kernels::DType dtype, int64_t pages) {
+  PONDER_CHECK(pages > 0, fmt::format("pages = {}", pages));
+  auto cache = std::make_unique<KvCache>();
+  cache->shape_ = {
+      .dtype = dtype, .kv_heads = config.kv_heads, .head_width = config.head_width, .pages = pages};
+  const int64_t bytes = pages * kernels::KvPageBytes(cache->shape_);
+  for (int64_t layer = 0; layer < config.layers; ++layer) {
+    for (auto* buffers : {&cache->keys_, &cache->values_}) {
+      auto buffer = kernels::DeviceBuffer::Create(backend, bytes);
+      if (!buffer.ok()) {
+        return Annotate(buffer.status(),
+                        fmt::format("key/value cache of {} pages ({} bytes in {} layers)", pages,
+                                    2 * bytes * config.layers, config.layers));
+      }
+      buffers->push_back(std::move(buffer).value());
+    }
+  }
+  return cache;
+}
+
+kernels::KvLayer KvCache::Layer(int64_t layer) const {
+  PONDER_CHECK(layer >= 0 && layer < static_cast<int64_t>(keys_.size()),
+               fmt::format("layer = {}", layer));
+  return {.keys = keys_[layer].As<void>(), .values = values_[layer].As<void>()};
+}
+
+void DecoderBatch::Add(std::span<const int32_t> new_ids, int64_t first_position,
+                       std::span<const int32_t> pages) {
+  const int64_t count = static_cast<int64_t>(new_ids.size());
+  const int64_t end = first_position + count;
+  const int64_t page_count = kernels::KvPagesFor(end);
+  PONDER_CHECK(first_position >= 0 && static_cast<int64_t>(pages.size()) >= page_count,
+               fmt::format("positions {} ... {} need {} pages, {} given", first_position, end - 1,
+                           page_count, pages.size()));
+  const int64_t query_begin = Rows();
+  ids.insert(ids.end(), new_ids.begin(), new_ids.end());
+  for (int64_t position = first_position; position < end; ++position) {
+    positions.push_back(static_cast<int32_t>(position));
+    slots.push_back(
+        static_cast<int32_t>(pages[position / kernels::kPageTokens] * kernels::kPageTokens +
+                             position % kernels::kPageTokens));
+  }
+  page_tables.emplace_back(pages.begin(), pages.begin() + page_count);
+  // The tables' own memory stays where it is when the outer vector grows.
+  sequences.push_back({.query_begin = query_begin,
+                       .query_count = count,
+                       .key_count = end,
+                       .pages = page_tables.back().data()});
+}
+
+}  // namespace ponder
