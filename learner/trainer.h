@@ -49,6 +49,9 @@ struct TrainerOptions {
   int64_t updates_per_step = 1;       // mini-batches of groups a step; each is one optimizer update
   int64_t max_new_tokens = 256;       // for "constant" aggregation
   int64_t max_bad_updates = 3;        // skipped in a row before the run stops
+  // Ids that have a probability, as in the sampler's Weights::DrawableTokens; 0 = as many as
+  // model_directory's tokenizer has, or the whole vocabulary where there is no tokenizer.json.
+  int64_t valid_vocabulary = 0;
 };
 
 // One example of supervised fine-tuning: loss on the completion's tokens only.
