@@ -1,0 +1,43 @@
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/status.h"
+#include "kernels/dtype.h"
+
+namespace ponder {
+
+// The file format of Hugging Face's `safetensors`: 8 bytes little-endian length, a JSON header with
+// name -> {dtype, shape, data_offsets}, then the tensors' bytes without gaps.
+
+struct SafetensorsEntry {
+  std::string name;
+  std::string dtype;           // "F32", "BF16", ... one that the format knows
+  std::vector<int64_t> shape;  // its product times the type's size is data.size()
+  std::string_view data;       // inside the parsed bytes
+};
+
+// The tensors of a file's bytes, in order of their place. `path` is for messages. The bytes are
+// untrusted: lengths, offsets, overlaps, gaps, sizes and names are checked.
+absl::StatusOr<std::vector<SafetensorsEntry>> ParseSafetensors(std::string_view bytes,
+                                                               const std::string& path);
+
+// fp32 values of stored F32, F16 or BF16; `out` has room for shape's product. UNIMPLEMENTED-like
+// INVALID_ARGUMENT for others.
+absl::Status DecodeSafetensors(const SafetensorsEntry& entry, float* out);
+
+struct TensorToWrite {
+  std::string name;
+  std::vector<int64_t> shape;
+  const float* values = nullptr;  // row-major, shape's product of them
+};
+
+// Writes one file in the given stored type (bf16 rounds to nearest even) and syncs it.
+absl::Status WriteSafetensors(const std::string& path, std::span<const TensorToWrite> tensors,
+                              kernels::DType stored);
+
+}  // namespace ponder
