@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/records.h"
@@ -19,8 +20,10 @@ class TaskSource {
   virtual ~TaskSource() = default;
 
   virtual std::string Describe() const = 0;  // one line for people
-  // The `count` tasks of step `step` (from 0). Within a step no task comes twice while the source
-  // has enough.
+  // How many tasks the split holds; 0 = endless.
+  virtual int64_t Size() const { return 0; }
+  // The `count` tasks of step `step` (from 0). Within a step no task comes twice:
+  // FAILED_PRECONDITION where the split holds fewer than `count`.
   virtual absl::StatusOr<std::vector<Task>> TasksFor(int64_t step, int64_t count) = 0;
   // Share of right completions per task of a step: for curricula. Ignored by plain sources.
   virtual void Feedback(int64_t step,
@@ -54,11 +57,15 @@ struct TaskSourceOptions {
   std::string gold_field = "answer";
   std::string id_field;        // empty: "<stem>-<line number>"
   std::string solution_field;  // empty: none; GSM8K's answers hold both, see gold_after
-  std::string gold_after;      // "####": the gold is what follows its last occurrence in gold_field
+  // "####": the gold is what follows its last occurrence in gold_field, the worked solution what
+  // precedes it (without GSM8K's notes for a calculator, <<48/2=24>>).
+  std::string gold_after;
   std::string verifier = "math";  // file: the tasks' kind
   uint64_t seed = 1;
   Split split = Split::kTrain;
-  double held_out_share = 0.1;  // share of questions that belong to the held-out split
+  // Share of questions that belong to the held-out split. A file that is a split of its own has 0
+  // (all of it train) or 1 (all of it held out).
+  double held_out_share = 0.1;
 };
 
 // A malformed line of a file is an error with path and line number.
