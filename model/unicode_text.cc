@@ -1,0 +1,152 @@
+#include "model/unicode_text.h"
+
+#include <simdjson.h>
+#include <unicode/bytestream.h>
+#include <unicode/normalizer2.h>
+#include <unicode/stringpiece.h>
+#include <unicode/uchar.h>
+
+#include <algorithm>
+#include <cstdint>
+#include <cstring>
+
+#include "base/check.h"
+
+namespace ponder {
+namespace {
+
+constexpr std::string_view kReplacement = "\xEF\xBF\xBD";
+
+bool IsAscii(std::string_view text) {
+  size_t i = 0;
+  for (; i + 8 <= text.size(); i += 8) {
+    uint64_t eight;
+    std::memcpy(&eight, text.data() + i, 8);
+    if (eight & 0x8080808080808080u) return false;
+  }
+  for (; i < text.size(); ++i) {
+    if (static_cast<unsigned char>(text[i]) >= 0x80) return false;
+  }
+  return true;
+}
+
+// How a sequence continues after its first byte (Unicode Standard, table 3-7).
+struct LeadByte {
+  int length = 0;  // of the whole sequence; 0 where nothing can begin with this byte
+  unsigned char low = 0x80, high = 0xBF;  // bounds of the second byte
+};
+
+LeadByte Classify(unsigned char byte) {
+  if (byte < 0x80) return {1};
+  if (byte < 0xC2) return {0};
+  if (byte < 0xE0) return {2};
+  if (byte == 0xE0) return {3, 0xA0, 0xBF};
+  if (byte == 0xED) return {3, 0x80, 0x9F};  // surrogates are not characters
+  if (byte < 0xF0) return {3};
+  if (byte == 0xF0) return {4, 0x90, 0xBF};
+  if (byte < 0xF4) return {4};
+  if (byte == 0xF4) return {4, 0x80, 0x8F};
+  return {0};
+}
+
+}  // namespace
+
+bool IsValidUtf8(std::string_view text) { return simdjson::validate_utf8(text.data(), text.size()); }
+
+std::string ToValidUtf8(std::string_view text) {
+  std::string valid;
+  valid.reserve(text.size());
+  size_t i = 0;
+  while (i < text.size()) {
+    const LeadByte lead = Classify(static_cast<unsigned char>(text[i]));
+    if (lead.length == 0) {
+      valid += kReplacement;
+      ++i;
+      continue;
+    }
+    int taken = 1;
+    unsigned char low = lead.low, high = lead.high;
+    while (taken < lead.length && i + taken < text.size()) {
+      const unsigned char byte = static_cast<unsigned char>(text[i + taken]);
+      if (byte < low || byte > high) break;
+      low = 0x80;
+      high = 0xBF;
+      ++taken;
+    }
+    if (taken == lead.length) {
+      valid += text.substr(i, taken);
+    } else {
+      valid += kReplacement;
+    }
+    i += taken;
+  }
+  return valid;
+}
+
+char32_t NextCodePoint(std::string_view text, size_t* position) {
+  const auto byte = [&](size_t i) { return static_cast<unsigned char>(text[i]); };
+  const size_t i = *position;
+  const unsigned char first = byte(i);
+  if (first < 0x80) {
+    *position = i + 1;
+    return first;
+  }
+  const int length = first < 0xE0 ? 2 : first < 0xF0 ? 3 : 4;
+  PONDER_CHECK(i + length <= text.size());
+  char32_t code_point = first & (0x7F >> length);
+  for (int k = 1; k < length; ++k) code_point = code_point << 6 | (byte(i + k) & 0x3F);
+  *position = i + length;
+  return code_point;
+}
+
+size_t PreviousBoundary(std::string_view text, size_t position) {
+  do {
+    --position;
+  } while (position > 0 && (static_cast<unsigned char>(text[position]) & 0xC0) == 0x80);
+  return position;
+}
+
+void AppendUtf8(char32_t c, std::string* text) {
+  if (c < 0x80) {
+    *text += static_cast<char>(c);
+    return;
+  }
+  if (c < 0x800) {
+    *text += static_cast<char>(0xC0 | c >> 6);
+  } else {
+    if (c < 0x10000) {
+      *text += static_cast<char>(0xE0 | c >> 12);
+    } else {
+      *text += static_cast<char>(0xF0 | c >> 18);
+      *text += static_cast<char>(0x80 | (c >> 12 & 0x3F));
+    }
+    *text += static_cast<char>(0x80 | (c >> 6 & 0x3F));
+  }
+  *text += static_cast<char>(0x80 | (c & 0x3F));
+}
+
+bool IsSpace(char32_t c) { return u_isUWhiteSpace(static_cast<UChar32>(c)); }
+
+bool IsWord(char32_t c) {
+  const auto code = static_cast<UChar32>(c);
+  return (U_GET_GC_MASK(code) & (U_GC_M_MASK | U_GC_ND_MASK | U_GC_PC_MASK)) != 0 ||
+         u_isUAlphabetic(code) || u_hasBinaryProperty(code, UCHAR_JOIN_CONTROL);
+}
+
+bool IsNumber(char32_t c) { return (U_GET_GC_MASK(static_cast<UChar32>(c)) & U_GC_N_MASK) != 0; }
+
+std::string ToNfc(std::string_view text) {
+  PONDER_CHECK(text.size() <= INT32_MAX);  // ICU counts with 32 bits
+  if (IsAscii(text)) return std::string(text);
+  UErrorCode error = U_ZERO_ERROR;
+  const icu::Normalizer2* nfc = icu::Normalizer2::getNFCInstance(error);
+  PONDER_CHECK(U_SUCCESS(error), u_errorName(error));
+  std::string result;
+  icu::StringByteSink<std::string> sink(&result, static_cast<int32_t>(text.size()));
+  nfc->normalizeUTF8(0, icu::StringPiece(text.data(), static_cast<int32_t>(text.size())), sink, nullptr,
+                     error);
+  PONDER_CHECK(U_SUCCESS(error), u_errorName(error));
+  return result;
+}
+
+}  // namespace ponder
