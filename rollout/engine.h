@@ -43,8 +43,11 @@ struct EngineLoad {
   int64_t running = 0;
   int64_t free_pages = 0;
   int64_t total_pages = 0;
-  int64_t prefill_tokens = 0;  // since the start
-  int64_t decode_tokens = 0;
+  int64_t prefill_tokens =
+      0;                      // rows run for prompts, and again after a preemption; since the start
+  int64_t decode_tokens = 0;  // tokens sampled, since the start
+  int64_t cached_tokens = 0;  // prompt tokens found in shared pages instead of run, since the start
+  int64_t preemptions = 0;    // sequences put back because pages ran out, since the start
 };
 
 struct EngineCapabilities {

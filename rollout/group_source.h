@@ -23,7 +23,7 @@ struct GroupRequest {
 
 struct GenerateStats {
   int64_t completion_tokens = 0;
-  int64_t prompt_tokens = 0;
+  int64_t prompt_tokens = 0;  // each prompt once
   double seconds = 0;
   int64_t workers = 0;
   int64_t reissued_leases = 0;       // given to another worker after one was lost

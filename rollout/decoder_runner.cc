@@ -1,0 +1,114 @@
+#include <fmt/format.h>
+
+#include "base/check.h"
+#include "kernels/kv_cache.h"
+#include "rollout/step_runner.h"
+
+namespace ponder {
+namespace {
+
+using kernels::DeviceBuffer;
+
+class DecoderRunner : public StepRunner {
+ public:
+  static absl::StatusOr<std::unique_ptr<StepRunner>> Create(Decoder& decoder, int64_t max_sequences,
+                                                            int64_t pages) {
+    auto runner = std::unique_ptr<DecoderRunner>(new DecoderRunner(decoder, max_sequences));
+    kernels::Backend& backend = decoder.GetBackend();
+    const Weights& weights = decoder.GetWeights();
+    PONDER_ASSIGN_OR_RETURN(runner->cache_,
+                            KvCache::Create(backend, weights.Config(), weights.Dtype(), pages));
+    const auto allocate = [&](DeviceBuffer& buffer, int64_t element_bytes) -> absl::Status {
+      PONDER_ASSIGN_OR_RETURN(buffer, DeviceBuffer::Create(backend, max_sequences * element_bytes));
+      return absl::OkStatus();
+    };
+    PONDER_RETURN_IF_ERROR(allocate(runner->params_, sizeof(kernels::SampleRow)));
+    PONDER_RETURN_IF_ERROR(allocate(runner->tokens_, sizeof(int32_t)));
+    PONDER_RETURN_IF_ERROR(allocate(runner->logprobs_, sizeof(float)));
+    PONDER_RETURN_IF_ERROR(allocate(runner->entropies_, sizeof(float)));
+    return runner;
+  }
+
+  StepRunnerInfo Info() const override {
+    const Weights& weights = decoder_.GetWeights();
+    return {.fingerprint = fmt::format("{} {}", decoder_.GetBackend().Info().fingerprint,
+                                       ToString(weights.Dtype())),
+            .vocabulary = weights.Config().vocabulary,
+            .drawable_tokens = weights.DrawableTokens(),
+            .max_positions = weights.Config().max_positions,
+            .pages = cache_->Shape().pages,
+            .version = weights.Version()};
+  }
+
+  absl::StatusOr<std::vector<SampledToken>> Run(std::span<const StepInput> inputs) override {
+    DecoderBatch batch;
+    std::vector<int64_t> rows;
+    std::vector<kernels::SampleRow> params;
+    for (const StepInput& input : inputs) {
+      batch.Add(input.ids, input.first_position, input.pages);
+      if (!input.samples) continue;
+      rows.push_back(batch.Rows() - 1);
+      params.push_back(input.sampling);
+    }
+    PONDER_ASSIGN_OR_RETURN(const void* hidden, decoder_.Forward(batch, *cache_));
+    if (rows.empty()) return std::vector<SampledToken>();
+    PONDER_ASSIGN_OR_RETURN(hidden, decoder_.GatherRows(hidden, rows));
+    return Sample(hidden, params);
+  }
+
+ private:
+  DecoderRunner(Decoder& decoder, int64_t max_sequences)
+      : decoder_(decoder), max_sequences_(max_sequences) {}
+
+  std::vector<SampledToken> Sample(const void* hidden,
+                                   const std::vector<kernels::SampleRow>& params) {
+    kernels::Backend& backend = decoder_.GetBackend();
+    const int64_t count = std::ssize(params);
+    PONDER_CHECK(count <= max_sequences_);
+    backend.CopyIn(params_.As<void>(), params.data(), count * sizeof(kernels::SampleRow));
+    backend.Sample({.hidden = hidden,
+                    .w = decoder_.GetWeights().Head(),
+                    .params = params_.As<kernels::SampleRow>(),
+                    .tokens = tokens_.As<int32_t>(),
+                    .logprobs = logprobs_.As<float>(),
+                    .entropies = entropies_.As<float>(),
+                    .rows = count});
+    std::vector<int32_t> tokens(count);
+    std::vector<float> logprobs(count), entropies(count);
+    backend.Synchronize();
+    backend.CopyOut(tokens.data(), tokens_.As<void>(), count * sizeof(int32_t));
+    backend.CopyOut(logprobs.data(), logprobs_.As<void>(), count * sizeof(float));
+    backend.CopyOut(entropies.data(), entropies_.As<void>(), count * sizeof(float));
+    std::vector<SampledToken> sampled(count);
+    for (int64_t i = 0; i < count; ++i) sampled[i] = {tokens[i], logprobs[i], entropies[i]};
+    return sampled;
+  }
+
+  Decoder& decoder_;
+  const int64_t max_sequences_;
+  std::unique_ptr<KvCache> cache_;
+  DeviceBuffer params_, tokens_, logprobs_, entropies_;  // [max_sequences]
+};
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<StepRunner>> CreateDecoderRunner(Decoder& decoder,
+                                                                int64_t max_sequences,
+                                                                int64_t pages) {
+  return DecoderRunner::Create(decoder, max_sequences, pages);
+}
+
+absl::StatusOr<std::unique_ptr<RolloutEngine>> CreateEngine(Decoder& decoder,
+                                                            const Tokenizer& tokenizer,
+                                                            const EngineOptions& options) {
+  if (options.max_sequences < 1 || options.cache_tokens < 1) {
+    return InvalidArgument("expected max_sequences and cache_tokens of 1 or more, found {} and {}",
+                           options.max_sequences, options.cache_tokens);
+  }
+  PONDER_ASSIGN_OR_RETURN(std::unique_ptr<StepRunner> runner,
+                          CreateDecoderRunner(decoder, options.max_sequences,
+                                              kernels::KvPagesFor(options.cache_tokens)));
+  return CreateEngineOver(std::move(runner), tokenizer, options);
+}
+
+}  // namespace ponder

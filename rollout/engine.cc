@@ -1,0 +1,328 @@
+#include "rollout/engine.h"
+
+#include <absl/base/thread_annotations.h>
+#include <absl/synchronization/mutex.h>
+
+#include <algorithm>
+#include <cmath>
+#include <utility>
+
+#include "base/check.h"
+#include "base/random.h"
+#include "rollout/scheduler.h"
+#include "rollout/step_runner.h"
+
+namespace ponder {
+namespace {
+
+using kernels::KvPagesFor;
+
+absl::Status CheckSampling(const SamplingParams& sampling) {
+  if (!std::isfinite(sampling.temperature) || sampling.temperature < 0) {
+    return InvalidArgument("expected a temperature of 0 or more, found {}", sampling.temperature);
+  }
+  if (!(sampling.top_p > 0 && sampling.top_p <= 1)) {
+    return InvalidArgument("expected top_p in (0, 1], found {}", sampling.top_p);
+  }
+  if (sampling.top_k < 0) {
+    return InvalidArgument("expected top_k of 0 (off) or more, found {}", sampling.top_k);
+  }
+  if (sampling.max_new_tokens < 1) {
+    return InvalidArgument("expected max_new_tokens of 1 or more, found {}",
+                           sampling.max_new_tokens);
+  }
+  for (const std::string& text : sampling.stop_strings) {
+    if (text.empty())
+      return InvalidArgument("an empty stop string would end every completion at once");
+  }
+  return absl::OkStatus();
+}
+
+// True where the text holds a stop string that ends in its last `added` bytes.
+bool HoldsStopString(const std::string& text, size_t added, const std::vector<std::string>& stops) {
+  return std::ranges::any_of(stops, [&](const std::string& stop) {
+    const size_t before = text.size() - added;
+    const size_t from = before < stop.size() ? 0 : before - stop.size() + 1;
+    return text.find(stop, from) != std::string::npos;
+  });
+}
+
+class Engine : public RolloutEngine {
+ public:
+  Engine(std::unique_ptr<StepRunner> runner, const Tokenizer& tokenizer,
+         const EngineOptions& options)
+      : runner_(std::move(runner)),
+        info_(runner_->Info()),
+        tokenizer_(tokenizer),
+        options_(options),
+        scheduler_({.max_sequences = options.max_sequences,
+                    .max_step_tokens = options.max_step_tokens,
+                    .pages = info_.pages}),
+        version_(info_.version) {
+    load_.free_pages = load_.total_pages = info_.pages;
+  }
+
+  EngineCapabilities Capabilities() const override {
+    return {.fingerprint = info_.fingerprint,
+            .max_sequences = options_.max_sequences,
+            .max_positions = std::min(info_.max_positions, info_.pages * kernels::kPageTokens)};
+  }
+
+  absl::Status Submit(RolloutRequest request) override {
+    PONDER_RETURN_IF_ERROR(
+        Annotate(Check(request), "request for task \"" + request.task_id + "\""));
+    auto shared = std::make_shared<const RolloutRequest>(std::move(request));
+    absl::MutexLock lock(&mutex_);
+    load_.waiting += shared->sample_count;
+    inbox_.push_back({.submit = std::move(shared)});
+    return absl::OkStatus();
+  }
+
+  void Cancel(uint64_t request_id) override {
+    absl::MutexLock lock(&mutex_);
+    inbox_.push_back({.cancel = request_id});
+  }
+
+  absl::StatusOr<bool> Step() override {
+    const bool changed = TakeInbox();
+    const std::vector<Chunk> chunks = scheduler_.Plan();
+    if (chunks.empty()) {
+      UpdateLoad();
+      return changed;
+    }
+    absl::StatusOr<std::vector<SampledToken>> sampled = Run(chunks);
+    if (!sampled.ok()) {
+      scheduler_.Abandon();
+      UpdateLoad();
+      return sampled.status();
+    }
+    std::vector<Sequence*> sampling;
+    for (const Chunk& chunk : chunks) {
+      const bool decodes = chunk.count == 1 && chunk.sequence->computed >=
+                                                   std::ssize(chunk.sequence->request->prompt_ids);
+      if (!decodes) prefill_tokens_ += chunk.count;
+      if (chunk.Samples()) sampling.push_back(chunk.sequence);
+    }
+    scheduler_.Commit(chunks);
+    PONDER_CHECK(sampling.size() == sampled->size());
+    decode_tokens_ += std::ssize(sampling);
+    for (size_t i = 0; i < sampling.size(); ++i) Append(*sampling[i], (*sampled)[i]);
+    UpdateLoad();
+    return true;
+  }
+
+  std::vector<RolloutResult> Poll() override {
+    absl::MutexLock lock(&mutex_);
+    return std::exchange(finished_, {});
+  }
+
+  EngineLoad Load() const override {
+    absl::MutexLock lock(&mutex_);
+    return load_;
+  }
+
+  void WeightsChanged(int64_t version) override {
+    version_ = version;
+    scheduler_.WeightsChanged();
+  }
+
+ private:
+  struct Operation {  // one of the two
+    std::shared_ptr<const RolloutRequest> submit;
+    uint64_t cancel = 0;
+  };
+
+  absl::Status Check(const RolloutRequest& request) const {
+    PONDER_RETURN_IF_ERROR(CheckSampling(request.sampling));
+    if (request.prompt_ids.empty()) {
+      return InvalidArgument("the prompt is empty: expected one token at least, for instance BOS");
+    }
+    for (size_t i = 0; i < request.prompt_ids.size(); ++i) {
+      const int32_t id = request.prompt_ids[i];
+      if (id < 0 || id >= info_.vocabulary) {
+        return InvalidArgument("token {} of the prompt is id {}, outside the vocabulary of {}", i,
+                               id, info_.vocabulary);
+      }
+    }
+    if (request.sample_begin < 0 || request.sample_count < 1) {
+      return InvalidArgument("expected samples from 0 on and one at least, found {} from {} on",
+                             request.sample_count, request.sample_begin);
+    }
+    const int64_t prompt = std::ssize(request.prompt_ids);
+    const int64_t answer = request.sampling.max_new_tokens;
+    if (answer > info_.max_positions - prompt) {
+      return InvalidArgument(
+          "prompt ({} tokens) and answer (at most {}) exceed the model's {} positions; shorten the "
+          "prompt or "
+          "lower max_new_tokens",
+          prompt, answer, info_.max_positions);
+    }
+    // Keys and values of the last token are never needed.
+    if (KvPagesFor(prompt + answer - 1) > info_.pages) {
+      return InvalidArgument(
+          "prompt ({} tokens) and answer (at most {}) exceed the cache of {} tokens; enlarge the "
+          "cache or lower "
+          "max_new_tokens",
+          prompt, answer, info_.pages * kernels::kPageTokens);
+    }
+    return absl::OkStatus();
+  }
+
+  // True where something was there.
+  bool TakeInbox() {
+    std::vector<Operation> inbox;
+    {
+      absl::MutexLock lock(&mutex_);
+      inbox = std::exchange(inbox_, {});
+    }
+    for (const Operation& operation : inbox) {
+      if (operation.submit != nullptr) {
+        for (int64_t i = 0; i < operation.submit->sample_count; ++i)
+          scheduler_.Add(Start(operation.submit, i));
+      } else {
+        for (auto& sequence : scheduler_.Remove(operation.cancel))
+          Emit(*sequence, FinishReason::kCancelled);
+      }
+    }
+    return !inbox.empty();
+  }
+
+  static std::unique_ptr<Sequence> Start(std::shared_ptr<const RolloutRequest> request, int64_t i) {
+    auto sequence = std::make_unique<Sequence>();
+    sequence->completion.sample_index = request->sample_begin + i;
+    sequence->tokens = request->prompt_ids;
+    sequence->request = std::move(request);
+    return sequence;
+  }
+
+  absl::StatusOr<std::vector<SampledToken>> Run(const std::vector<Chunk>& chunks) {
+    std::vector<StepInput> inputs;
+    inputs.reserve(chunks.size());
+    for (const Chunk& chunk : chunks) {
+      const Sequence& sequence = *chunk.sequence;
+      const RolloutRequest& request = *sequence.request;
+      StepInput input{
+          .ids = std::span<const int32_t>(sequence.tokens).subspan(sequence.computed, chunk.count),
+          .first_position = sequence.computed,
+          .pages = std::span<const int32_t>(sequence.pages)
+                       .first(KvPagesFor(sequence.computed + chunk.count)),
+          .samples = chunk.Samples()};
+      if (input.samples) {
+        const Completion& completion = sequence.completion;
+        input.sampling = {
+            .temperature = request.sampling.temperature,
+            .top_p = request.sampling.top_p,
+            .top_k = request.sampling.top_k,
+            .uniform = SamplingUniform(request.seed, request.task_id, completion.sample_index,
+                                       std::ssize(completion.token_ids))};
+      }
+      inputs.push_back(input);
+    }
+    PONDER_ASSIGN_OR_RETURN(std::vector<SampledToken> sampled, runner_->Run(inputs));
+    for (const SampledToken& token : sampled) {
+      PONDER_CHECK(token.id >= 0 && token.id < info_.drawable_tokens);
+      if (!std::isfinite(token.logprob)) {
+        return Internal(
+            "a sampled token has log-prob {}: the weights of policy version {} hold values that "
+            "are "
+            "not finite or too large",
+            token.logprob, version_);
+      }
+    }
+    return sampled;
+  }
+
+  void Append(Sequence& sequence, const SampledToken& token) {
+    Completion& completion = sequence.completion;
+    if (completion.versions.empty() || completion.versions.back().version != version_) {
+      completion.versions.push_back(
+          {.begin = std::ssize(completion.token_ids), .version = version_});
+    }
+    completion.token_ids.push_back(token.id);
+    completion.sampled_mask.push_back(1);
+    completion.logprobs.push_back(token.logprob);
+    completion.entropies.push_back(token.entropy);
+    sequence.tokens.push_back(token.id);
+    if (const FinishReason reason = EndedBy(sequence, token.id);
+        reason != FinishReason::kUnspecified) {
+      Emit(*scheduler_.Finish(&sequence), reason);
+    }
+  }
+
+  FinishReason EndedBy(Sequence& sequence, int32_t id) const {
+    const SamplingParams& sampling = sequence.request->sampling;
+    if (std::ranges::count(sampling.stop_ids, id) > 0) return FinishReason::kStop;
+    if (!sampling.stop_strings.empty() && !tokenizer_.IsSpecial(id)) {
+      // Bytes, not text: a character may be spread over several tokens.
+      const std::string_view bytes = tokenizer_.TokenBytes(id);
+      sequence.text_bytes += bytes;
+      if (HoldsStopString(sequence.text_bytes, bytes.size(), sampling.stop_strings))
+        return FinishReason::kStop;
+    }
+    const bool full = std::ssize(sequence.completion.token_ids) == sampling.max_new_tokens;
+    return full ? FinishReason::kLength : FinishReason::kUnspecified;
+  }
+
+  void Emit(Sequence& sequence, FinishReason reason) {
+    Completion& completion = sequence.completion;
+    completion.finish = reason;
+    completion.text = tokenizer_.Decode(completion.token_ids);
+    absl::MutexLock lock(&mutex_);
+    finished_.push_back({.request_id = sequence.request->id, .completion = std::move(completion)});
+  }
+
+  void UpdateLoad() {
+    absl::MutexLock lock(&mutex_);
+    load_ = {.waiting = scheduler_.Waiting(),
+             .running = scheduler_.Running(),
+             .free_pages = scheduler_.Pages().Free(),
+             .total_pages = scheduler_.Pages().Total(),
+             .prefill_tokens = prefill_tokens_,
+             .decode_tokens = decode_tokens_,
+             .cached_tokens = scheduler_.CachedTokens(),
+             .preemptions = scheduler_.Preemptions()};
+    for (const Operation& operation : inbox_) {
+      if (operation.submit != nullptr) load_.waiting += operation.submit->sample_count;
+    }
+  }
+
+  const std::unique_ptr<StepRunner> runner_;
+  const StepRunnerInfo info_;
+  const Tokenizer& tokenizer_;
+  const EngineOptions options_;
+
+  // Of the stepping thread.
+  Scheduler scheduler_;
+  int64_t version_;
+  int64_t prefill_tokens_ = 0;
+  int64_t decode_tokens_ = 0;
+
+  mutable absl::Mutex mutex_;
+  std::vector<Operation> inbox_ ABSL_GUARDED_BY(mutex_);  // in the order of the calls
+  std::vector<RolloutResult> finished_ ABSL_GUARDED_BY(mutex_);
+  EngineLoad load_ ABSL_GUARDED_BY(mutex_);  // as of the last step, and what was submitted since
+};
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<RolloutEngine>> CreateEngineOver(std::unique_ptr<StepRunner> runner,
+                                                                const Tokenizer& tokenizer,
+                                                                const EngineOptions& options) {
+  if (options.max_sequences < 1 || options.max_step_tokens < options.max_sequences) {
+    return InvalidArgument(
+        "expected max_sequences of 1 or more and max_step_tokens of max_sequences or more, found "
+        "{} and {}",
+        options.max_sequences, options.max_step_tokens);
+  }
+  const StepRunnerInfo info = runner->Info();
+  if (info.drawable_tokens > tokenizer.Size()) {
+    return FailedPrecondition(
+        "{} ids can be sampled, but the tokenizer has {} tokens; call Weights::SetDrawableTokens "
+        "with the "
+        "tokenizer's size",
+        info.drawable_tokens, tokenizer.Size());
+  }
+  return std::make_unique<Engine>(std::move(runner), tokenizer, options);
+}
+
+}  // namespace ponder

@@ -1,0 +1,29 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/records.h"
+#include "rollout/engine.h"
+
+namespace ponder {
+
+// One completion under way. Its tokens are known up to the last one sampled; keys and values are in
+// the cache for the first `computed` of them. Running the rest and sampling behind the last is all
+// that ever happens to it, so prefill, decode and recomputing after a preemption are one case.
+struct Sequence {
+  std::shared_ptr<const RolloutRequest> request;
+  Completion completion;
+  std::vector<int32_t> tokens;  // the prompt, then the completion
+  std::vector<int32_t> pages;   // cover at least `computed` tokens
+  int64_t computed = 0;
+  bool shareable = true;   // false once its pages mix keys and values of two policy versions
+  std::string text_bytes;  // of the completion without special tokens; kept only where there are
+                           // stop strings
+
+  int64_t Remaining() const { return static_cast<int64_t>(tokens.size()) - computed; }
+};
+
+}  // namespace ponder
