@@ -26,7 +26,8 @@ absl::StatusOr<pid_t> Spawn(const std::vector<std::string>& arguments, int input
   posix_spawn_file_actions_init(&actions);
   if (input >= 0) posix_spawn_file_actions_adddup2(&actions, input, STDIN_FILENO);
   if (output >= 0) posix_spawn_file_actions_adddup2(&actions, output, STDOUT_FILENO);
-  // A group of its own where we hold its streams: Ctrl-C in the terminal is then for this process alone, which ends it in order.
+  // A group of its own where we hold its streams: Ctrl-C in the terminal is then for this process
+  // alone, which ends it in order.
   posix_spawnattr_t attributes;
   posix_spawnattr_init(&attributes);
   if (input >= 0) {
@@ -49,7 +50,8 @@ absl::Status RunProcess(const std::vector<std::string>& arguments) {
   while (waitpid(pid, &status, 0) < 0 && errno == EINTR) {
   }
   if (WIFEXITED(status) && WEXITSTATUS(status) == 0) return absl::OkStatus();
-  if (WIFSIGNALED(status)) return Internal("{} was ended by signal {}", arguments[0], WTERMSIG(status));
+  if (WIFSIGNALED(status))
+    return Internal("{} was ended by signal {}", arguments[0], WTERMSIG(status));
   return Internal("{} ended with exit status {}", arguments[0], WEXITSTATUS(status));
 }
 

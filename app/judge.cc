@@ -31,7 +31,8 @@ absl::StatusOr<JudgedGroup> JudgeGroup(Verifier& verifier, Group group, const Ju
         verifier.Verify(batch, clock.Now() + options.deadline);
     if (!results.ok()) {
       if (absl::IsFailedPrecondition(results.status())) return results.status();
-      reason = absl::IsDeadlineExceeded(results.status()) ? "verifier timeout" : "verifier unavailable";
+      reason =
+          absl::IsDeadlineExceeded(results.status()) ? "verifier timeout" : "verifier unavailable";
       continue;
     }
     if (results->size() != batch.size()) {
@@ -55,7 +56,8 @@ absl::StatusOr<JudgedGroup> JudgeGroup(Verifier& verifier, Group group, const Ju
   std::vector<Completion> kept;
   for (size_t i = 0; i < verdicts.size(); ++i) {
     Completion& completion = judged.group.completions[i];
-    if (completion.finish == FinishReason::kError || completion.finish == FinishReason::kCancelled) {
+    if (completion.finish == FinishReason::kError ||
+        completion.finish == FinishReason::kCancelled) {
       ++judged.dropped["generation " + std::string(ToString(completion.finish))];
     } else if (lost[i]) {
       ++judged.dropped[reason];

@@ -23,7 +23,8 @@ absl::StatusOr<PromptBuilder> PromptBuilder::Create(const Tokenizer& tokenizer,
   }
   if (builder.end_of_answer_ < 0) {
     return InvalidArgument(
-        "the model names no end-of-sequence token and its chat template no stop; set chat.template");
+        "the model names no end-of-sequence token and its chat template no stop; set "
+        "chat.template");
   }
   builder.prompt_template_ = std::move(prompt_template);
   builder.chat_ = std::move(chat);
@@ -65,7 +66,8 @@ absl::StatusOr<SftExample> PromptBuilder::ConversationExample(std::vector<Messag
   return TextExample(prompt, answer);
 }
 
-SftExample PromptBuilder::TextExample(const std::string& prompt, const std::string& completion) const {
+SftExample PromptBuilder::TextExample(const std::string& prompt,
+                                      const std::string& completion) const {
   SftExample example{.prompt_ids = tokenizer_->Encode(prompt),
                      .completion_ids = tokenizer_->Encode(completion)};
   example.completion_ids.push_back(end_of_answer_);

@@ -22,7 +22,8 @@ absl::StatusOr<int> Lock(const std::string& path) {
   if (descriptor < 0) return Internal("cannot open {}: {}", file, std::strerror(errno));
   if (flock(descriptor, LOCK_EX | LOCK_NB) != 0) {
     close(descriptor);
-    return FailedPrecondition("another process is working on the run {}; wait for it or end it", path);
+    return FailedPrecondition("another process is working on the run {}; wait for it or end it",
+                              path);
   }
   return descriptor;
 }
@@ -39,7 +40,8 @@ std::optional<CheckpointName> ParseCheckpointName(const std::string& name) {
   const char* begin = name.data() + dash + 1;
   const char* end = name.data() + name.size();
   const auto [last, error] = std::from_chars(begin, end, parsed.step);
-  if (error != std::errc() || last != end || end - begin < 6 || parsed.step < 0) return std::nullopt;
+  if (error != std::errc() || last != end || end - begin < 6 || parsed.step < 0)
+    return std::nullopt;
   return parsed;
 }
 

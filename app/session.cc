@@ -104,10 +104,9 @@ std::vector<int32_t> StopIds(const ModelConfig& config, const Tokenizer& tokeniz
   return ids;
 }
 
-absl::Status RunRequests(
-    RolloutEngine& engine, int64_t in_flight,
-    const std::function<absl::StatusOr<std::optional<RolloutRequest>>()>& next,
-    const std::function<absl::Status(RolloutResult)>& on_result) {
+absl::Status RunRequests(RolloutEngine& engine, int64_t in_flight,
+                         const std::function<absl::StatusOr<std::optional<RolloutRequest>>()>& next,
+                         const std::function<absl::Status(RolloutResult)>& on_result) {
   int64_t open = 0;
   bool more = true;
   while (more || open > 0) {

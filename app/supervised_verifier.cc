@@ -45,7 +45,8 @@ class SupervisedVerifier : public Verifier {
     absl::StatusOr<std::string> line = child_->ReadLine(options_.start_timeout);
     if (!line.ok()) return Annotate(line.status(), "the verifier process did not start");
     if (!line->starts_with(kAnnouncement)) {
-      return Internal("expected 'listening on HOST:PORT' from the verifier process, found '{}'", *line);
+      return Internal("expected 'listening on HOST:PORT' from the verifier process, found '{}'",
+                      *line);
     }
     remote_ = ConnectVerifier({.address = line->substr(kAnnouncement.size())});
     description_ = remote_->Describe();
@@ -55,7 +56,8 @@ class SupervisedVerifier : public Verifier {
   absl::Status Restart(const std::string& reason) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
     if (restarts_ >= options_.max_restarts) {
       return FailedPrecondition(
-          "the verifier process failed again after {} restarts, last because {}; run `ponder verify` "
+          "the verifier process failed again after {} restarts, last because {}; run `ponder "
+          "verify` "
           "on its input, or raise verifier.max_restarts",
           restarts_, reason);
     }
@@ -79,7 +81,8 @@ class SupervisedVerifier : public Verifier {
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<Verifier>> StartSupervisedVerifier(SupervisedVerifierOptions options) {
+absl::StatusOr<std::unique_ptr<Verifier>> StartSupervisedVerifier(
+    SupervisedVerifierOptions options) {
   auto verifier = std::make_unique<SupervisedVerifier>(std::move(options));
   PONDER_RETURN_IF_ERROR(verifier->Start());
   return verifier;

@@ -25,8 +25,8 @@ CLI::App* AddCommand(CLI::App& parent, const std::string& name, const std::strin
 // --model, --dtype, --threads, --isa and --chat-template.
 void AddSessionOptions(CLI::App& command, SessionOptions& options);
 
-// JSON lines of standard input, one call a line with its number from 1; blank lines are passed over. A line over 64 MB is an
-// error.
+// JSON lines of standard input, one call a line with its number from 1; blank lines are passed
+// over. A line over 64 MB is an error.
 absl::Status ForEachInputLine(
     const std::function<absl::Status(const std::string& line, int64_t number)>& on_line);
 

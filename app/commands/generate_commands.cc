@@ -84,7 +84,8 @@ absl::StatusOr<std::vector<Message>> ParseMessages(const json& value, int64_t nu
   return messages;
 }
 
-// One line of input as text for the model. Messages go through the chat template, which is looked up when the first is seen.
+// One line of input as text for the model. Messages go through the chat template, which is looked
+// up when the first is seen.
 class PromptReader {
  public:
   explicit PromptReader(const Session& session) : session_(session) {}
@@ -102,7 +103,8 @@ class PromptReader {
       return RenderChat(*chat_, messages, /*add_assistant_prefix=*/true);
     }
     return InvalidArgument(
-        "line {} of standard input: expected a JSON object with \"prompt\" or \"messages\"", number);
+        "line {} of standard input: expected a JSON object with \"prompt\" or \"messages\"",
+        number);
   }
 
  private:
@@ -110,15 +112,16 @@ class PromptReader {
   std::optional<ChatTemplate> chat_;
 };
 
-// JSON lines in, JSON lines out. Answers leave in the order of the lines, whatever the order in which they end.
+// JSON lines in, JSON lines out. Answers leave in the order of the lines, whatever the order in
+// which they end.
 absl::Status GenerateLines(const GenerateOptions& options, Session& session,
                            const std::vector<int32_t>& stop_ids) {
   PONDER_ASSIGN_OR_RETURN(RolloutEngine * engine,
                           session.Engine(SizeEngine(session.Model().config, options)));
   PromptReader reader(session);
-  std::deque<json> names;           // of the requests whose answers are not out yet
+  std::deque<json> names;  // of the requests whose answers are not out yet
   std::map<uint64_t, json> finished;
-  uint64_t first_open = 0;          // request id of names.front()
+  uint64_t first_open = 0;  // request id of names.front()
   int64_t number = 0;
   auto next = [&]() -> absl::StatusOr<std::optional<RolloutRequest>> {
     std::string line;
@@ -190,8 +193,8 @@ absl::StatusOr<Completion> StreamAnswer(const GenerateOptions& options, Session&
 absl::Status RunGenerate(const GenerateOptions& options) {
   PONDER_ASSIGN_OR_RETURN(std::unique_ptr<Session> session, Session::Open(options.session));
   absl::StatusOr<ChatTemplate> chat = session->Chat();
-  const std::vector<int32_t> stop_ids = StopIds(session->Model().config, session->GetTokenizer(),
-                                                chat.ok() ? &*chat : nullptr);
+  const std::vector<int32_t> stop_ids =
+      StopIds(session->Model().config, session->GetTokenizer(), chat.ok() ? &*chat : nullptr);
   if (options.prompt.empty()) return GenerateLines(options, *session, stop_ids);
   std::string prompt = options.prompt;
   if (options.chat) {
@@ -199,9 +202,10 @@ absl::Status RunGenerate(const GenerateOptions& options) {
     PONDER_ASSIGN_OR_RETURN(prompt, RenderChat(*chat, {{"user", options.prompt}}, true));
   }
   WatchInterrupts();
-  PONDER_ASSIGN_OR_RETURN(const Completion completion,
-                          StreamAnswer(options, *session, stop_ids, prompt, "prompt",
-                                       [](std::string_view text) { std::cout << text << std::flush; }));
+  PONDER_ASSIGN_OR_RETURN(
+      const Completion completion,
+      StreamAnswer(options, *session, stop_ids, prompt, "prompt",
+                   [](std::string_view text) { std::cout << text << std::flush; }));
   std::cout << std::endl;
   (void)completion;
   return absl::OkStatus();

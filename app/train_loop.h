@@ -1,0 +1,91 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "app/config.h"
+#include "app/judge.h"
+#include "app/prompt_builder.h"
+#include "app/run_directory.h"
+#include "base/clock.h"
+#include "base/status.h"
+#include "learner/trainer.h"
+#include "observe/console.h"
+#include "observe/metric_sink.h"
+#include "observe/run_store.h"
+#include "rewards/advantage.h"
+#include "rewards/reward.h"
+#include "rollout/group_source.h"
+#include "tasks/task_source.h"
+#include "verifiers/verifier.h"
+
+namespace ponder {
+
+// What a run is made of. All outlive the loop; each has a fake, so the loop runs whole in a test.
+struct TrainParts {
+  TaskSource* train_tasks = nullptr;
+  std::vector<Task> held_out;  // for evaluation; may be empty
+  const PromptBuilder* prompts = nullptr;
+  GroupSource* groups = nullptr;
+  Verifier* verifier = nullptr;
+  AdvantageEstimator* advantage = nullptr;
+  Trainer* trainer = nullptr;
+  RunStore* store = nullptr;
+  std::vector<MetricSink*> sinks;
+  Console* console = nullptr;
+  RunDirectory* directory = nullptr;  // null: no checkpoints
+  Clock* clock = nullptr;
+  JudgeOptions judge;
+  std::function<bool()> cancelled;  // Ctrl-C
+};
+
+// How a run ended.
+struct TrainSummary {
+  bool cancelled = false;
+  int64_t last_step = 0;
+};
+
+// tasks -> groups -> verdicts -> rewards -> advantages -> update -> weights, `run.steps` times,
+// with the cold start before and evaluations between. Every step's rows are in the store before the
+// next begins; `resume` goes on behind the newest checkpoint, with the same random numbers.
+class TrainLoop {
+ public:
+  TrainLoop(const RunConfig& config, TrainParts parts)
+      : config_(config), parts_(std::move(parts)) {}
+
+  // `cold_start` holds the examples of supervised fine-tuning; empty = none.
+  absl::StatusOr<TrainSummary> Run(const std::vector<SftExample>& cold_start, bool resume);
+
+  // Supervised fine-tuning alone (`ponder sft`).
+  absl::StatusOr<TrainSummary> RunSupervised(const std::vector<SftExample>& examples, bool resume);
+
+ private:
+  struct StepOutcome;
+
+  absl::StatusOr<CheckpointName> Resume();
+  absl::StatusOr<bool> Supervise(const std::vector<SftExample>& examples,
+                                 int64_t done);  // false: cancelled
+  absl::StatusOr<bool> Step(int64_t step);
+  absl::StatusOr<bool> EvaluateHeldOut(const std::string& phase, int64_t step,
+                                       const std::string& label);
+  absl::StatusOr<StepOutcome> GenerateAndJudge(int64_t step);
+  absl::Status Record(const StepRecord& record);
+  absl::Status Checkpoint(const CheckpointName& name);
+  bool Cancelled() const { return parts_.cancelled && parts_.cancelled(); }
+  double Seconds(absl::Time since) const;
+
+  const RunConfig config_;
+  TrainParts parts_;
+  absl::Time started_;
+  int64_t first_step_ = 0;
+  int64_t checkpointed_ = -1;  // newest step with a checkpoint
+  std::string phase_ = "train";
+};
+
+// "32 prompts x 8 completions = 256 sequences, 1 update"
+std::string DescribeStep(const RunConfig& config);
+
+}  // namespace ponder

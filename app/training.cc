@@ -1,0 +1,341 @@
+#include "app/training.h"
+
+#include <absl/time/clock.h>
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <optional>
+
+#include "app/child_process.h"
+#include "app/commands/command.h"
+#include "app/config_convert.h"
+#include "app/run_directory.h"
+#include "app/session.h"
+#include "app/supervised_verifier.h"
+#include "app/train_loop.h"
+#include "base/file.h"
+#include "base/random.h"
+#include "learner/library.h"
+#include "observe/console.h"
+#include "observe/curve_svg.h"
+#include "observe/run_store.h"
+#include "rollout/service/rollout_service.h"
+#include "verifiers/service/verifier_service.h"
+
+namespace ponder {
+namespace {
+
+using nlohmann::json;
+
+std::string HumanGib(int64_t bytes) {
+  return fmt::format("{:.2f} GiB", static_cast<double>(bytes) / double(1 << 30));
+}
+
+absl::StatusOr<int64_t> AvailableMemory() {
+  PONDER_ASSIGN_OR_RETURN(const std::string text, ReadFile("/proc/meminfo", 1 << 16));
+  const size_t at = text.find("MemAvailable:");
+  if (at == std::string::npos) return NotFound("/proc/meminfo names no MemAvailable");
+  return std::strtoll(text.c_str() + at + 13, nullptr, 10) * 1024;
+}
+
+// Works out what the run will take, says it, and refuses a plan that does not fit, before anything
+// is allocated.
+absl::Status CheckMemoryPlan(const RunConfig& config, const ModelConfig& model, Console& console) {
+  PONDER_ASSIGN_OR_RETURN(const TrainerOptions options, ToTrainerOptions(config));
+  std::vector<MemoryPlanRow> plan = PlanTrainerMemory(model, options);
+  if (config.rollout.listen.empty()) {
+    const kernels::KvShape shape{.dtype = options.dtype,
+                                 .kv_heads = model.kv_heads,
+                                 .head_width = model.head_width,
+                                 .pages = kernels::KvPagesFor(config.rollout.cache_tokens)};
+    plan.push_back({"rollout cache", 2 * model.layers * shape.pages * kernels::KvPageBytes(shape)});
+  }
+  int64_t total = 0;
+  std::string rows;
+  for (const MemoryPlanRow& row : plan) {
+    total += row.bytes;
+    rows += fmt::format("{}{} {}", rows.empty() ? "" : ", ", row.name, HumanGib(row.bytes));
+  }
+  console.Say(fmt::format("memory plan: {} ({})", HumanGib(total), rows));
+  int64_t limit = static_cast<int64_t>(config.machine.memory_gib * double(1 << 30));
+  std::string what = "machine.memory_gib";
+  if (limit == 0) {
+    PONDER_ASSIGN_OR_RETURN(limit, AvailableMemory());
+    what = "what this machine has free";
+  }
+  if (total <= limit) return absl::OkStatus();
+  return ResourceExhausted(
+      "the plan of {} is more than {} ({}); lower learner.micro_batch_tokens (now {}) or "
+      "rollout.cache_tokens (now {}), or take a smaller "
+      "model",
+      HumanGib(total), what, HumanGib(limit), config.learner.micro_batch_tokens,
+      config.rollout.cache_tokens);
+}
+
+absl::StatusOr<std::vector<SftExample>> ReadExamples(const std::string& path, int64_t limit,
+                                                     const PromptBuilder& prompts) {
+  std::ifstream file(path);
+  if (!file) return NotFound("sft.path: cannot open {}", path);
+  std::vector<SftExample> examples;
+  std::string line;
+  for (int64_t number = 1; std::getline(file, line); ++number) {
+    if (line.find_first_not_of(" \t\r") == std::string::npos) continue;
+    if (limit > 0 && static_cast<int64_t>(examples.size()) == limit) break;
+    const json value = json::parse(line, nullptr, /*allow_exceptions=*/false);
+    if (value.is_object() && value.contains("prompt") && value["prompt"].is_string() &&
+        value.contains("completion") && value["completion"].is_string()) {
+      examples.push_back(prompts.TextExample(value["prompt"].get<std::string>(),
+                                             value["completion"].get<std::string>()));
+      continue;
+    }
+    std::vector<Message> messages;
+    if (value.is_object() && value.contains("messages") && value["messages"].is_array()) {
+      for (const json& item : value["messages"]) {
+        if (!item.is_object() || !item.value("role", json()).is_string() ||
+            !item.value("content", json()).is_string()) {
+          messages.clear();
+          break;
+        }
+        messages.push_back({item["role"].get<std::string>(), item["content"].get<std::string>()});
+      }
+    }
+    if (messages.empty()) {
+      return InvalidArgument(
+          "{}:{}: expected {{\"prompt\",\"completion\"}} or "
+          "{{\"messages\":[{{\"role\",\"content\"}}…]}}",
+          path, number);
+    }
+    absl::StatusOr<SftExample> example = prompts.ConversationExample(std::move(messages));
+    if (!example.ok()) return Annotate(example.status(), fmt::format("{}:{}", path, number));
+    examples.push_back(*std::move(example));
+  }
+  if (examples.empty()) return InvalidArgument("{} holds no examples", path);
+  return examples;
+}
+
+absl::StatusOr<std::vector<SftExample>> ColdStartExamples(const RunConfig& config,
+                                                          const PromptBuilder& prompts) {
+  if (!config.sft.Wanted()) return std::vector<SftExample>();
+  if (!config.sft.path.empty()) return ReadExamples(config.sft.path, config.sft.examples, prompts);
+  // Worked solutions of tasks of the training split, in an order of their own.
+  RunConfig shuffled = config;
+  shuffled.tasks.seed = static_cast<int64_t>(
+      RandomBits(MakeRandomKey(static_cast<uint64_t>(config.tasks.seed), "cold start"), 0) >> 2);
+  PONDER_ASSIGN_OR_RETURN(const std::vector<Task> tasks,
+                          CollectTasks(shuffled, Split::kTrain, config.sft.examples));
+  std::vector<SftExample> examples;
+  for (const Task& task : tasks) {
+    PONDER_ASSIGN_OR_RETURN(SftExample example, prompts.WorkedExample(task));
+    examples.push_back(std::move(example));
+  }
+  return examples;
+}
+
+std::string DefaultRunDirectory(const RunConfig& config) {
+  return fmt::format("runs/{}-{}", config.run.name,
+                     absl::FormatTime("%Y%m%d-%H%M%S", absl::Now(), absl::LocalTimeZone()));
+}
+
+// RUN/reward.svg and RUN/accuracy.svg from what the store holds.
+absl::Status DrawCurves(RunStore& store, const RunDirectory& directory) {
+  PONDER_ASSIGN_OR_RETURN(const std::vector<StoredMetric> train, store.ReadMetrics("train"));
+  PONDER_ASSIGN_OR_RETURN(const std::vector<StoredMetric> eval, store.ReadMetrics("eval/train"));
+  auto curve = [](const std::vector<StoredMetric>& metrics, const std::string& name,
+                  const std::string& label) {
+    Curve out{.label = label};
+    for (const StoredMetric& metric : metrics) {
+      if (metric.name == name)
+        out.points.push_back({static_cast<double>(metric.step), metric.value});
+    }
+    return out;
+  };
+  PONDER_RETURN_IF_ERROR(WriteCurveSvg(
+      directory.Path() + "/reward.svg",
+      {.title = "Reward by step",
+       .curves = {curve(train, "reward/mean", "reward"), curve(train, "reward/correct", "correct"),
+                  curve(train, "groups/useful", "groups with signal")}}));
+  return WriteCurveSvg(directory.Path() + "/accuracy.svg",
+                       {.title = "Accuracy on held-out tasks",
+                        .curves = {curve(eval, "eval/greedy_accuracy", "greedy"),
+                                   curve(eval, "eval/sampled_accuracy", "sampled")},
+                        .y_range = std::pair(0.0, 1.0)});
+}
+
+}  // namespace
+
+absl::StatusOr<std::vector<Task>> CollectTasks(const RunConfig& config, Split split,
+                                               int64_t count) {
+  PONDER_ASSIGN_OR_RETURN(std::unique_ptr<TaskSource> source,
+                          CreateTaskSource(ToTaskSourceOptions(config, split)));
+  return source->TasksFor(0, count);
+}
+
+absl::StatusOr<std::unique_ptr<Verifier>> StartConfiguredVerifier(
+    const RunConfig& config, std::function<void(const std::string&)> on_event) {
+  if (!config.verifier.address.empty())
+    return ConnectVerifier({.address = config.verifier.address});
+  return StartSupervisedVerifier(
+      {.command = {ProgramPath(), "verifier", "--name", config.verifier.name, "--set",
+                   "extraction=" + config.verifier.extraction, "--listen", "127.0.0.1:0",
+                   "--until-input-closes"},
+       .max_restarts = config.verifier.max_restarts,
+       .on_event = std::move(on_event)});
+}
+
+JudgeOptions MakeJudgeOptions(const RunConfig& config) {
+  return {.deadline = absl::Seconds(config.verifier.deadline_s),
+          .max_retries = config.verifier.max_retries,
+          .wait = [](absl::Duration duration) { absl::SleepFor(duration); }};
+}
+
+absl::StatusOr<PromptBuilder> MakePromptBuilder(const RunConfig& config, const ModelConfig& model,
+                                                const Tokenizer& tokenizer) {
+  PONDER_ASSIGN_OR_RETURN(PromptTemplate prompt_template,
+                          FindPromptTemplate(config.prompt.template_name));
+  std::optional<ChatTemplate> chat;
+  if (config.chat.template_name == "custom") {
+    const CustomChatKeys& keys = config.chat.custom;
+    chat = ChatTemplate{.name = "custom",
+                        .prefix = keys.prefix,
+                        .default_system = keys.default_system,
+                        .system_turn = keys.system_turn,
+                        .user_turn = keys.user_turn,
+                        .assistant_turn = keys.assistant_turn,
+                        .assistant_prefix = keys.assistant_prefix,
+                        .stops = keys.stops};
+  } else if (config.chat.template_name != "auto") {
+    PONDER_ASSIGN_OR_RETURN(chat, FindChatTemplate(config.chat.template_name));
+  } else {
+    absl::StatusOr<ChatTemplate> detected = DetectChatTemplate(config.model.directory);
+    if (detected.ok()) {
+      chat = *std::move(detected);
+    } else if (!prompt_template.plain) {
+      return detected.status();
+    }
+  }
+  return PromptBuilder::Create(tokenizer, model, std::move(prompt_template), std::move(chat));
+}
+
+absl::Status RunTraining(TrainingRequest request) {
+  const RunConfig& config = request.config;
+  // Everything that can be wrong with the input is looked at before a run directory exists.
+  PONDER_ASSIGN_OR_RETURN(const ModelConfig model, LoadModelConfig(config.model.directory));
+  PONDER_ASSIGN_OR_RETURN(const std::unique_ptr<Tokenizer> tokenizer,
+                          LoadTokenizer(config.model.directory));
+  PONDER_ASSIGN_OR_RETURN(const PromptBuilder prompts,
+                          MakePromptBuilder(config, model, *tokenizer));
+  PONDER_ASSIGN_OR_RETURN(const std::vector<SftExample> cold_start,
+                          ColdStartExamples(config, prompts));
+  if (request.supervised_only && cold_start.empty()) {
+    return InvalidArgument("nothing to learn from: set sft.examples or sft.path");
+  }
+  std::unique_ptr<TaskSource> train_tasks;
+  std::vector<Task> held_out;
+  if (!request.supervised_only) {
+    PONDER_ASSIGN_OR_RETURN(train_tasks,
+                            CreateTaskSource(ToTaskSourceOptions(config, Split::kTrain)));
+    if (config.eval.tasks > 0) {
+      PONDER_ASSIGN_OR_RETURN(held_out, CollectTasks(config, Split::kHeldOut, config.eval.tasks));
+    }
+  }
+
+  std::string path = request.run_directory;
+  if (path.empty())
+    path = config.run.directory.empty() ? DefaultRunDirectory(config) : config.run.directory;
+  absl::StatusOr<RunDirectory> opened =
+      request.resume ? RunDirectory::Open(path) : RunDirectory::Create(path, DumpConfig(config));
+  PONDER_RETURN_IF_ERROR(opened.status());
+  RunDirectory directory = *std::move(opened);
+  const std::unique_ptr<Console> console = CreateConsole(stderr, directory.LogPath());
+  console->Say(fmt::format("run {}", path));
+  if (!request.supervised_only) {
+    console->Say(fmt::format("a step: {}; {} steps; tasks: {}", DescribeStep(config),
+                             config.run.steps, train_tasks->Describe()));
+  }
+  PONDER_RETURN_IF_ERROR(CheckMemoryPlan(config, model, *console));
+
+  PONDER_ASSIGN_OR_RETURN(
+      const std::unique_ptr<RunStore> store,
+      RunStore::Open(directory.StorePath(), std::filesystem::exists(directory.StorePath())
+                                                ? RunStore::Mode::kAppend
+                                                : RunStore::Mode::kCreate));
+  PONDER_ASSIGN_OR_RETURN(const std::unique_ptr<MetricSink> events, CreateEventFileSink(path));
+  PONDER_ASSIGN_OR_RETURN(const std::unique_ptr<kernels::Backend> backend,
+                          CreateBackend({.threads = config.machine.threads}));
+  PONDER_ASSIGN_OR_RETURN(TrainerOptions trainer_options, ToTrainerOptions(config));
+  PONDER_ASSIGN_OR_RETURN(const std::unique_ptr<Trainer> trainer,
+                          CreateTrainer(*backend, trainer_options));
+  PONDER_RETURN_IF_ERROR(store->SetInfo("model", config.model.directory));
+  PONDER_RETURN_IF_ERROR(store->SetInfo("numerics", backend->Info().fingerprint));
+  console->Say(fmt::format("model: {} ({:.0f} M parameters, {}), {} threads, {}",
+                           config.model.directory,
+                           static_cast<double>(trainer->GetWeights().Layout().count) / 1e6,
+                           config.model.dtype, backend->Info().threads, backend->Info().isa));
+
+  const auto note = [&](const std::string& event) { console->Warn(event); };
+  PONDER_ASSIGN_OR_RETURN(const std::unique_ptr<AdvantageEstimator> advantage,
+                          CreateAdvantageEstimator(config.learner.advantage));
+  std::unique_ptr<Verifier> verifier;
+  std::unique_ptr<Decoder> decoder;
+  std::unique_ptr<RolloutEngine> engine;
+  std::unique_ptr<GroupSource> groups;
+  if (!request.supervised_only) {
+    PONDER_ASSIGN_OR_RETURN(verifier, StartConfiguredVerifier(config, note));
+    console->Say(fmt::format("verifier: {} {}", verifier->Describe().name,
+                             config.verifier.address.empty() ? "in a process of its own"
+                                                             : "at " + config.verifier.address));
+  }
+  if (request.supervised_only || config.rollout.listen.empty()) {
+    decoder = std::make_unique<Decoder>(*backend, trainer->GetWeights());
+    PONDER_ASSIGN_OR_RETURN(engine, CreateEngine(*decoder, *tokenizer, ToEngineOptions(config)));
+    groups = CreateLocalGroupSource(*engine);
+  } else {
+    PONDER_ASSIGN_OR_RETURN(
+        std::unique_ptr<RolloutServer> server,
+        StartRolloutServer(trainer->GetWeights(), backend->Info().fingerprint,
+                           {.address = config.rollout.listen,
+                            .heartbeat_timeout = absl::Seconds(config.rollout.heartbeat_timeout_s),
+                            .no_worker_timeout = absl::Seconds(config.rollout.no_worker_timeout_s),
+                            .on_event = [&](const std::string& event) { console->Say(event); }}));
+    const std::string host = config.rollout.listen.substr(0, config.rollout.listen.rfind(':'));
+    console->Say(fmt::format("waiting for workers: ponder rollout --model {} --learner {}:{}",
+                             config.model.directory, host, server->Port()));
+    PONDER_RETURN_IF_ERROR(server->PublishWeights(trainer->PolicyVersion()));
+    groups = std::move(server);
+  }
+
+  WatchInterrupts();
+  TrainLoop loop(config, {.train_tasks = train_tasks.get(),
+                          .held_out = std::move(held_out),
+                          .prompts = &prompts,
+                          .groups = groups.get(),
+                          .verifier = verifier.get(),
+                          .advantage = advantage.get(),
+                          .trainer = trainer.get(),
+                          .store = store.get(),
+                          .sinks = {events.get()},
+                          .console = console.get(),
+                          .directory = &directory,
+                          .clock = &RealClock(),
+                          .judge = MakeJudgeOptions(config),
+                          .cancelled = Interrupted});
+  PONDER_ASSIGN_OR_RETURN(const TrainSummary summary,
+                          request.supervised_only ? loop.RunSupervised(cold_start, request.resume)
+                                                  : loop.Run(cold_start, request.resume));
+  PONDER_RETURN_IF_ERROR(events->Flush());
+  if (!request.supervised_only) PONDER_RETURN_IF_ERROR(DrawCurves(*store, directory));
+  if (summary.cancelled) {
+    console->Say(fmt::format("stopped after step {}; go on with: ponder train --resume --run {}",
+                             summary.last_step, path));
+    return absl::CancelledError("interrupted; nothing is lost");
+  }
+  const std::vector<CheckpointName> checkpoints = directory.Checkpoints();
+  console->Say(
+      fmt::format("done: {} steps; the model is in {}", summary.last_step,
+                  checkpoints.empty() ? path : directory.CheckpointPath(checkpoints.back())));
+  return absl::OkStatus();
+}
+
+}  // namespace ponder

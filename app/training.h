@@ -1,0 +1,44 @@
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "app/config.h"
+#include "app/judge.h"
+#include "app/prompt_builder.h"
+#include "base/records.h"
+#include "base/status.h"
+#include "tasks/task_source.h"
+#include "verifiers/verifier.h"
+
+namespace ponder {
+
+// What a command asks of a run.
+struct TrainingRequest {
+  RunConfig config;
+  std::string run_directory;  // empty: of the configuration, else runs/<name>-<time>
+  bool resume = false;
+  bool supervised_only = false;  // `ponder sft`
+};
+
+// Puts a run together from its configuration (model, trainer, engine or worker server, verifier,
+// store, console) and runs it to its end or to Ctrl-C. Says on standard error what it does.
+absl::Status RunTraining(TrainingRequest request);
+
+// `count` tasks of a configuration's split, from the first on.
+absl::StatusOr<std::vector<Task>> CollectTasks(const RunConfig& config, Split split, int64_t count);
+
+// The verifier a configuration names: a supervised child process of this program, or the one at
+// verifier.address.
+absl::StatusOr<std::unique_ptr<Verifier>> StartConfiguredVerifier(
+    const RunConfig& config, std::function<void(const std::string&)> on_event);
+
+JudgeOptions MakeJudgeOptions(const RunConfig& config);
+
+// The prompt builder a configuration asks for, for a loaded tokenizer.
+absl::StatusOr<PromptBuilder> MakePromptBuilder(const RunConfig& config, const ModelConfig& model,
+                                                const Tokenizer& tokenizer);
+
+}  // namespace ponder
