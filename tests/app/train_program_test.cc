@@ -1,0 +1,291 @@
+// The whole program on a tiny random model: trains, is killed, resumes, and leaves the same run.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <signal.h>
+
+#include <filesystem>
+#include <map>
+#include <set>
+
+#include "base/file.h"
+#include "base/random.h"
+#include "observe/run_store.h"
+#include "tests/app/program.h"
+#include "tests/app/tiny_model_directory.h"
+
+namespace ponder {
+namespace {
+
+namespace fs = std::filesystem;
+using testing::HasSubstr;
+
+constexpr int64_t kSteps = 6;
+
+class TrainProgramTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    folder_ = TestFolder("train");
+    ASSERT_TRUE(WriteTinyModelDirectory(folder_ + "/model").ok());
+    // Right answers must come up by chance: the last number anywhere in a random text, against
+    // one-digit golds.
+    std::string tasks;
+    for (int i = 0; i < 40; ++i)
+      tasks += fmt::format("{{\"question\":\"say {}\",\"answer\":\"{}\"}}\n", i, i % 3 + 1);
+    ASSERT_TRUE(WriteFileAtomically(folder_ + "/tasks.jsonl", tasks).ok());
+    ASSERT_TRUE(WriteFileAtomically(folder_ + "/sft.jsonl",
+                                    "{\"prompt\":\"say 1\",\"completion\":\"1 1 2\"}\n"
+                                    "{\"prompt\":\"say 2\",\"completion\":\"2 3 1\"}\n"
+                                    "{\"messages\":[{\"role\":\"user\",\"content\":\"say 3\"},"
+                                    "{\"role\":\"assistant\",\"content\":\"3 2 1\"}]}\n")
+                    .ok());
+    ASSERT_TRUE(
+        WriteFileAtomically(folder_ + "/run.toml", fmt::format(R"(
+[run]
+steps = {}
+checkpoint_every = 2
+keep_checkpoints = 10
+[model]
+directory = "{}/model"
+dtype = "f32"
+[chat]
+template = "chatml"
+[tasks]
+kind = "file"
+[tasks.file]
+path = "{}/tasks.jsonl"
+[prompt]
+template = "plain"
+[rollout]
+prompts_per_step = 6
+completions_per_prompt = 8
+max_new_tokens = 12
+max_sequences = 48
+cache_tokens = 4096
+[verifier]
+extraction = "anywhere"
+[learner]
+micro_batch_tokens = 256
+[optimizer]
+learning_rate = 1e-3
+[sft]
+path = "{}/sft.jsonl"
+batch = 2
+epochs = 2
+[eval]
+tasks = 3
+[machine]
+threads = 1
+)",
+                                                               kSteps, folder_, folder_, folder_))
+            .ok());
+  }
+  void TearDown() override { fs::remove_all(folder_); }
+
+  std::string Run(const std::string& name) const { return folder_ + "/" + name; }
+  std::vector<std::string> Train(const std::string& name) const {
+    return {"train", folder_ + "/run.toml", "--run", Run(name)};
+  }
+  std::vector<std::string> Resume(const std::string& name) const {
+    return {"train", "--resume", "--run", Run(name)};
+  }
+
+  std::string folder_;
+};
+
+// Everything of a run that must not depend on time or on being interrupted.
+struct RunContent {
+  std::map<std::pair<std::string, int64_t>, Metrics> metrics;  // by phase and step
+  std::vector<std::string>
+      completions;  // in order: step, task, index, ids, log-prob bits, verdict, advantage
+
+  bool operator==(const RunContent&) const = default;
+};
+
+RunContent ReadRun(const std::string& directory) {
+  RunContent content;
+  absl::StatusOr<std::unique_ptr<RunStore>> store =
+      RunStore::Open(directory + "/run.db", RunStore::Mode::kRead);
+  EXPECT_TRUE(store.ok()) << store.status();
+  if (!store.ok()) return content;
+  for (const std::string phase : {"sft", "train", "eval/untrained", "eval/train"}) {
+    for (const StoredMetric& metric : *(*store)->ReadMetrics(phase)) {
+      const std::string& name = metric.name;
+      const bool timing = name.starts_with("time/") || name.starts_with("speed/") ||
+                          name.ends_with("_s") || name.ends_with("_per_s") ||
+                          name == "verifier/retries";
+      if (!timing) content.metrics[{phase, metric.step}][name] = metric.value;
+    }
+    for (int64_t step = 0; step <= kSteps; ++step) {
+      for (const StoredCompletion& row : *(*store)->ReadCompletions(phase, step)) {
+        std::string line =
+            fmt::format("{} {} {} {}", phase, step, row.task.id, row.completion.sample_index);
+        for (int32_t id : row.completion.token_ids) line += fmt::format(" {}", id);
+        for (float logprob : row.completion.logprobs) line += fmt::format(" {:a}", logprob);
+        line += fmt::format(" {} {:a} {:a}", ToString(row.verdict.status), row.reward.total,
+                            row.advantage);
+        content.completions.push_back(line);
+      }
+    }
+  }
+  std::sort(content.completions.begin(), content.completions.end());
+  return content;
+}
+
+void ExpectWhole(const RunContent& content) {
+  for (int64_t step = 1; step <= kSteps; ++step)
+    EXPECT_EQ(content.metrics.count({"train", step}), 1u) << step;
+  const std::set<std::string> unique(content.completions.begin(), content.completions.end());
+  EXPECT_EQ(unique.size(), content.completions.size());
+}
+
+// Metric by metric, so that a difference names itself.
+void ExpectSameRun(const RunContent& actual, const RunContent& expected) {
+  EXPECT_EQ(actual.completions, expected.completions);
+  ASSERT_EQ(actual.metrics.size(), expected.metrics.size());
+  for (const auto& [key, metrics] : expected.metrics) {
+    const auto found = actual.metrics.find(key);
+    ASSERT_NE(found, actual.metrics.end()) << key.first << " " << key.second;
+    EXPECT_EQ(found->second, metrics) << key.first << " " << key.second;
+  }
+}
+
+TEST_F(TrainProgramTest, TrainsAndLeavesAWholeRunDirectory) {
+  const ProgramResult result = RunPonder(Train("a"));
+  ASSERT_EQ(result.exit_code, 0) << result.output;
+  EXPECT_THAT(result.output, HasSubstr("6 prompts x 8 completions = 48 sequences, 1 update"));
+  EXPECT_TRUE(fs::exists(Run("a") + "/config.toml"));
+  EXPECT_TRUE(fs::exists(Run("a") + "/log.txt"));
+  EXPECT_TRUE(fs::exists(Run("a") + "/reward.svg"));
+  EXPECT_TRUE(fs::exists(Run("a") + "/checkpoints/step-000006/config.json"));
+  EXPECT_TRUE(fs::exists(Run("a") + "/checkpoints/step-000006/tokenizer.json"));
+  const RunContent content = ReadRun(Run("a"));
+  ExpectWhole(content);
+  EXPECT_EQ(content.completions.size(), static_cast<size_t>(kSteps * 48 + 2 * 3 * 2));
+  bool learnt = false;
+  for (int64_t step = 1; step <= kSteps; ++step) {
+    const Metrics& metrics = content.metrics.at({"train", step});
+    EXPECT_EQ(metrics.at("exactness/logprob_max_abs_diff"), 0) << step;
+    EXPECT_EQ(metrics.at("dropped/total"), 0);
+    learnt |= metrics.at("groups/useful") > 0 && metrics.at("optimizer/gradient_norm") > 0;
+  }
+  EXPECT_TRUE(learnt) << "no group had a signal: the test says nothing about updates";
+}
+
+TEST_F(TrainProgramTest, KilledAtRandomMomentsAndResumedItLeavesTheSameRun) {
+  ASSERT_EQ(RunPonder(Train("undisturbed")).exit_code, 0);
+  const RunContent expected = ReadRun(Run("undisturbed"));
+  RandomStream random(MakeRandomKey(5, "kills"));
+  for (int round = 0; round < 3; ++round) {
+    const std::string name = fmt::format("killed-{}", round);
+    std::vector<std::string> command = Train(name);
+    int kills = 0;
+    for (;;) {
+      absl::StatusOr<ChildProcess> child = StartPonder(command);
+      ASSERT_TRUE(child.ok()) << child.status();
+      // So many lines of the console, then some milliseconds more, then kill -9. The last start
+      // runs to its end.
+      const int64_t lines = random.Between(4, 14);
+      bool ended = false;
+      for (int64_t i = 0; (i < lines || kills == 4) && !ended; ++i)
+        ended = !child->ReadLine(absl::Seconds(60)).ok();
+      if (!ended) {
+        (void)child->ReadLine(absl::Milliseconds(random.Between(1, 30)));
+        child->Kill();
+        ++kills;
+        if (fs::exists(Run(name) + "/config.toml")) command = Resume(name);
+        continue;
+      }
+      break;
+    }
+    EXPECT_GT(kills, 0);
+    const ProgramResult last = RunPonder(Resume(name));
+    EXPECT_EQ(last.exit_code, 0) << last.output;
+    const RunContent content = ReadRun(Run(name));
+    ExpectWhole(content);
+    ExpectSameRun(content, expected);
+  }
+}
+
+TEST_F(TrainProgramTest, AKilledVerifierIsStartedAgainAndNothingIsLost) {
+  ASSERT_EQ(RunPonder(Train("undisturbed")).exit_code, 0);
+  const RunContent expected = ReadRun(Run("undisturbed"));
+  absl::StatusOr<ChildProcess> child = StartPonder(Train("bereft"));
+  ASSERT_TRUE(child.ok());
+  int killed = 0;
+  for (;;) {
+    const absl::StatusOr<std::string> line = child->ReadLine(absl::Seconds(60));
+    if (!line.ok()) break;
+    if (line->find("step 1/") != std::string::npos || line->find("step 3/") != std::string::npos) {
+      // The run's only child is its verifier.
+      const std::string children =
+          *ReadFile(fmt::format("/proc/{}/task/{}/children", child->Pid(), child->Pid()));
+      if (const int pid = std::atoi(children.c_str()); pid > 0) {
+        kill(pid, SIGKILL);
+        ++killed;
+      }
+    }
+  }
+  EXPECT_EQ(killed, 2);
+  const RunContent content = ReadRun(Run("bereft"));
+  ExpectWhole(content);
+  ExpectSameRun(content, expected);
+}
+
+TEST_F(TrainProgramTest, WorkersInOtherProcessesGiveTheSameRunThoughOneIsKilled) {
+  ASSERT_EQ(RunPonder(Train("undisturbed")).exit_code, 0);
+  const RunContent expected = ReadRun(Run("undisturbed"));
+  absl::StatusOr<ChildProcess> learner = StartPonder(
+      {"learner", folder_ + "/run.toml", "--listen", "127.0.0.1:0", "--run", Run("remote")});
+  ASSERT_TRUE(learner.ok());
+  std::string address;
+  while (address.empty()) {
+    absl::StatusOr<std::string> line = learner->ReadLine(absl::Seconds(60));
+    ASSERT_TRUE(line.ok()) << line.status();
+    const size_t at = line->find("--learner ");
+    if (at != std::string::npos) address = line->substr(at + 10);
+  }
+  const std::vector<std::string> worker = {"rollout", "--model",   folder_ + "/model",
+                                           "--dtype", "f32",       "--threads",
+                                           "1",       "--learner", address};
+  absl::StatusOr<ChildProcess> first = StartPonder(worker);
+  absl::StatusOr<ChildProcess> second = StartPonder(worker);
+  ASSERT_TRUE(first.ok() && second.ok());
+  for (;;) {
+    absl::StatusOr<std::string> line = learner->ReadLine(absl::Seconds(60));
+    if (!line.ok()) {
+      EXPECT_TRUE(absl::IsUnavailable(line.status())) << line.status();
+      break;
+    }
+    if (line->find("step 2/") != std::string::npos) first->Kill();
+  }
+  RunContent content = ReadRun(Run("remote"));
+  RunContent local = expected;
+  for (RunContent* run : {&content, &local}) {
+    for (auto& [key, metrics] : run->metrics) {
+      metrics.erase("rollout/reissued_leases");
+      metrics.erase("rollout/workers");
+    }
+  }
+  ExpectWhole(content);
+  ExpectSameRun(content, local);
+}
+
+TEST_F(TrainProgramTest, AnInterruptKeepsWhatIsDoneAndSaysHowToGoOn) {
+  ASSERT_EQ(RunPonder(Train("undisturbed")).exit_code, 0);
+  const RunContent expected = ReadRun(Run("undisturbed"));
+  absl::StatusOr<ChildProcess> child = StartPonder(Train("interrupted"));
+  ASSERT_TRUE(child.ok());
+  std::string output;
+  for (;;) {
+    const absl::StatusOr<std::string> line = child->ReadLine(absl::Seconds(60));
+    if (!line.ok()) break;
+    output += *line + "\n";
+    if (line->find("step 3/") != std::string::npos) kill(child->Pid(), SIGINT);
+  }
+  EXPECT_THAT(output, HasSubstr("go on with: ponder train --resume --run " + Run("interrupted")));
+  ASSERT_EQ(RunPonder(Resume("interrupted")).exit_code, 0);
+  ExpectSameRun(ReadRun(Run("interrupted")), expected);
+}
+
+}  // namespace
+}  // namespace ponder
