@@ -1,0 +1,140 @@
+#pragma once
+
+#include <cstdint>
+
+namespace ponder {
+
+// The tables of RUN/run.db and the statements on them. A change of the tables raises the version.
+
+inline constexpr int64_t kRunStoreApplicationId = 0x506f6e64;  // "Pond", in the file's header
+inline constexpr int64_t kRunStoreVersion = 1;
+
+// Blobs: observe/blob_codec.h; their lengths are in the column *_count beside them. `seed` is an
+// unsigned number in SQLite's signed one. A number that is not one (NaN) is NULL.
+inline constexpr char kRunStoreSchema[] = R"sql(
+CREATE TABLE info (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+
+CREATE TABLE steps (
+  id INTEGER PRIMARY KEY,
+  phase TEXT NOT NULL,
+  step INTEGER NOT NULL,
+  policy_version INTEGER NOT NULL,
+  written_at TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ', 'now')),
+  UNIQUE (phase, step)
+);
+
+CREATE TABLE metrics (
+  step_id INTEGER NOT NULL REFERENCES steps (id) ON DELETE CASCADE,
+  name TEXT NOT NULL,
+  value REAL,
+  PRIMARY KEY (step_id, name)
+) WITHOUT ROWID;
+
+CREATE TABLE events (
+  id INTEGER PRIMARY KEY,
+  step INTEGER NOT NULL,
+  kind TEXT NOT NULL,
+  message TEXT NOT NULL,
+  written_at TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ', 'now'))
+);
+
+CREATE TABLE groups (
+  id INTEGER PRIMARY KEY,
+  step_id INTEGER NOT NULL REFERENCES steps (id) ON DELETE CASCADE,
+  position INTEGER NOT NULL,
+  task_id TEXT NOT NULL,
+  task_kind TEXT NOT NULL,
+  task_source TEXT NOT NULL,
+  question TEXT NOT NULL,
+  gold TEXT NOT NULL,
+  data TEXT NOT NULL,
+  solution TEXT NOT NULL,
+  difficulty REAL,
+  prompt TEXT NOT NULL,
+  prompt_count INTEGER NOT NULL,
+  prompt_ids BLOB NOT NULL,
+  seed INTEGER NOT NULL,
+  temperature REAL,
+  UNIQUE (step_id, position)
+);
+CREATE INDEX groups_by_task ON groups (task_id);
+
+CREATE TABLE completions (
+  id INTEGER PRIMARY KEY,
+  group_id INTEGER NOT NULL REFERENCES groups (id) ON DELETE CASCADE,
+  sample_index INTEGER NOT NULL,
+  finish TEXT NOT NULL,
+  text TEXT NOT NULL,
+  token_count INTEGER NOT NULL,
+  token_ids BLOB NOT NULL,
+  sampled_mask BLOB NOT NULL,
+  logprobs BLOB NOT NULL,
+  entropies BLOB NOT NULL,
+  version_count INTEGER NOT NULL,
+  versions BLOB NOT NULL,
+  status TEXT NOT NULL,
+  score REAL,
+  extracted TEXT NOT NULL,
+  reason TEXT NOT NULL,
+  elapsed_us INTEGER NOT NULL,
+  reward REAL,
+  advantage REAL,
+  UNIQUE (group_id, sample_index)
+);
+CREATE INDEX completions_by_status ON completions (status);
+
+CREATE TABLE parts (
+  completion_id INTEGER NOT NULL REFERENCES completions (id) ON DELETE CASCADE,
+  kind TEXT NOT NULL CHECK (kind IN ('verdict', 'reward')),
+  name TEXT NOT NULL,
+  value REAL,
+  PRIMARY KEY (completion_id, kind, name)
+) WITHOUT ROWID;
+
+CREATE VIEW samples AS
+SELECT c.id AS sample, s.phase, s.step, g.task_id, c.sample_index, c.status, c.reward, c.advantage,
+       c.token_count, c.finish, g.gold, c.extracted, g.question, c.text
+FROM completions c JOIN groups g ON g.id = c.group_id JOIN steps s ON s.id = g.step_id;
+)sql";
+
+inline constexpr char kUpsertInfo[] =
+    "INSERT INTO info (key, value) VALUES (?, ?) "
+    "ON CONFLICT (key) DO UPDATE SET value = excluded.value";
+
+inline constexpr char kInsertStep[] =
+    "INSERT INTO steps (phase, step, policy_version) VALUES (?, ?, ?)";
+
+inline constexpr char kInsertMetric[] =
+    "INSERT INTO metrics (step_id, name, value) VALUES (?, ?, ?)";
+
+inline constexpr char kInsertEvent[] = "INSERT INTO events (step, kind, message) VALUES (?, ?, ?)";
+
+inline constexpr char kInsertGroup[] =
+    "INSERT INTO groups (step_id, position, task_id, task_kind, task_source, question, gold, data, "
+    "solution, difficulty, prompt, prompt_count, prompt_ids, seed, temperature) "
+    "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+
+inline constexpr char kInsertCompletion[] =
+    "INSERT INTO completions (group_id, sample_index, finish, text, token_count, token_ids, "
+    "sampled_mask, logprobs, entropies, version_count, versions, status, score, extracted, reason, "
+    "elapsed_us, reward, advantage) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+
+inline constexpr char kInsertPart[] =
+    "INSERT INTO parts (completion_id, kind, name, value) VALUES (?, ?, ?, ?)";
+
+inline constexpr char kSelectMetrics[] =
+    "SELECT s.step, m.name, m.value FROM steps s JOIN metrics m ON m.step_id = s.id "
+    "WHERE s.phase = ? ORDER BY s.step, m.name";
+
+inline constexpr char kSelectCompletions[] =
+    "SELECT c.id, s.step, g.task_id, g.task_kind, g.task_source, g.question, g.gold, g.data, "
+    "g.solution, g.difficulty, g.prompt, g.prompt_count, g.prompt_ids, g.seed, g.temperature, "
+    "c.sample_index, c.finish, c.text, c.token_count, c.token_ids, c.sampled_mask, c.logprobs, "
+    "c.entropies, c.version_count, c.versions, c.status, c.score, c.extracted, c.reason, "
+    "c.elapsed_us, c.reward, c.advantage "
+    "FROM completions c JOIN groups g ON g.id = c.group_id JOIN steps s ON s.id = g.step_id";
+
+inline constexpr char kSelectParts[] =
+    "SELECT kind, name, value FROM parts WHERE completion_id = ?";
+
+}  // namespace ponder
