@@ -1,0 +1,40 @@
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace ponder {
+
+// How a completion marked its answer.
+enum class AnswerForm {
+  kNone,
+  kBox,        // \boxed{...} or \fbox{...}
+  kAnswerTag,  // <answer>...</answer>
+  kHashes,     // #### ... to the end of the line, as in GSM8K
+  kPhrase,     // "the final answer is ...", "Answer: ..."
+};
+
+struct MarkedAnswer {
+  AnswerForm form = AnswerForm::kNone;
+  std::string_view text;  // what stands in the form; a view into the completion
+  std::string problem;    // the form was found but is broken: it was never closed, or several boxes
+                          // are joined
+};
+
+// The last answer that the completion marks. Thoughts do not count: only what follows the last
+// </think>, or what precedes an unfinished <think>. Among box, tag and hashes the last one decides,
+// even where it is broken; a phrase counts only where there is none of these. A box inside an
+// answer tag is the tag's content. Linear in the text.
+MarkedAnswer FindMarkedAnswer(std::string_view completion);
+
+// The last number outside thoughts: for evaluation of models that mark nothing.
+std::optional<std::string_view> FindLastNumber(std::string_view completion);
+
+// Whether the completion kept to a form that a prompt asks for: a closed box, answer tag or ####
+// line, and tags, where it uses any, in R1's order: thoughts ended by exactly one </think> (the
+// opening <think> first, or given by the prompt); an <answer> right behind, once, with nothing
+// after it. A phrase is no such form.
+bool KeepsForm(std::string_view completion, const MarkedAnswer& answer);
+
+}  // namespace ponder

@@ -1,0 +1,33 @@
+#pragma once
+
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/records.h"
+#include "verifiers/verifier.h"
+
+namespace ponder {
+
+// A judge of one item, what the built-in verifiers are made of. Linear in the item's size and
+// thread-safe; deadline, time taken and exceptions are its caller's business.
+class ItemJudge {
+ public:
+  virtual ~ItemJudge() = default;
+  virtual std::string Name() const = 0;
+  virtual std::vector<std::string> TaskKinds() const = 0;
+  virtual Verdict Judge(const VerifyItem& item) const = 0;
+};
+
+std::unique_ptr<ItemJudge> CreateMathJudge(bool anywhere);
+std::unique_ptr<ItemJudge> CreateCountdownJudge();
+
+// A verifier of a judge: size limits, deadline between items, an exception is an INTERNAL verdict.
+std::unique_ptr<Verifier> CreateBuiltInVerifier(std::unique_ptr<ItemJudge> judge);
+
+// `extracted` cut to a length for people, between characters.
+Verdict MakeVerdict(VerdictStatus status, bool keeps_form, std::string_view extracted,
+                    std::string reason);
+
+}  // namespace ponder
