@@ -1,0 +1,18 @@
+#pragma once
+
+#include <string_view>
+
+#include "kernels/backend.h"
+#include "kernels/cpu/primitives.h"
+
+namespace ponder::kernels::cpu {
+
+// Whether this processor and system can run it.
+bool Supports(CpuIsa isa);
+// The widest that this processor has.
+CpuIsa BestIsa();
+std::string_view IsaName(CpuIsa isa);
+// `isa` is not kBest.
+const Primitives& PrimitivesFor(CpuIsa isa);
+
+}  // namespace ponder::kernels::cpu

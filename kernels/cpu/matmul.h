@@ -1,0 +1,39 @@
+#pragma once
+
+#include <cstdint>
+
+#include "kernels/cpu/context.h"
+
+namespace ponder::kernels::cpu {
+
+// y = x W^T (+ bias), stored or added. Each element of y is one chain over the inputs, whatever the
+// rows and threads.
+struct MatMulArgs {
+  const void* x = nullptr;  // [rows, x_stride] of w.dtype; columns from w.inputs to
+                            // PaddedInputs(w.inputs) are zero
+  int64_t x_stride = 0;     // in elements, at least PaddedInputs(w.inputs)
+  PackedMatrix w;
+  const float* bias = nullptr;  // [w.outputs], or null
+  float* y = nullptr;           // [rows, y_stride]
+  int64_t y_stride = 0;
+  Store store = Store::kOverwrite;
+  int64_t rows = 0;
+};
+
+void MatMul(const CpuContext& context, const MatMulArgs& args);
+
+// The part of a product for outputs [output, output + count) of w and `rows` rows of x, on the
+// calling thread. `output` is a multiple of 16; y points at the first element.
+struct MatMulTileArgs {
+  const void* x = nullptr;
+  int64_t x_stride = 0;
+  PackedMatrix w;
+  int64_t output = 0;
+  int64_t count = 0;
+  float* y = nullptr;
+  int64_t y_stride = 0;
+  int64_t rows = 0;
+};
+void MatMulTile(const CpuContext& context, const MatMulTileArgs& args);
+
+}  // namespace ponder::kernels::cpu

@@ -1,0 +1,136 @@
+#pragma once
+
+#include <cstdint>
+
+#include "kernels/backend.h"
+
+// The innermost loops, once for each instruction set. Everything above (shape checks, blocking,
+// threads) is plain C++ and calls them through this table; a call does enough work that the
+// indirection costs nothing.
+namespace ponder::kernels::cpu {
+
+// y = x W^T for some rows and some panels of 16 outputs. Each element is one chain of sums over the
+// inputs in ascending order (pairs of inputs with VDPBF16PS), whatever the rows and panels beside
+// it.
+struct MatMulBlock {
+  const void* x = nullptr;       // [rows, x_stride] of dtype
+  int64_t x_stride = 0;          // in elements
+  const void* panels = nullptr;  // the first panel
+  DType dtype = DType::kBF16;
+  int64_t inputs = 0;  // padded: a multiple of 32
+  int64_t rows = 0;
+  int64_t outputs = 0;          // of these panels; the last may be partly used
+  const float* bias = nullptr;  // of the first output, or null
+  float* y = nullptr;           // [rows, y_stride]
+  int64_t y_stride = 0;
+  Store store = Store::kOverwrite;
+};
+
+// Of the scores s of one row over one tile of the vocabulary.
+struct TileStats {
+  float max = 0;       // the largest s
+  float sum = 0;       // sum of exp(s - max)
+  float weighted = 0;  // sum of exp(s - max) (s - max)
+};
+
+// Some queries of one sequence, with all query heads of one key/value head. The kernels' rows are
+// (query, head) pairs.
+struct AttentionItem {
+  const AttentionSequence* sequence = nullptr;
+  int64_t kv_head = 0;
+  int64_t query_begin = 0;  // in the sequence
+  int64_t query_end = 0;
+};
+
+// A sequence that reads a page: page `ordinal` of its list.
+struct PageUse {
+  const AttentionSequence* sequence = nullptr;
+  int64_t ordinal = 0;
+};
+
+inline constexpr int64_t kAttentionItemRows =
+    48;  // most (query, head) pairs of an item, unless one query has more
+
+inline constexpr int64_t kMaxHeadWidth = 512;  // E: heads are turned in buffers on the stack
+
+struct AdamWFactors {
+  float first_correction = 1;   // 1 / (1 - b1^t)
+  float second_correction = 1;  // 1 / (1 - b2^t)
+};
+
+struct Primitives {
+  void (*mat_mul)(const MatMulBlock& block);
+
+  // Rows [begin, end) of an operation.
+  void (*rms_norm)(const RmsNormArgs& args, int64_t begin, int64_t end);
+  void (*qkv_rope)(const QkvRopeArgs& args, int64_t begin, int64_t end);
+  void (*swiglu)(const SwiGluArgs& args, int64_t begin, int64_t end);
+  void (*swiglu_backward)(const SwiGluBackwardArgs& args, int64_t begin, int64_t end);
+  // d_weight, d_q_norm and d_k_norm are sums over these rows alone: [D], [E], [E]; the latter two
+  // may be null.
+  void (*rms_norm_backward)(const RmsNormBackwardArgs& args, int64_t begin, int64_t end,
+                            float* d_weight);
+  void (*qkv_rope_backward)(const QkvRopeBackwardArgs& args, int64_t begin, int64_t end,
+                            float* d_q_norm, float* d_k_norm);
+
+  // `scratch` holds AttentionScratchFloats() floats, 64-byte aligned.
+  void (*attention)(const AttentionArgs& args, const AttentionItem& item, float* scratch);
+  // delta[row, head] = sum over e of out * d_out, for rows [begin, end).
+  void (*attention_delta)(const AttentionBackwardArgs& args, int64_t begin, int64_t end,
+                          float* delta);
+  // d_q of the item's rows.
+  void (*attention_backward_queries)(const AttentionBackwardArgs& args, const AttentionItem& item,
+                                     const float* delta, float* scratch);
+  // d_keys and d_values of one page and key/value head, over all sequences that read the page, in
+  // their order.
+  void (*attention_backward_page)(const AttentionBackwardArgs& args, const PageUse* uses,
+                                  int64_t use_count, int64_t kv_head, const float* delta,
+                                  float* scratch);
+
+  // Scores are logits * scale.
+  TileStats (*tile_stats)(const float* logits, float scale, int64_t n);
+  // logits[i] becomes d_logprob * scale * ((i == target) - exp(logits[i] * scale - logsumexp));
+  // target may be outside [0, n).
+  void (*tile_gradient)(float* logits, float scale, float logsumexp, float d_logprob,
+                        int64_t target, int64_t n);
+  // out[i] = exp(logits[i] * scale - max)
+  void (*exp_scaled)(const float* logits, float scale, float max, int64_t n, float* out);
+
+  // Widens or narrows n elements; `out` is of dtype.
+  void (*round_to)(const float* in, void* out, DType dtype, int64_t n);
+  // y += x
+  void (*add)(const float* x, float* y, int64_t n);
+  // AdamW on rows [begin, end), and their working weights where there are any (begin a multiple of
+  // 16).
+  void (*adamw)(const AdamWArgs& args, const AdamWFactors& factors, int64_t begin, int64_t end);
+  void (*pack_panel)(const float* source, const PackedMatrix& target, int64_t panel);
+  void (*unpack_panel)(const PackedMatrix& source, float* target, int64_t panel);
+
+  // Repacking for the backward products.
+  //
+  // Outputs [32 block, 32 block + 32) of the packed W [O, I] (from its panel 2 * block on) become
+  // inputs of the packed W^T [I, O]: `out` is packed with I outputs and `out_inputs` padded inputs,
+  // of which the block fills [32 block, 32 block + 32).
+  void (*transpose_packed)(const PackedMatrix& w, int64_t block, void* out, int64_t out_inputs);
+  // x [rows <= 32, stride] of dtype becomes inputs [32 block, ...) of the packed x^T [width,
+  // out_inputs]; missing rows are zero.
+  void (*pack_transposed)(const void* x, int64_t stride, int64_t rows, int64_t width, DType dtype,
+                          int64_t block, void* out, int64_t out_inputs);
+  // x [rows <= 32, stride] fp32 becomes columns [32 block, ...) of x^T [width, out_stride] of
+  // dtype; missing rows are zero.
+  void (*transpose_rows)(const float* x, int64_t stride, int64_t rows, int64_t width, DType dtype,
+                         int64_t block, void* out, int64_t out_stride);
+
+  double (*squared_norm)(const float* values, int64_t n);
+};
+
+// Floats of scratch for an attention item or page, in all directions.
+int64_t AttentionScratchFloats(int64_t group, int64_t head_width);
+
+// FAILED_PRECONDITION is the caller's business: the processor must have the instruction set.
+const Primitives& PortablePrimitives();
+const Primitives& Avx2Primitives();
+const Primitives& Avx512Primitives();
+const Primitives& Avx512Bf16Primitives();
+
+}  // namespace ponder::kernels::cpu

@@ -1,0 +1,42 @@
+#pragma once
+
+#include "kernels/cpu/attention_backward_inl.h"
+#include "kernels/cpu/attention_inl.h"
+#include "kernels/cpu/logits_inl.h"
+#include "kernels/cpu/matmul_inl.h"
+#include "kernels/cpu/primitives.h"
+#include "kernels/cpu/repack_inl.h"
+#include "kernels/cpu/rows_inl.h"
+
+namespace ponder::kernels::cpu {
+
+template <typename V>
+constexpr Primitives MakePrimitives() {
+  return {
+      .mat_mul = MatMul<V>,
+      .rms_norm = RmsNorm<V>,
+      .qkv_rope = QkvRope<V>,
+      .swiglu = SwiGlu<V>,
+      .swiglu_backward = SwiGluBackward<V>,
+      .rms_norm_backward = RmsNormBackward<V>,
+      .qkv_rope_backward = QkvRopeBackward<V>,
+      .attention = Attention<V>,
+      .attention_delta = AttentionDelta<V>,
+      .attention_backward_queries = AttentionBackwardQueries<V>,
+      .attention_backward_page = AttentionBackwardPage<V>,
+      .tile_stats = StatsOfTile<V>,
+      .tile_gradient = TileGradient<V>,
+      .exp_scaled = ExpScaled<V>,
+      .round_to = RoundTo<V>,
+      .add = AddTo<V>,
+      .adamw = AdamW<V>,
+      .pack_panel = PackPanel<V>,
+      .unpack_panel = UnpackPanel<V>,
+      .transpose_packed = TransposePacked<V>,
+      .pack_transposed = PackTransposed<V>,
+      .transpose_rows = TransposeRows<V>,
+      .squared_norm = SquaredNorm<V>,
+  };
+}
+
+}  // namespace ponder::kernels::cpu

@@ -1,0 +1,160 @@
+#include "kernels/cpu/sample.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstring>
+#include <vector>
+
+#include "base/check.h"
+#include "kernels/cpu/logits.h"
+
+namespace ponder::kernels::cpu {
+namespace {
+
+constexpr int64_t kLogitBytes = int64_t{64} << 20;  // of logits kept at once
+
+// A token with its weight exp(score - max).
+struct Candidate {
+  float weight = 0;
+  int32_t id = 0;
+};
+
+// The most likely first, the lowest id among equals.
+bool Before(const Candidate& a, const Candidate& b) {
+  return a.weight != b.weight ? a.weight > b.weight : a.id < b.id;
+}
+
+int32_t Greedy(const float* logits, int64_t n) {
+  return static_cast<int32_t>(std::max_element(logits, logits + n) - logits);
+}
+
+// The first token in order of id at which the cumulated weight exceeds uniform * total.
+int32_t PickInOrder(const std::vector<Candidate>& kept, double uniform) {
+  double total = 0;
+  for (const Candidate& candidate : kept) total += candidate.weight;
+  double sum = 0;
+  int32_t last = kept.front().id;
+  for (const Candidate& candidate : kept) {
+    if (candidate.weight == 0) continue;
+    last = candidate.id;
+    sum += candidate.weight;
+    if (sum > uniform * total) break;
+  }
+  return last;  // rounding may leave sum just below: the last possible token
+}
+
+// The same over all tokens: runs are summed first, so that only one is searched.
+int32_t PickOfAll(const float* weights, int64_t n, double uniform) {
+  constexpr int64_t kRun = 512;
+  std::vector<double> sums((n + kRun - 1) / kRun);
+  double total = 0;
+  for (int64_t i = 0; i < n; ++i) sums[i / kRun] += weights[i];
+  for (const double sum : sums) total += sum;
+  const double wanted = uniform * total;
+  double sum = 0;
+  size_t run = 0;
+  while (run < sums.size() && sum + sums[run] <= wanted) sum += sums[run++];
+  for (int64_t i = static_cast<int64_t>(run) * kRun; i < n; ++i) {
+    sum += weights[i];
+    if (weights[i] > 0 && sum > wanted) return static_cast<int32_t>(i);
+  }
+  // Rounding left the sum just below what was wanted: the last possible token.
+  for (int64_t i = n - 1; i > 0; --i) {
+    if (weights[i] > 0) return static_cast<int32_t>(i);
+  }
+  return 0;
+}
+
+// Keeps the smallest set of the most likely tokens that holds top_p of `total`.
+void KeepTopP(float top_p, double total, std::vector<Candidate>& kept) {
+  std::sort(kept.begin(), kept.end(), Before);
+  double sum = 0;
+  size_t size = 0;
+  while (size < kept.size() && (size == 0 || sum < top_p * total)) sum += kept[size++].weight;
+  kept.resize(size);
+}
+
+// Top-k first, then top-p of what is left; in order of id.
+std::vector<Candidate> Restrict(const float* weights, int64_t n, const SampleRow& row) {
+  double total = 0;
+  for (int64_t i = 0; i < n; ++i) total += weights[i];
+  const bool top_k = row.top_k > 0 && row.top_k < n;
+  // Tokens below this weight hold less than (1 - top_p) / 2 of the total together, so that top-p
+  // alone never needs them; leaving them out keeps the sort short.
+  const double least = top_k ? 0 : 0.5 * (1.0 - row.top_p) * total / static_cast<double>(n);
+  std::vector<Candidate> kept;
+  for (int64_t i = 0; i < n; ++i) {
+    if (weights[i] >= least) kept.push_back({weights[i], static_cast<int32_t>(i)});
+  }
+  if (top_k && row.top_k < static_cast<int64_t>(kept.size())) {
+    std::nth_element(kept.begin(), kept.begin() + (row.top_k - 1), kept.end(), Before);
+    kept.resize(row.top_k);
+    total = 0;
+    for (const Candidate& candidate : kept) total += candidate.weight;
+  }
+  if (row.top_p < 1) KeepTopP(row.top_p, total, kept);
+  std::sort(kept.begin(), kept.end(),
+            [](const Candidate& a, const Candidate& b) { return a.id < b.id; });
+  return kept;
+}
+
+}  // namespace
+
+void Sample(const CpuContext& context, const SampleArgs& args) {
+  PONDER_CHECK(args.rows >= 0);
+  if (args.rows == 0) return;
+  PONDER_CHECK(args.hidden != nullptr && args.w.data != nullptr && args.w.outputs > 0 &&
+               args.w.inputs > 0);
+  PONDER_CHECK(args.params != nullptr && args.tokens != nullptr && args.logprobs != nullptr &&
+               args.entropies != nullptr);
+  const int64_t vocabulary = args.w.outputs;
+  std::vector<float> scales(args.rows);
+  for (int64_t row = 0; row < args.rows; ++row) {
+    const SampleRow& params = args.params[row];
+    PONDER_CHECK(
+        params.temperature >= 0 && params.top_p > 0 && params.top_p <= 1 && params.top_k >= 0,
+        fmt::format("row {}: temperature = {}, top_p = {}, top_k = {}", row, params.temperature,
+                    params.top_p, params.top_k));
+    PONDER_CHECK(params.uniform >= 0 && params.uniform < 1,
+                 fmt::format("row {}: uniform = {}", row, params.uniform));
+    scales[row] = params.temperature == 0 ? 1.0f : 1.0f / params.temperature;
+  }
+  const int64_t row_bytes = PaddedInputs(args.w.inputs) * SizeOf(args.w.dtype);
+  const int64_t chunk = std::clamp<int64_t>(
+      kLogitBytes / (vocabulary * static_cast<int64_t>(sizeof(float))), 1, args.rows);
+  context.workspace.Reset();
+  float* logits = context.workspace.Take<float>(chunk * vocabulary);
+  std::vector<LogitSummary> summaries(chunk);
+  for (int64_t first = 0; first < args.rows; first += chunk) {
+    const int64_t rows = std::min(chunk, args.rows - first);
+    Summarise(context,
+              {.hidden = static_cast<const char*>(args.hidden) + first * row_bytes,
+               .w = args.w,
+               .inverse_temperatures = scales.data() + first,
+               .logits = logits,
+               .rows = rows},
+              summaries.data());
+    context.pool.ParallelFor(rows, [&](int64_t i) {
+      const SampleRow& params = args.params[first + i];
+      const float* row_logits = logits + i * vocabulary;
+      const float scale = scales[first + i];
+      int32_t token = 0;
+      if (params.temperature == 0) {
+        token = Greedy(row_logits, vocabulary);
+      } else {
+        float* weights = ThreadScratch(vocabulary);
+        context.primitives.exp_scaled(row_logits, scale, static_cast<float>(summaries[i].max),
+                                      vocabulary, weights);
+        token = params.top_p < 1 || (params.top_k > 0 && params.top_k < vocabulary)
+                    ? PickInOrder(Restrict(weights, vocabulary, params), params.uniform)
+                    : PickOfAll(weights, vocabulary, params.uniform);
+      }
+      args.tokens[first + i] = token;
+      args.logprobs[first + i] = summaries[i].LogProb(row_logits[token] * scale);
+      args.entropies[first + i] = static_cast<float>(summaries[i].entropy);
+    });
+  }
+}
+
+}  // namespace ponder::kernels::cpu
