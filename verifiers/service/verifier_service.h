@@ -1,14 +1,11 @@
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <string>
 
 #include "base/status.h"
 #include "verifiers/verifier.h"
-
-namespace grpc {
-class Server;
-}
 
 namespace ponder {
 
@@ -16,10 +13,10 @@ namespace ponder {
 class VerifierServer {
  public:
   // `address` "127.0.0.1:0" takes a free port; the verifier outlives the server. UNAVAILABLE with
-  // the address where the port is in use.
+  // the address where the port is in use; INVALID_ARGUMENT for an address beyond this machine.
   static absl::StatusOr<std::unique_ptr<VerifierServer>> Start(Verifier& verifier,
                                                                const std::string& address);
-  ~VerifierServer();  // stops; calls in flight get a second to end
+  ~VerifierServer();  // stops; calls in flight get a second to end, then the verifier must return
 
   int Port() const { return port_; }
   void Wait();  // until Shutdown from another thread
@@ -39,6 +36,8 @@ struct RemoteVerifierOptions {
 
 // A verifier in another process. Each call carries the deadline; a dead or hanging peer is an
 // UNAVAILABLE or DEADLINE_EXCEEDED status that names it, never a verdict. Connects again by itself.
+// Verify of an empty batch asks the peer whether it is there. Splits batches further by the limits
+// that the peer describes; answers that cannot be verdicts become INTERNAL.
 std::unique_ptr<Verifier> ConnectVerifier(const RemoteVerifierOptions& options);
 
 }  // namespace ponder
