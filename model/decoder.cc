@@ -96,6 +96,7 @@ struct Decoder::Scratch {
 
 absl::Status Decoder::Scratch::ReserveArena(kernels::Backend& backend, const ModelConfig& config,
                                             DType dtype, int64_t rows) {
+  rows = std::max<int64_t>(rows, 1);  // an empty batch has arrays too
   if (rows <= arena_rows) return absl::OkStatus();
   arena_rows = 0;
   const int64_t bytes = LayOutForward(config, dtype, rows, nullptr, nullptr);
