@@ -3,6 +3,7 @@
 #include <toml++/toml.h>
 
 #include <algorithm>
+#include <functional>
 #include <limits>
 #include <optional>
 
@@ -18,7 +19,9 @@ constexpr size_t kShownBytes = 80;  // of a name or value from a file, in a mess
 
 struct Problem {
   int64_t line = 0;  // 0: not of a file
-  std::string text;
+  // Only called for the few that are shown: finding the nearest name of each of a hundred thousand
+  // keys would take long.
+  std::function<std::string()> text;
 };
 
 // A foreign text on one line of a message: clipped between characters, quoted, escaped.
@@ -162,21 +165,24 @@ void ApplyTable(const toml::table& table, const std::string& name, RunConfig& co
   for (const auto& [toml_key, node] : table) {
     const std::string_view key_name = toml_key.str();
     const std::string full_name = FullName(name, key_name);
-    std::string problem;
+    const int64_t line = toml_key.source().begin.line;
     if (FindSection(full_name) != nullptr) {
       if (node.is_table()) {
         ApplyTable(*node.as_table(), full_name, config, problems);
-      } else {
-        problem =
-            fmt::format("{}: expected the table [{}], found {}", full_name, full_name, Found(node));
+        continue;
       }
+      const std::string text =
+          fmt::format("{}: expected the table [{}], found {}", full_name, full_name, Found(node));
+      problems.push_back({line, [text] { return text; }});
     } else if (const ConfigKey* const key = FindKey(name, key_name)) {
-      problem = SetKey(full_name, *key, node, config);
+      const std::string text = SetKey(full_name, *key, node, config);
+      if (!text.empty()) problems.push_back({line, [text] { return text; }});
+    } else if (node.is_table() || node.is_array_of_tables()) {
+      problems.push_back({line, [full_name] { return UnknownTable(full_name); }});
     } else {
-      const bool table_like = node.is_table() || node.is_array_of_tables();
-      problem = table_like ? UnknownTable(full_name) : UnknownKey(name, key_name);
+      problems.push_back(
+          {line, [name, key_name = std::string(key_name)] { return UnknownKey(name, key_name); }});
     }
-    if (!problem.empty()) problems.push_back({int64_t{toml_key.source().begin.line}, problem});
   }
 }
 
@@ -216,13 +222,12 @@ std::string ApplyOverride(std::string_view text, RunConfig& config) {
                      value.empty() ? "nothing" : Shown(value));
 }
 
-absl::Status ProblemStatus(std::vector<Problem> problems, const std::string& origin) {
+absl::Status ProblemStatus(const std::vector<Problem>& problems, const std::string& origin) {
   std::string message;
   for (size_t i = 0; i < std::min(problems.size(), kMaxProblems); ++i) {
     if (i > 0) message += '\n';
-    message += problems[i].line > 0
-                   ? fmt::format("{}:{}: {}", origin, problems[i].line, problems[i].text)
-                   : problems[i].text;
+    if (problems[i].line > 0) message += fmt::format("{}:{}: ", origin, problems[i].line);
+    message += problems[i].text();
   }
   if (problems.size() > kMaxProblems) {
     message += fmt::format("\nand {} more", problems.size() - kMaxProblems);
@@ -251,10 +256,11 @@ absl::StatusOr<RunConfig> ParseConfig(std::string_view text, const std::string& 
                    [](const Problem& a, const Problem& b) { return a.line < b.line; });
   for (const std::string& item : overrides) {
     if (std::string problem = ApplyOverride(item, config); !problem.empty()) {
-      problems.push_back({0, fmt::format("--set {}: {}", Shown(item), problem)});
+      problem = fmt::format("--set {}: {}", Shown(item), problem);
+      problems.push_back({0, [problem] { return problem; }});
     }
   }
-  if (!problems.empty()) return ProblemStatus(std::move(problems), origin);
+  if (!problems.empty()) return ProblemStatus(problems, origin);
   PONDER_RETURN_IF_ERROR(CheckConfig(config, origin));
   return config;
 }

@@ -28,12 +28,12 @@ std::string EncodeBlob(std::span<const T> values) {
   return CompressBlob({reinterpret_cast<const char*>(values.data()), values.size_bytes()});
 }
 
-// Exactly `count` elements, or none where the blob is empty.
+// Exactly `count` elements (not negative), or none where the blob is empty.
 template <typename T>
 absl::StatusOr<std::vector<T>> DecodeBlob(std::string_view blob, int64_t count) {
   static_assert(std::is_trivially_copyable_v<T> && std::endian::native == std::endian::little);
   std::vector<T> values;
-  if (blob.empty()) return values;
+  if (blob.empty() || count == 0) return values;
   PONDER_ASSIGN_OR_RETURN(const std::string bytes,
                           DecompressBlob(blob, static_cast<uint64_t>(count) * sizeof(T)));
   values.resize(static_cast<size_t>(count));

@@ -14,7 +14,7 @@ namespace {
 constexpr double kWidth = 800, kHeight = 450;
 constexpr double kLeft = 70, kRight = 24, kTop = 56, kBottom = 58;
 constexpr double kPlotRight = kWidth - kRight, kPlotBottom = kHeight - kBottom;
-constexpr double kLegendWidth = 200, kLegendRow = 22;
+constexpr double kLegendRow = 22, kLegendLine = 24, kLetterWidth = 8;
 constexpr size_t kSmoothFrom = 8;  // points; fewer are shown as they are
 
 // Okabe and Ito's colours: told apart by colour-blind readers too.
@@ -138,10 +138,11 @@ class Drawing {
 
   void Line(const std::vector<CurvePoint>& points, std::string_view colour, bool faint) {
     if (points.empty()) return;
-    if (points.size() == 1) {
-      Add(R"(<circle cx="{:.1f}" cy="{:.1f}" r="3.5" fill="{}"/>)", X(points[0].x), Y(points[0].y),
-          colour);
-      return;
+    if (points.size() < kSmoothFrom) {
+      for (const CurvePoint& point : points) {
+        Add(R"(<circle cx="{:.1f}" cy="{:.1f}" r="3.5" fill="{}"/>)", X(point.x), Y(point.y),
+            colour);
+      }
     }
     std::string path;
     for (const CurvePoint& point : points) {
@@ -156,18 +157,22 @@ class Drawing {
   void Legend(double y_left_mean, double y_right_mean) {
     if (plot_.curves.empty() || (plot_.curves.size() == 1 && plot_.curves[0].label.empty())) return;
     const double height = kLegendRow * static_cast<double>(plot_.curves.size());
+    size_t letters = 0;
+    for (const Curve& curve : plot_.curves) letters = std::max(letters, curve.label.size());
+    const double width = kLegendLine + 24 + kLetterWidth * static_cast<double>(letters);
     const std::array<double, 4> room = {1 - y_left_mean, y_left_mean, 1 - y_right_mean,
                                         y_right_mean};
     const auto best = std::max_element(room.begin(), room.end()) - room.begin();
-    const double left = best < 2 ? kLeft + 16 : kPlotRight - kLegendWidth;
+    const double left = best < 2 ? kLeft + 16 : std::max(kLeft, kPlotRight - width);
     const double top = best % 2 == 0 ? kTop + 10 : kPlotBottom - height - 12;
     Add(R"(<rect x="{}" y="{}" width="{}" height="{}" fill="#ffffff" fill-opacity="0.8"/>)",
-        left - 8, top - 4, kLegendWidth, height + 8);
+        left - 8, top - 4, width, height + 8);
     for (size_t i = 0; i < plot_.curves.size(); ++i) {
       const double row = top + kLegendRow * (static_cast<double>(i) + 0.5);
       Add(R"(<line x1="{}" y1="{}" x2="{}" y2="{}" stroke="{}" stroke-width="2.75"/>)", left, row,
-          left + 24, row, kColours[i % kColours.size()]);
-      Add(R"(<text x="{}" y="{}">{}</text>)", left + 32, row + 5, Escape(plot_.curves[i].label));
+          left + kLegendLine, row, kColours[i % kColours.size()]);
+      Add(R"(<text x="{}" y="{}">{}</text>)", left + kLegendLine + 8, row + 5,
+          Escape(plot_.curves[i].label));
     }
   }
 

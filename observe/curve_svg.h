@@ -19,8 +19,9 @@ struct Curve {
   std::vector<CurvePoint> points;  // in order of x; those that are not finite are left out
 };
 
-// A line chart: each curve faintly as it is and, from eight points on, boldly as smoothed over its
-// neighbours (Gaussian weights, a fifteenth of the points wide).
+// A line chart. A curve of less than eight points is a line with its points marked; a longer one is
+// drawn faintly as it is and boldly as smoothed over its neighbours (Gaussian weights, a fifteenth
+// of the points wide).
 struct CurvePlot {
   std::string title;
   std::string x_label = "step";
