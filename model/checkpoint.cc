@@ -127,17 +127,6 @@ std::string GenerationText(const ModelConfig& config) {
   return json.dump(2) + "\n";
 }
 
-absl::Status WriteIndex(const std::string& directory,
-                        const std::vector<std::vector<TensorToWrite>>& shards,
-                        const std::vector<std::string>& names, int64_t bytes) {
-  nlohmann::ordered_json index;
-  index["metadata"] = {{"total_size", bytes}};
-  for (size_t i = 0; i < shards.size(); ++i) {
-    for (const TensorToWrite& tensor : shards[i]) index["weight_map"][tensor.name] = names[i];
-  }
-  return WriteFileAtomically(directory + "/model.safetensors.index.json", index.dump(2) + "\n");
-}
-
 }  // namespace
 
 absl::Status ReadFlat(const TensorSource& source, const ModelConfig& config,
@@ -170,30 +159,11 @@ absl::Status WriteModel(const std::string& directory, const ModelConfig& config,
   if (const std::string generation = GenerationText(config); !generation.empty()) {
     PONDER_RETURN_IF_ERROR(WriteFileAtomically(directory + "/generation_config.json", generation));
   }
-  std::vector<std::vector<TensorToWrite>> shards(1);
-  int64_t shard_bytes = 0;
-  int64_t all_bytes = 0;
+  std::vector<TensorToWrite> tensors;
   for (const TensorView& view : layout.tensors) {
-    const int64_t bytes = view.Count() * kernels::SizeOf(stored);
-    if (shard_bytes + bytes > kMaxShardBytes && !shards.back().empty()) {
-      shards.emplace_back();
-      shard_bytes = 0;
-    }
-    shards.back().push_back({view.name, view.shape, flat + view.offset});
-    shard_bytes += bytes;
-    all_bytes += bytes;
+    tensors.push_back({view.name, view.shape, flat + view.offset});
   }
-  if (shards.size() == 1) {
-    PONDER_RETURN_IF_ERROR(
-        WriteSafetensors(directory + "/model.safetensors", shards.front(), stored));
-    return SyncDirectory(directory);
-  }
-  std::vector<std::string> names;
-  for (size_t i = 0; i < shards.size(); ++i) {
-    names.push_back(fmt::format("model-{:05}-of-{:05}.safetensors", i + 1, shards.size()));
-    PONDER_RETURN_IF_ERROR(WriteSafetensors(directory + "/" + names.back(), shards[i], stored));
-  }
-  return WriteIndex(directory, shards, names, all_bytes);
+  return WriteSafetensorsDirectory(directory, tensors, stored, kMaxShardBytes);
 }
 
 }  // namespace ponder

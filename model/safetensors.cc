@@ -7,11 +7,8 @@
 #include <array>
 #include <bit>
 #include <cstring>
-#include <nlohmann/json.hpp>
 #include <tuple>
 
-#include "base/check.h"
-#include "base/file.h"
 #include "model/half.h"
 #include "model/tensor_names.h"
 
@@ -157,31 +154,6 @@ void ConvertAll(std::string_view data, float* out, Convert convert) {
   }
 }
 
-int64_t CountOf(const TensorToWrite& tensor) {
-  int64_t count = 1;
-  for (const int64_t size : tensor.shape) count *= size;
-  return count;
-}
-
-// Header with its length before it, padded with blanks so that the data begins at a multiple of 64
-// bytes.
-std::string MakeHeader(std::span<const TensorToWrite> tensors, kernels::DType stored) {
-  nlohmann::ordered_json header;
-  header["__metadata__"] = {{"format", "pt"}};
-  int64_t begin = 0;
-  for (const TensorToWrite& tensor : tensors) {
-    const int64_t end = begin + CountOf(tensor) * kernels::SizeOf(stored);
-    header[tensor.name] = {{"dtype", stored == kernels::DType::kF32 ? "F32" : "BF16"},
-                           {"shape", tensor.shape},
-                           {"data_offsets", {begin, end}}};
-    begin = end;
-  }
-  std::string text = header.dump();
-  text.append((64 - (text.size() + 8) % 64) % 64, ' ');
-  const uint64_t length = text.size();
-  return std::string(reinterpret_cast<const char*>(&length), sizeof(length)) + text;
-}
-
 }  // namespace
 
 absl::StatusOr<std::vector<SafetensorsEntry>> ParseSafetensors(std::string_view bytes,
@@ -252,30 +224,6 @@ absl::Status DecodeSafetensors(const SafetensorsEntry& entry, float* out) {
                            entry.dtype);
   }
   return absl::OkStatus();
-}
-
-absl::Status WriteSafetensors(const std::string& path, std::span<const TensorToWrite> tensors,
-                              kernels::DType stored) {
-  PONDER_ASSIGN_OR_RETURN(FileWriter file, FileWriter::Create(path));
-  PONDER_RETURN_IF_ERROR(file.Append(MakeHeader(tensors, stored)));
-  std::vector<kernels::BF16> rounded;
-  for (const TensorToWrite& tensor : tensors) {
-    const int64_t count = CountOf(tensor);
-    if (stored == kernels::DType::kF32) {
-      PONDER_RETURN_IF_ERROR(file.Append({reinterpret_cast<const char*>(tensor.values),
-                                          static_cast<size_t>(count) * sizeof(float)}));
-      continue;
-    }
-    constexpr int64_t kChunk = int64_t{1} << 20;
-    for (int64_t begin = 0; begin < count; begin += kChunk) {
-      rounded.resize(static_cast<size_t>(std::min(kChunk, count - begin)));
-      std::transform(tensor.values + begin, tensor.values + begin + rounded.size(), rounded.begin(),
-                     kernels::ToBF16);
-      PONDER_RETURN_IF_ERROR(file.Append(
-          {reinterpret_cast<const char*>(rounded.data()), rounded.size() * sizeof(kernels::BF16)}));
-    }
-  }
-  return file.Close();
 }
 
 }  // namespace ponder

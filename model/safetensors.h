@@ -40,4 +40,11 @@ struct TensorToWrite {
 absl::Status WriteSafetensors(const std::string& path, std::span<const TensorToWrite> tensors,
                               kernels::DType stored);
 
+// model.safetensors, or where that would be larger than `max_bytes` of tensors,
+// model-00001-of-0000N.safetensors and so on with their index. Every file and the folder are
+// synced.
+absl::Status WriteSafetensorsDirectory(const std::string& directory,
+                                       std::span<const TensorToWrite> tensors,
+                                       kernels::DType stored, int64_t max_bytes);
+
 }  // namespace ponder
