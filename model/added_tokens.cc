@@ -50,7 +50,8 @@ void AddedTokenMatcher::Add(const AddedToken& token, const std::string& pattern)
   begins_[static_cast<unsigned char>(pattern[0])] = true;
   int32_t node = 0;
   for (const char byte : pattern) {
-    const auto [edge, is_new] = children_.try_emplace(EdgeKey(node, byte), static_cast<int32_t>(ends_.size()));
+    const auto [edge, is_new] =
+        children_.try_emplace(EdgeKey(node, byte), static_cast<int32_t>(ends_.size()));
     if (is_new) ends_.push_back(kNone);
     node = edge->second;
   }
@@ -84,7 +85,9 @@ std::vector<Segment> AddedTokenMatcher::Cut(std::string_view text) const {
     const AddedToken& token = tokens_[match.token];
     size_t begin = i, end = match.end;
     i = match.end;  // also where the match is turned down below
-    if (token.single_word && (EndsWithWord(text.substr(0, begin)) || StartsWithWord(text.substr(end)))) continue;
+    if (token.single_word &&
+        (EndsWithWord(text.substr(0, begin)) || StartsWithWord(text.substr(end))))
+      continue;
     if (token.lstrip) begin = std::max(SpaceBegin(text, begin, std::min(begin, covered)), covered);
     if (token.rstrip) end = SpaceEnd(text, end);
     if (covered < begin) segments.push_back({text.substr(covered, begin - covered), -1});

@@ -32,7 +32,8 @@ struct Segment {
 // Finds added tokens: leftmost, then longest. Thread-safe once all are added.
 class AddedTokenMatcher {
  public:
-  // `pattern` is what to look for (the content, maybe normalized). Of two tokens with one pattern the first counts.
+  // `pattern` is what to look for (the content, maybe normalized). Of two tokens with one pattern
+  // the first counts.
   void Add(const AddedToken& token, const std::string& pattern);
 
   // Cuts valid UTF-8 into segments, in order.
@@ -48,9 +49,9 @@ class AddedTokenMatcher {
   Match LongestAt(std::string_view text, size_t begin) const;
 
   std::vector<AddedToken> tokens_;
-  std::array<bool, 256> begins_{};                       // bytes with which some token begins
-  std::vector<int32_t> ends_ = {kNone};                 // of each node of the trie: the token that ends there
-  absl::flat_hash_map<uint64_t, int32_t> children_;     // node << 8 | byte
+  std::array<bool, 256> begins_{};       // bytes with which some token begins
+  std::vector<int32_t> ends_ = {kNone};  // of each node of the trie: the token that ends there
+  absl::flat_hash_map<uint64_t, int32_t> children_;  // node << 8 | byte
 };
 
 }  // namespace ponder

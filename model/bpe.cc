@@ -17,8 +17,8 @@ namespace {
 
 absl::string_view AbslView(std::string_view text) { return {text.data(), text.size()}; }
 
-// The tokens of words seen before: some ten million words of a text are some ten thousand different ones. Bounded: a full
-// shard starts anew.
+// The tokens of words seen before: some ten million words of a text are some ten thousand different
+// ones. Bounded: a full shard starts anew.
 class WordCache {
  public:
   bool Find(std::string_view word, std::vector<int32_t>* ids) {
@@ -39,7 +39,8 @@ class WordCache {
   }
 
  private:
-  // 16 shards, so that threads seldom wait for each other; 16 x 4096 words of at most 128 bytes stay below some 20 MB.
+  // 16 shards, so that threads seldom wait for each other; 16 x 4096 words of at most 128 bytes
+  // stay below some 20 MB.
   static constexpr size_t kShards = 16;
   static constexpr size_t kShardWords = 4096;
   static constexpr size_t kMaxWordBytes = 128;
@@ -76,12 +77,15 @@ struct Candidate {
 class MergingBpe : public Bpe {
  public:
   explicit MergingBpe(BpeParams params)
-      : byte_ids_(std::move(params.byte_ids)), unknown_(params.unknown), fuse_unknown_(params.fuse_unknown) {
+      : byte_ids_(std::move(params.byte_ids)),
+        unknown_(params.unknown),
+        fuse_unknown_(params.fuse_unknown) {
     PONDER_CHECK(byte_ids_.size() == 256);
     merges_.reserve(params.merges.size());
     for (size_t rank = 0; rank < params.merges.size(); ++rank) {
       const BpeMerge& merge = params.merges[rank];
-      merges_.insert_or_assign(Key(merge.left, merge.right), Rule{static_cast<int32_t>(rank), merge.result});
+      merges_.insert_or_assign(Key(merge.left, merge.right),
+                               Rule{static_cast<int32_t>(rank), merge.result});
     }
     whole_words_.reserve(params.whole_words.size());
     for (auto& [word, id] : params.whole_words) whole_words_.emplace(std::move(word), id);
@@ -141,8 +145,8 @@ class MergingBpe : public Bpe {
     return symbols;
   }
 
-  // Returns the number of candidates that were looked at: n - 1 at first and at most two more for each of the at most
-  // n - 1 merges.
+  // Returns the number of candidates that were looked at: n - 1 at first and at most two more for
+  // each of the at most n - 1 merges.
   int64_t Merge(std::string_view word, std::vector<int32_t>* ids) const {
     std::vector<Symbol> symbols = Symbols(word);
     std::vector<Candidate> heap;
@@ -179,7 +183,8 @@ class MergingBpe : public Bpe {
         if (heap.size() > before) std::push_heap(heap.begin(), heap.end());
       }
     }
-    for (int32_t i = symbols.empty() ? -1 : 0; i >= 0; i = symbols[i].next) ids->push_back(symbols[i].id);
+    for (int32_t i = symbols.empty() ? -1 : 0; i >= 0; i = symbols[i].next)
+      ids->push_back(symbols[i].id);
     return looked_at;
   }
 
@@ -193,6 +198,8 @@ class MergingBpe : public Bpe {
 
 }  // namespace
 
-std::unique_ptr<Bpe> CreateBpe(BpeParams params) { return std::make_unique<MergingBpe>(std::move(params)); }
+std::unique_ptr<Bpe> CreateBpe(BpeParams params) {
+  return std::make_unique<MergingBpe>(std::move(params));
+}
 
 }  // namespace ponder

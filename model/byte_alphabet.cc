@@ -41,7 +41,8 @@ std::optional<std::string> BytesOfToken(std::string_view token) {
 
 std::string TokenOfBytes(std::string_view bytes) {
   std::string token;
-  for (const char byte : bytes) AppendUtf8(kAlphabet.character[static_cast<unsigned char>(byte)], &token);
+  for (const char byte : bytes)
+    AppendUtf8(kAlphabet.character[static_cast<unsigned char>(byte)], &token);
   return token;
 }
 

@@ -27,8 +27,8 @@ std::vector<Stretch> CutAtDigits(std::string_view text) {
   return stretches;
 }
 
-// Neighbours for which `joins(stretch, previous)` holds become one. The rules look at the stretch before, or behind, in
-// the list as cut, whatever became of that one.
+// Neighbours for which `joins(stretch, previous)` holds become one. The rules look at the stretch
+// before, or behind, in the list as cut, whatever became of that one.
 template <typename Joins>
 std::vector<Stretch> Join(const std::vector<Stretch>& stretches, const Joins& joins) {
   std::vector<Stretch> joined;
@@ -48,13 +48,15 @@ std::vector<Stretch> Join(const std::vector<Stretch>& stretches, const Joins& jo
 std::vector<Stretch> Arrange(std::vector<Stretch> stretches, SplitBehavior behavior) {
   const auto is_first_match = [](bool is_match, bool previous) { return is_match && !previous; };
   switch (behavior) {
-    case SplitBehavior::kIsolated: return stretches;
+    case SplitBehavior::kIsolated:
+      return stretches;
     case SplitBehavior::kRemoved:
       std::erase_if(stretches, [](const Stretch& stretch) { return stretch.is_match; });
       return stretches;
     case SplitBehavior::kContiguous:
       return Join(stretches, [](bool is_match, bool previous) { return is_match == previous; });
-    case SplitBehavior::kMergedWithPrevious: return Join(stretches, is_first_match);
+    case SplitBehavior::kMergedWithPrevious:
+      return Join(stretches, is_first_match);
     case SplitBehavior::kMergedWithNext: {
       std::reverse(stretches.begin(), stretches.end());
       std::vector<Stretch> joined = Join(stretches, is_first_match);
@@ -74,8 +76,8 @@ std::vector<Stretch> CutByStep(const CompiledStep& compiled, std::string_view te
   const PreTokenizerStep& step = compiled.step;
   switch (step.kind) {
     case PreTokenizerStep::Kind::kDigits:
-      return Arrange(CutAtDigits(text),
-                     step.individual_digits ? SplitBehavior::kIsolated : SplitBehavior::kContiguous);
+      return Arrange(CutAtDigits(text), step.individual_digits ? SplitBehavior::kIsolated
+                                                               : SplitBehavior::kContiguous);
     case PreTokenizerStep::Kind::kByteLevel:
       if (!step.use_regex) return {{0, text.size(), false}};
       return compiled.pattern->Cut(text);
@@ -118,7 +120,8 @@ class StepSequence : public PreTokenizer {
       for (size_t i = 0; i < words.spans.size(); ++i) {
         const size_t offset = words.spans[i].begin;
         for (const Stretch& stretch : CutByStep(compiled, words.Word(i))) {
-          if (stretch.begin < stretch.end) spans.push_back({offset + stretch.begin, offset + stretch.end});
+          if (stretch.begin < stretch.end)
+            spans.push_back({offset + stretch.begin, offset + stretch.end});
         }
       }
       words.spans = std::move(spans);
@@ -132,9 +135,12 @@ class StepSequence : public PreTokenizer {
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<PreTokenizer>> CreatePreTokenizer(const std::vector<PreTokenizerStep>& steps) {
+absl::StatusOr<std::unique_ptr<PreTokenizer>> CreatePreTokenizer(
+    const std::vector<PreTokenizerStep>& steps) {
   if (steps.empty() || steps.back().kind != PreTokenizerStep::Kind::kByteLevel) {
-    return InvalidArgument("pre_tokenizer: expected ByteLevel as its last step; only byte-level tokenizers are supported");
+    return InvalidArgument(
+        "pre_tokenizer: expected ByteLevel as its last step; only byte-level tokenizers are "
+        "supported");
   }
   std::vector<CompiledStep> compiled;
   for (size_t i = 0; i < steps.size(); ++i) {

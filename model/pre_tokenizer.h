@@ -18,9 +18,9 @@ struct PreTokenizerStep {
   enum class Kind { kSplit, kDigits, kByteLevel };
   Kind kind = Kind::kByteLevel;
 
-  std::string pattern;         // kSplit
-  bool is_literal = false;     // kSplit: the pattern is plain text
-  bool invert = false;         // kSplit
+  std::string pattern;                                // kSplit
+  bool is_literal = false;                            // kSplit: the pattern is plain text
+  bool invert = false;                                // kSplit
   SplitBehavior behavior = SplitBehavior::kIsolated;  // kSplit
   bool individual_digits = false;                     // kDigits
   bool add_prefix_space = false;                      // kByteLevel
@@ -50,6 +50,7 @@ class PreTokenizer {
 };
 
 // The steps one behind the other; the last is ByteLevel, since the merges work on bytes.
-absl::StatusOr<std::unique_ptr<PreTokenizer>> CreatePreTokenizer(const std::vector<PreTokenizerStep>& steps);
+absl::StatusOr<std::unique_ptr<PreTokenizer>> CreatePreTokenizer(
+    const std::vector<PreTokenizerStep>& steps);
 
 }  // namespace ponder

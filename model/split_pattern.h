@@ -17,22 +17,26 @@ struct Stretch {
   bool is_match = false;
 };
 
-// A regular expression of a tokenizer.json. Those are written for Oniguruma; the part of its language on which it and
-// PCRE2 can be made to agree is accepted, everything else is refused with its name. What could take more than polynomial
-// time (repeated groups, references) is refused too, and matching has limits besides. Thread-safe.
+// A regular expression of a tokenizer.json. Those are written for Oniguruma; the part of its
+// language on which it and PCRE2 can be made to agree is accepted, everything else is refused with
+// its name. What could take more than polynomial time (repeated groups, references) is refused too,
+// and matching has limits besides. Thread-safe.
 class SplitPattern {
  public:
   static absl::StatusOr<SplitPattern> Compile(const std::string& pattern);
   static absl::StatusOr<SplitPattern> CompileLiteral(const std::string& text);
 
-  // Cuts valid UTF-8 into stretches, in order, that cover it. Where a limit stops the search (only a hostile pattern
-  // gets there; an error is logged once), the rest is one stretch that did not match.
+  // Cuts valid UTF-8 into stretches, in order, that cover it. Where a limit stops the search (only
+  // a hostile pattern gets there; an error is logged once), the rest is one stretch that did not
+  // match.
   std::vector<Stretch> Cut(std::string_view text) const;
 
  private:
   struct Compiled;
-  explicit SplitPattern(std::shared_ptr<const Compiled> compiled) : compiled_(std::move(compiled)) {}
-  static absl::StatusOr<SplitPattern> FromPcre(const std::string& pcre, const std::string& original);
+  explicit SplitPattern(std::shared_ptr<const Compiled> compiled)
+      : compiled_(std::move(compiled)) {}
+  static absl::StatusOr<SplitPattern> FromPcre(const std::string& pcre,
+                                               const std::string& original);
 
   std::shared_ptr<const Compiled> compiled_;
 };

@@ -27,7 +27,8 @@ absl::string_view AbslView(std::string_view text) { return {text.data(), text.si
 // Every token by id and by content: those of the model and the added ones.
 class Vocabulary {
  public:
-  explicit Vocabulary(TokenizerSpec* spec) : model_size_(spec->vocabulary_size), contents_(std::move(spec->tokens)) {
+  explicit Vocabulary(TokenizerSpec* spec)
+      : model_size_(spec->vocabulary_size), contents_(std::move(spec->tokens)) {
     ids_.reserve(contents_.size());
     for (size_t id = 0; id < contents_.size(); ++id) {
       if (!contents_[id].empty()) ids_.emplace(contents_[id], static_cast<int32_t>(id));
@@ -42,8 +43,8 @@ class Vocabulary {
   int32_t Size() const { return static_cast<int32_t>(contents_.size()); }
   const std::string& Content(int32_t id) const { return contents_[id]; }
 
-  // The id of an added token: the one it has already, or the one that `tokenizers` gives a new token, the first behind
-  // the vocabulary and behind the added tokens.
+  // The id of an added token: the one it has already, or the one that `tokenizers` gives a new
+  // token, the first behind the vocabulary and behind the added tokens.
   absl::StatusOr<int32_t> Add(const std::string& content) {
     int32_t id = 0;
     if (const std::optional<int32_t> known = Find(content)) {
@@ -51,8 +52,9 @@ class Vocabulary {
     } else {
       id = std::max(static_cast<int32_t>(model_size_), max_added_ + 1);
       if (id < Size() && !contents_[id].empty()) {
-        return InvalidArgument("the added token \"{}\" gets id {}, which \"{}\" has; the vocabulary's ids have gaps",
-                               content, id, contents_[id]);
+        return InvalidArgument(
+            "the added token \"{}\" gets id {}, which \"{}\" has; the vocabulary's ids have gaps",
+            content, id, contents_[id]);
       }
       if (id >= Size()) contents_.resize(id + 1);
       contents_[id] = content;
@@ -87,18 +89,22 @@ absl::StatusOr<BpeParams> MakeBpeParams(const TokenizerSpec& spec, const Vocabul
   std::string joined;
   for (const TokenizerSpec::Merge& merge : spec.merges) {
     joined.assign(merge.left).append(merge.right);
-    const std::optional<int32_t> left = vocabulary.Find(merge.left), right = vocabulary.Find(merge.right),
+    const std::optional<int32_t> left = vocabulary.Find(merge.left),
+                                 right = vocabulary.Find(merge.right),
                                  result = vocabulary.Find(joined);
     if (!left || !right || !result) {
       return InvalidArgument("model.merges[{}]: \"{}\" is not in model.vocab", params.merges.size(),
-                             !left ? merge.left : !right ? merge.right : joined);
+                             !left    ? merge.left
+                             : !right ? merge.right
+                                      : joined);
     }
     params.merges.push_back({*left, *right, *result});
   }
   if (spec.ignore_merges) {
     for (int32_t id = 0; id < vocabulary.Size(); ++id) {
       std::optional<std::string> bytes = BytesOfToken(vocabulary.Content(id));
-      if (bytes.has_value() && !bytes->empty()) params.whole_words.emplace_back(*std::move(bytes), id);
+      if (bytes.has_value() && !bytes->empty())
+        params.whole_words.emplace_back(*std::move(bytes), id);
     }
   }
   return params;
@@ -106,7 +112,8 @@ absl::StatusOr<BpeParams> MakeBpeParams(const TokenizerSpec& spec, const Vocabul
 
 class BpeTokenizer : public Tokenizer {
  public:
-  static absl::StatusOr<std::unique_ptr<Tokenizer>> Create(TokenizerSpec spec, const std::vector<AddedToken>& more) {
+  static absl::StatusOr<std::unique_ptr<Tokenizer>> Create(TokenizerSpec spec,
+                                                           const std::vector<AddedToken>& more) {
     auto tokenizer = std::unique_ptr<BpeTokenizer>(new BpeTokenizer(&spec));
     PONDER_ASSIGN_OR_RETURN(tokenizer->pre_tokenizer_, CreatePreTokenizer(spec.pre_tokenizer));
     PONDER_ASSIGN_OR_RETURN(BpeParams bpe, MakeBpeParams(spec, tokenizer->vocabulary_));
@@ -145,15 +152,18 @@ class BpeTokenizer : public Tokenizer {
     return id >= 0 && id < Size() ? std::string_view(bytes_[id]) : std::string_view();
   }
   int64_t Size() const override { return vocabulary_.Size(); }
-  std::optional<int32_t> Find(std::string_view token) const override { return vocabulary_.Find(token); }
+  std::optional<int32_t> Find(std::string_view token) const override {
+    return vocabulary_.Find(token);
+  }
   bool IsSpecial(int32_t id) const override { return id >= 0 && id < Size() && is_special_[id]; }
 
  private:
   explicit BpeTokenizer(TokenizerSpec* spec) : nfc_(spec->nfc), vocabulary_(spec) {}
 
   const AddedToken* FindAdded(const std::string& content) const {
-    const auto found = std::find_if(added_.begin(), added_.end(),
-                                    [&](const AddedToken& token) { return token.content == content; });
+    const auto found = std::find_if(added_.begin(), added_.end(), [&](const AddedToken& token) {
+      return token.content == content;
+    });
     return found == added_.end() ? nullptr : &*found;
   }
 
@@ -161,12 +171,14 @@ class BpeTokenizer : public Tokenizer {
   absl::Status Add(AddedToken token) {
     PONDER_ASSIGN_OR_RETURN(const int32_t id, vocabulary_.Add(token.content));
     if (token.id >= 0 && token.id != id) {
-      return InvalidArgument("the added token \"{}\" should have id {}, but vocabulary and order give it {}", token.content,
-                             token.id, id);
+      return InvalidArgument(
+          "the added token \"{}\" should have id {}, but vocabulary and order give it {}",
+          token.content, token.id, id);
     }
     token.id = id;
-    const auto known = std::find_if(added_.begin(), added_.end(),
-                                    [&](const AddedToken& other) { return other.content == token.content; });
+    const auto known = std::find_if(added_.begin(), added_.end(), [&](const AddedToken& other) {
+      return other.content == token.content;
+    });
     if (known == added_.end()) {
       added_.push_back(std::move(token));
     } else {
@@ -184,12 +196,16 @@ class BpeTokenizer : public Tokenizer {
     }
     is_special_.resize(Size(), false);
     // Special tokens first: of two with one normal form the first counts.
-    std::stable_sort(added_.begin(), added_.end(),
-                     [](const AddedToken& a, const AddedToken& b) { return a.special && !b.special; });
+    std::stable_sort(added_.begin(), added_.end(), [](const AddedToken& a, const AddedToken& b) {
+      return a.special && !b.special;
+    });
     for (const AddedToken& token : added_) {
       is_special_[token.id] = token.special;
       if (token.normalized) {
-        normalized_matcher_.Add(token, nfc_ ? ToNfc(token.content) : token.content);
+        const std::string pattern = nfc_ ? ToNfc(token.content) : token.content;
+        bytes_[token.id] =
+            BytesOfToken(pattern).value_or(pattern);  // it is decoded in this form too
+        normalized_matcher_.Add(token, pattern);
       } else {
         raw_matcher_.Add(token, token.content);
       }
@@ -245,7 +261,8 @@ absl::StatusOr<std::unique_ptr<Tokenizer>> LoadTokenizer(const std::string& dire
     if (!tokens.ok()) return Annotate(tokens.status(), config_path);
     more = *std::move(tokens);
   }
-  absl::StatusOr<std::unique_ptr<Tokenizer>> tokenizer = BpeTokenizer::Create(*std::move(spec), more);
+  absl::StatusOr<std::unique_ptr<Tokenizer>> tokenizer =
+      BpeTokenizer::Create(*std::move(spec), more);
   if (!tokenizer.ok()) return Annotate(tokenizer.status(), path);
   return tokenizer;
 }

@@ -23,14 +23,21 @@ constexpr int kMaxSequenceDepth = 4;
 
 std::string_view TypeName(const element& value) {
   switch (value.type()) {
-    case element_type::ARRAY: return "an array";
-    case element_type::OBJECT: return "an object";
+    case element_type::ARRAY:
+      return "an array";
+    case element_type::OBJECT:
+      return "an object";
     case element_type::INT64:
-    case element_type::UINT64: return "an integer";
-    case element_type::DOUBLE: return "a number";
-    case element_type::STRING: return "a string";
-    case element_type::BOOL: return "true or false";
-    case element_type::NULL_VALUE: return "null";
+    case element_type::UINT64:
+      return "an integer";
+    case element_type::DOUBLE:
+      return "a number";
+    case element_type::STRING:
+      return "a string";
+    case element_type::BOOL:
+      return "true or false";
+    case element_type::NULL_VALUE:
+      return "null";
   }
   return "something else";
 }
@@ -70,7 +77,8 @@ struct Node {
     int64_t result;
     if (value.get(result)) return WrongType(path, "a token id", value);
     if (result < 0 || result >= kMaxTokens) {
-      return InvalidArgument("{}: expected a token id below {}, found {}", path, kMaxTokens, result);
+      return InvalidArgument("{}: expected a token id below {}, found {}", path, kMaxTokens,
+                             result);
     }
     return static_cast<int32_t>(result);
   }
@@ -84,13 +92,15 @@ struct Node {
   }
   absl::StatusOr<Node> Get(std::string_view key) const {
     PONDER_ASSIGN_OR_RETURN(std::optional<Node> found, Find(key));
-    if (!found.has_value()) return InvalidArgument("{} is missing in {}", key, path.empty() ? "the file" : path);
+    if (!found.has_value())
+      return InvalidArgument("{} is missing in {}", key, path.empty() ? "the file" : path);
     return *std::move(found);
   }
   absl::StatusOr<std::string> GetString(std::string_view key, const char* missing = nullptr) const {
     PONDER_ASSIGN_OR_RETURN(const std::optional<Node> found, Find(key));
     if (found.has_value()) return found->String();
-    if (missing == nullptr) return InvalidArgument("{} is missing in {}", key, path.empty() ? "the file" : path);
+    if (missing == nullptr)
+      return InvalidArgument("{} is missing in {}", key, path.empty() ? "the file" : path);
     return std::string(missing);
   }
   absl::StatusOr<bool> GetBool(std::string_view key, bool missing) const {
@@ -124,11 +134,13 @@ absl::Status ParseNormalizer(const Node& node, int depth, TokenizerSpec* spec) {
     PONDER_ASSIGN_OR_RETURN(const array list, parts.Array());
     size_t i = 0;
     for (const element part : list) {
-      PONDER_RETURN_IF_ERROR(ParseNormalizer({part, fmt::format("{}[{}]", parts.path, i++)}, depth + 1, spec));
+      PONDER_RETURN_IF_ERROR(
+          ParseNormalizer({part, fmt::format("{}[{}]", parts.path, i++)}, depth + 1, spec));
     }
     return absl::OkStatus();
   }
-  return InvalidArgument("{}.type: {} is not supported; expected NFC or a Sequence of it", node.path, type);
+  return InvalidArgument("{}.type: {} is not supported; expected NFC or a Sequence of it",
+                         node.path, type);
 }
 
 absl::StatusOr<SplitBehavior> ParseBehavior(const Node& node) {
@@ -164,7 +176,8 @@ absl::Status ParsePreTokenizer(const Node& node, int depth, TokenizerSpec* spec)
     PONDER_ASSIGN_OR_RETURN(const array list, parts.Array());
     size_t i = 0;
     for (const element part : list) {
-      PONDER_RETURN_IF_ERROR(ParsePreTokenizer({part, fmt::format("{}[{}]", parts.path, i++)}, depth + 1, spec));
+      PONDER_RETURN_IF_ERROR(
+          ParsePreTokenizer({part, fmt::format("{}[{}]", parts.path, i++)}, depth + 1, spec));
     }
     return absl::OkStatus();
   }
@@ -179,8 +192,9 @@ absl::Status ParsePreTokenizer(const Node& node, int depth, TokenizerSpec* spec)
     PONDER_ASSIGN_OR_RETURN(step.add_prefix_space, node.GetBool("add_prefix_space", true));
     PONDER_ASSIGN_OR_RETURN(step.use_regex, node.GetBool("use_regex", true));
   } else {
-    return InvalidArgument("{}.type: {} is not supported; expected Split, Digits, ByteLevel or a Sequence of these",
-                           node.path, type);
+    return InvalidArgument(
+        "{}.type: {} is not supported; expected Split, Digits, ByteLevel or a Sequence of these",
+        node.path, type);
   }
   spec->pre_tokenizer.push_back(std::move(step));
   return absl::OkStatus();
@@ -193,7 +207,9 @@ absl::Status CheckDecoder(const Node& node) {
     PONDER_ASSIGN_OR_RETURN(const Node parts, node.Get("decoders"));
     PONDER_ASSIGN_OR_RETURN(const array list, parts.Array());
     if (list.size() == 1) {
-      PONDER_ASSIGN_OR_RETURN(const std::string only, (Node{list.at(0).value_unsafe(), parts.path + "[0]"}.GetString("type")));
+      PONDER_ASSIGN_OR_RETURN(
+          const std::string only,
+          (Node{list.at(0).value_unsafe(), parts.path + "[0]"}.GetString("type")));
       if (only == "ByteLevel") return absl::OkStatus();
     }
   }
@@ -209,14 +225,17 @@ absl::Status ParseVocabulary(const Node& node, TokenizerSpec* spec) {
     if (!id.ok()) return Annotate(id.status(), fmt::format("{}[\"{}\"]", node.path, token));
     if (token.empty()) return InvalidArgument("{} has an empty token", node.path);
     if (static_cast<size_t>(*id) >= spec->tokens.size()) {
-      // Ids are dense in practice; a table far larger than its entries is a damaged or hostile file.
+      // Ids are dense in practice; a table far larger than its entries is a damaged or hostile
+      // file.
       if (*id > 1024 + 64 * static_cast<int64_t>(node.value.get_object().value_unsafe().size())) {
-        return InvalidArgument("{}[\"{}\"]: id {} is far beyond the number of tokens", node.path, token, *id);
+        return InvalidArgument("{}[\"{}\"]: id {} is far beyond the number of tokens", node.path,
+                               token, *id);
       }
       spec->tokens.resize(*id + 1);
     }
     if (!spec->tokens[*id].empty()) {
-      return InvalidArgument("{}: id {} is given to \"{}\" and to \"{}\"", node.path, *id, spec->tokens[*id], token);
+      return InvalidArgument("{}: id {} is given to \"{}\" and to \"{}\"", node.path, *id,
+                             spec->tokens[*id], token);
     }
     spec->tokens[*id] = std::string(token);
     ++count;
@@ -249,10 +268,13 @@ absl::Status ParseModel(const Node& node, TokenizerSpec* spec) {
   if (type != "BPE") return InvalidArgument("model.type: {} is not supported; expected BPE", type);
   for (const char* key : {"continuing_subword_prefix", "end_of_word_suffix"}) {
     PONDER_ASSIGN_OR_RETURN(const std::string text, node.GetString(key, ""));
-    if (!text.empty()) return InvalidArgument("model.{}: \"{}\" is not supported; expected none", key, text);
+    if (!text.empty())
+      return InvalidArgument("model.{}: \"{}\" is not supported; expected none", key, text);
   }
   PONDER_ASSIGN_OR_RETURN(const bool byte_fallback, node.GetBool("byte_fallback", false));
-  if (byte_fallback) return InvalidArgument("model.byte_fallback: true is not supported; only byte-level tokenizers are");
+  if (byte_fallback)
+    return InvalidArgument(
+        "model.byte_fallback: true is not supported; only byte-level tokenizers are");
   PONDER_ASSIGN_OR_RETURN(const std::optional<Node> dropout, node.Find("dropout"));
   double rate = 0;
   if (dropout.has_value() && (dropout->value.get(rate) || rate != 0)) {
@@ -286,8 +308,8 @@ absl::Status ParseFlags(const Node& node, AddedToken* token) {
   PONDER_ASSIGN_OR_RETURN(token->rstrip, node.GetBool("rstrip", false));
   PONDER_ASSIGN_OR_RETURN(token->normalized, node.GetBool("normalized", !token->special));
   if (token->content.size() > kMaxAddedTokenBytes) {
-    return InvalidArgument("{}: a token of {} bytes; at most {} are accepted", node.path, token->content.size(),
-                           kMaxAddedTokenBytes);
+    return InvalidArgument("{}: a token of {} bytes; at most {} are accepted", node.path,
+                           token->content.size(), kMaxAddedTokenBytes);
   }
   return absl::OkStatus();
 }
@@ -338,16 +360,19 @@ absl::StatusOr<std::vector<AddedToken>> ParseTokenizerConfigTokens(const std::st
       const Node entry{value, fmt::format("{}.{}", decoder->path, key)};
       AddedToken token;
       const auto [end, error] = std::from_chars(key.data(), key.data() + key.size(), token.id);
-      if (error != std::errc() || end != key.data() + key.size() || token.id < 0 || token.id >= kMaxTokens) {
+      if (error != std::errc() || end != key.data() + key.size() || token.id < 0 ||
+          token.id >= kMaxTokens) {
         return InvalidArgument("{}: expected a token id as its key", entry.path);
       }
       PONDER_ASSIGN_OR_RETURN(token.content, entry.GetString("content"));
       PONDER_RETURN_IF_ERROR(ParseFlags(entry, &token));
       if (!token.content.empty()) tokens.push_back(std::move(token));
     }
-    std::sort(tokens.begin(), tokens.end(), [](const AddedToken& a, const AddedToken& b) { return a.id < b.id; });
+    std::sort(tokens.begin(), tokens.end(),
+              [](const AddedToken& a, const AddedToken& b) { return a.id < b.id; });
   }
-  for (const char* role : {"bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"}) {
+  for (const char* role : {"bos_token", "eos_token", "unk_token", "sep_token", "pad_token",
+                           "cls_token", "mask_token"}) {
     PONDER_ASSIGN_OR_RETURN(const std::optional<Node> found, root.Find(role));
     if (!found.has_value()) continue;
     AddedToken token{.id = -1, .special = true, .normalized = false};

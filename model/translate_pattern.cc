@@ -11,13 +11,15 @@ namespace ponder {
 namespace {
 
 constexpr std::array<std::string_view, 37> kGeneralCategories = {
-    "C",  "Cc", "Cf", "Cn", "Co", "Cs", "L",  "Ll", "Lm", "Lo", "Lt", "Lu", "M",  "Mc", "Me", "Mn", "N",  "Nd", "Nl",
-    "No", "P",  "Pc", "Pd", "Pe", "Pf", "Pi", "Po", "Ps", "S",  "Sc", "Sk", "Sm", "So", "Z",  "Zl", "Zp", "Zs"};
+    "C",  "Cc", "Cf", "Cn", "Co", "Cs", "L",  "Ll", "Lm", "Lo", "Lt", "Lu", "M",
+    "Mc", "Me", "Mn", "N",  "Nd", "Nl", "No", "P",  "Pc", "Pd", "Pe", "Pf", "Pi",
+    "Po", "Ps", "S",  "Sc", "Sk", "Sm", "So", "Z",  "Zl", "Zp", "Zs"};
 
 // What Oniguruma's \w holds; PCRE2's own \w lacks the marks.
 constexpr std::string_view kWord = "\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}";
 
-// Walks over an Oniguruma pattern (Ruby syntax) and writes what means the same to PCRE2 with UTF and UCP.
+// Walks over an Oniguruma pattern (Ruby syntax) and writes what means the same to PCRE2 with UTF
+// and UCP.
 class Translator {
  public:
   explicit Translator(std::string_view pattern) : in_(pattern) {}
@@ -36,7 +38,8 @@ class Translator {
   enum class Last { kNothing, kAtom, kGroup, kQuantifier };
 
   absl::Status Refuse(std::string_view what) const {
-    return InvalidArgument("the pattern {} has {} at byte {}, which is not supported", in_, what, at_);
+    return InvalidArgument("the pattern {} has {} at byte {}, which is not supported", in_, what,
+                           at_);
   }
   bool StartsWith(std::string_view text) const { return in_.substr(at_).starts_with(text); }
   void Copy(size_t count) {
@@ -47,8 +50,11 @@ class Translator {
   absl::Status Outside() {
     const char c = in_[at_];
     switch (c) {
-      case '\\': last_ = Last::kAtom; return Escape();
-      case '(': return OpenGroup();
+      case '\\':
+        last_ = Last::kAtom;
+        return Escape();
+      case '(':
+        return OpenGroup();
       case ')':
         if (groups_.empty()) return Refuse("a ')' without its '('");
         caseless_ = groups_.back();
@@ -56,15 +62,21 @@ class Translator {
         Copy(1);
         last_ = Last::kGroup;
         return absl::OkStatus();
-      case '[': return OpenClass();
+      case '[':
+        return OpenClass();
       case '*':
       case '+':
       case '?':
-      case '{': return Quantifier();
-      case '|': last_ = Last::kNothing; break;
+      case '{':
+        return Quantifier();
+      case '|':
+        last_ = Last::kNothing;
+        break;
       case '^':
-      case '$': return Refuse(fmt::format("the anchor {}", c));
-      default: last_ = Last::kAtom;
+      case '$':
+        return Refuse(fmt::format("the anchor {}", c));
+      default:
+        last_ = Last::kAtom;
     }
     Copy(1);
     return absl::OkStatus();
@@ -95,12 +107,14 @@ class Translator {
     if (is_brace) {
       PONDER_RETURN_IF_ERROR(Interval(&repeat, &length, &is_interval_of_one));
     }
-    if (last_ != Last::kAtom && last_ != Last::kGroup) return Refuse("a quantifier without anything to repeat");
+    if (last_ != Last::kAtom && last_ != Last::kGroup)
+      return Refuse("a quantifier without anything to repeat");
     if (last_ == Last::kGroup && repeat != "?") return Refuse("a repeated group");
     at_ += length;
     if (at_ < in_.size() && in_[at_] == '+') {
       if (is_brace) {
-        // In Ruby x{1,3}+ is (?:x{1,3})+, which is x+; only in other dialects does it mean "possessive".
+        // In Ruby x{1,3}+ is (?:x{1,3})+, which is x+; only in other dialects does it mean
+        // "possessive".
         if (repeat.starts_with("{1")) {
           repeat = "+";
         } else if (repeat.starts_with("{0")) {
@@ -134,7 +148,8 @@ class Translator {
     const std::string_view low = inside.substr(0, comma);
     const std::string_view high = *is_single ? std::string_view() : inside.substr(comma + 1);
     const auto is_count = [](std::string_view digits) {
-      return digits.size() <= 3 && std::all_of(digits.begin(), digits.end(), [](char c) { return c >= '0' && c <= '9'; });
+      return digits.size() <= 3 &&
+             std::all_of(digits.begin(), digits.end(), [](char c) { return c >= '0' && c <= '9'; });
     };
     const bool has_leading_zero = low.size() > 1 && low[0] == '0';
     if (low.empty() || has_leading_zero || !is_count(low) || !is_count(high)) {
@@ -150,7 +165,8 @@ class Translator {
     in_class_ = true;
     Copy(1);
     if (at_ < in_.size() && in_[at_] == '^') Copy(1);
-    if (at_ < in_.size() && in_[at_] == ']') return Refuse("a character class that begins with ']'");
+    if (at_ < in_.size() && in_[at_] == ']')
+      return Refuse("a character class that begins with ']'");
     return absl::OkStatus();
   }
 
@@ -180,23 +196,33 @@ class Translator {
     };
     switch (c) {
       // PCRE2's own \s has U+180E, which is no white space since Unicode 6.3.
-      case 's': return emit("\\p{White_Space}");
-      case 'S': return emit("\\P{White_Space}");
-      case 'd': return emit("\\p{Nd}");
-      case 'D': return emit("\\P{Nd}");
-      case 'w': return emit(in_class_ ? std::string(kWord) : fmt::format("[{}]", kWord));
+      case 's':
+        return emit("\\p{White_Space}");
+      case 'S':
+        return emit("\\P{White_Space}");
+      case 'd':
+        return emit("\\p{Nd}");
+      case 'D':
+        return emit("\\P{Nd}");
+      case 'w':
+        return emit(in_class_ ? std::string(kWord) : fmt::format("[{}]", kWord));
       case 'W':
         if (in_class_) return Refuse("\\W in a class");
         return emit(fmt::format("[^{}]", kWord));
       case 'r':
       case 'n':
       case 't':
-      case 'f': Copy(2); return absl::OkStatus();
-      case 'v': return emit("\\x0b");  // a class of its own in PCRE2
+      case 'f':
+        Copy(2);
+        return absl::OkStatus();
+      case 'v':
+        return emit("\\x0b");  // a class of its own in PCRE2
       case 'p':
-      case 'P': return Property();
+      case 'P':
+        return Property();
       case 'x':
-      case 'u': return CodePoint();
+      case 'u':
+        return CodePoint();
       default:
         if (!std::ispunct(static_cast<unsigned char>(c)) && c != ' ') {
           return Refuse(fmt::format("the escape '\\{}'", c));
@@ -210,15 +236,16 @@ class Translator {
   absl::Status Property() {
     if (caseless_) return Refuse("a property inside (?i:)");
     const size_t end = in_.find('}', at_);
-    if (in_.substr(at_ + 2, 1) != "{" || end == std::string_view::npos) return Refuse("\\p without {}");
+    if (in_.substr(at_ + 2, 1) != "{" || end == std::string_view::npos)
+      return Refuse("\\p without {}");
     std::string_view name = in_.substr(at_ + 3, end - at_ - 3);
     std::string_view negation;
     if (name.starts_with('^')) {
       negation = "^";
       name.remove_prefix(1);
     }
-    const bool is_category =
-        std::find(kGeneralCategories.begin(), kGeneralCategories.end(), name) != kGeneralCategories.end();
+    const bool is_category = std::find(kGeneralCategories.begin(), kGeneralCategories.end(),
+                                       name) != kGeneralCategories.end();
     const bool is_name = !name.empty() && std::all_of(name.begin(), name.end(), [](char c) {
       return std::isalpha(static_cast<unsigned char>(c)) || c == '_';
     });
@@ -239,12 +266,15 @@ class Translator {
       count = end - begin;
       behind = end + 1;
     } else if (in_[at_ + 1] == 'x' && begin < in_.size() && in_[begin] >= '8') {
-      return Refuse("a byte of a longer character as \\x");  // Oniguruma counts bytes here, PCRE2 characters
+      return Refuse(
+          "a byte of a longer character as \\x");  // Oniguruma counts bytes here, PCRE2 characters
     }
-    const std::string_view digits = begin < in_.size() ? in_.substr(begin, count) : std::string_view();
+    const std::string_view digits =
+        begin < in_.size() ? in_.substr(begin, count) : std::string_view();
     const bool is_hex = !digits.empty() && digits.size() == count && count <= 6 &&
-                        std::all_of(digits.begin(), digits.end(),
-                                    [](char c) { return std::isxdigit(static_cast<unsigned char>(c)) != 0; });
+                        std::all_of(digits.begin(), digits.end(), [](char c) {
+                          return std::isxdigit(static_cast<unsigned char>(c)) != 0;
+                        });
     if (!is_hex) return Refuse("a code point that is not written in hexadecimal");
     out_ += fmt::format("\\x{{{}}}", digits);
     at_ = behind;
@@ -262,6 +292,8 @@ class Translator {
 
 }  // namespace
 
-absl::StatusOr<std::string> TranslatePattern(const std::string& pattern) { return Translator(pattern).Run(); }
+absl::StatusOr<std::string> TranslatePattern(const std::string& pattern) {
+  return Translator(pattern).Run();
+}
 
 }  // namespace ponder

@@ -5,12 +5,14 @@
 #include <unicode/normalizer2.h>
 #include <unicode/stringpiece.h>
 #include <unicode/uchar.h>
+#include <unicode/uniset.h>
 
 #include <algorithm>
 #include <cstdint>
 #include <cstring>
 
 #include "base/check.h"
+#include "model/unicode_stand_ins.h"
 
 namespace ponder {
 namespace {
@@ -49,9 +51,23 @@ LeadByte Classify(unsigned char byte) {
   return {0};
 }
 
+// The normalization of `tokenizers` is that of Unicode 9: later characters neither compose nor are
+// put in order.
+const icu::FilteredNormalizer2* CreateNfc() {
+  UErrorCode error = U_ZERO_ERROR;
+  const icu::Normalizer2* nfc = icu::Normalizer2::getNFCInstance(error);
+  PONDER_CHECK(U_SUCCESS(error), u_errorName(error));
+  auto& known = *new icu::UnicodeSet(icu::UnicodeString("[:Age=9.0:]"), error);  // for good
+  PONDER_CHECK(U_SUCCESS(error), u_errorName(error));
+  known.freeze();
+  return new icu::FilteredNormalizer2(*nfc, known);
+}
+
 }  // namespace
 
-bool IsValidUtf8(std::string_view text) { return simdjson::validate_utf8(text.data(), text.size()); }
+bool IsValidUtf8(std::string_view text) {
+  return simdjson::validate_utf8(text.data(), text.size());
+}
 
 std::string ToValidUtf8(std::string_view text) {
   std::string valid;
@@ -128,23 +144,26 @@ void AppendUtf8(char32_t c, std::string* text) {
 bool IsSpace(char32_t c) { return u_isUWhiteSpace(static_cast<UChar32>(c)); }
 
 bool IsWord(char32_t c) {
-  const auto code = static_cast<UChar32>(c);
+  const auto code = static_cast<UChar32>(StandIn(c));
   return (U_GET_GC_MASK(code) & (U_GC_M_MASK | U_GC_ND_MASK | U_GC_PC_MASK)) != 0 ||
          u_isUAlphabetic(code) || u_hasBinaryProperty(code, UCHAR_JOIN_CONTROL);
 }
 
-bool IsNumber(char32_t c) { return (U_GET_GC_MASK(static_cast<UChar32>(c)) & U_GC_N_MASK) != 0; }
+bool IsNumber(char32_t c) {
+  // `tokenizers` asks Rust's own tables here, which are those of Unicode 17.
+  if ((c >= 0x11DE0 && c <= 0x11DE9) || (c >= 0x16FF4 && c <= 0x16FF6)) return true;
+  return (U_GET_GC_MASK(static_cast<UChar32>(StandIn(c))) & U_GC_N_MASK) != 0;
+}
 
 std::string ToNfc(std::string_view text) {
   PONDER_CHECK(text.size() <= INT32_MAX);  // ICU counts with 32 bits
   if (IsAscii(text)) return std::string(text);
+  static const icu::FilteredNormalizer2* const nfc = CreateNfc();
   UErrorCode error = U_ZERO_ERROR;
-  const icu::Normalizer2* nfc = icu::Normalizer2::getNFCInstance(error);
-  PONDER_CHECK(U_SUCCESS(error), u_errorName(error));
   std::string result;
   icu::StringByteSink<std::string> sink(&result, static_cast<int32_t>(text.size()));
-  nfc->normalizeUTF8(0, icu::StringPiece(text.data(), static_cast<int32_t>(text.size())), sink, nullptr,
-                     error);
+  nfc->normalizeUTF8(0, icu::StringPiece(text.data(), static_cast<int32_t>(text.size())), sink,
+                     nullptr, error);
   PONDER_CHECK(U_SUCCESS(error), u_errorName(error));
   return result;
 }
