@@ -170,6 +170,7 @@ std::vector<double> ToVector(const Tensor& tensor) {
 TorchResult RunTorchDecoder(const ModelConfig& config, const NamedTensors& tensors,
                             const std::vector<TorchSequence>& sequences,
                             const TorchOptions& options) {
+  torch::set_num_threads(1);  // the work is tiny: waking threads would take longer than all of it
   const torch::AutoGradMode grad_mode(options.gradients);
   const Twin twin(config, tensors, options);
   TorchResult result;
