@@ -66,13 +66,30 @@ int32_t PickOfAll(const float* weights, int64_t n, double uniform) {
   return 0;
 }
 
-// Keeps the smallest set of the most likely tokens that holds top_p of `total`.
+// Keeps the smallest set of the most likely tokens that holds top_p of `total`. Halves the range in
+// which the set ends until it is short enough to sort: time is linear in the number of tokens.
 void KeepTopP(float top_p, double total, std::vector<Candidate>& kept) {
-  std::sort(kept.begin(), kept.end(), Before);
-  double sum = 0;
-  size_t size = 0;
-  while (size < kept.size() && (size == 0 || sum < top_p * total)) sum += kept[size++].weight;
-  kept.resize(size);
+  constexpr int64_t kShort = 64;
+  const double wanted = static_cast<double>(top_p) * total;
+  double sum = 0;  // of all before `begin`
+  auto begin = kept.begin();
+  auto end = kept.end();
+  while (end - begin > kShort) {
+    const auto middle = begin + (end - begin) / 2;
+    std::nth_element(begin, middle, end, Before);
+    double half = sum;
+    for (auto it = begin; it != middle; ++it) half += it->weight;
+    if (half >= wanted) {
+      end = middle;
+    } else {
+      sum = half;
+      begin = middle;
+    }
+  }
+  std::sort(begin, end, Before);
+  auto last = begin;
+  while (last != end && (last == kept.begin() || sum < wanted)) sum += (last++)->weight;
+  kept.erase(last, kept.end());
 }
 
 // Top-k first, then top-p of what is left; in order of id.
