@@ -151,7 +151,7 @@ struct EvalKeys {
   int64_t every = 0;
   int64_t tasks = 200;
   int64_t samples = 1;
-  double temperature = 0;
+  double temperature = 1;
 };
 
 struct MachineKeys {

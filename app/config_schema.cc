@@ -318,10 +318,12 @@ ConfigSection EvalSection() {
       "eval", "Accuracy on held-out tasks while the run goes on.",
       [](RunConfig& c) -> EvalKeys& { return c.eval; },
       {
-          {"every", &EvalKeys::every, CountFrom(0), "steps between evaluations; 0: none"},
-          {"tasks", &EvalKeys::tasks, CountFrom(1), "held-out tasks of an evaluation"},
-          {"samples", &EvalKeys::samples, Between(1, 65536), "completions of each"},
-          {"temperature", &EvalKeys::temperature, Between(0, 100), "0: the likeliest token"},
+          {"every", &EvalKeys::every, CountFrom(0),
+           "steps between evaluations; 0: only before and after"},
+          {"tasks", &EvalKeys::tasks, CountFrom(0), "held-out tasks; 0: no evaluation at all"},
+          {"samples", &EvalKeys::samples, Between(0, 65536),
+           "sampled completions of each, beside the greedy one"},
+          {"temperature", &EvalKeys::temperature, AboveUpTo(0, 100), "of the sampled completions"},
       });
 }
 

@@ -50,7 +50,7 @@ absl::StatusOr<TrainSummary> TrainLoop::Run(const std::vector<SftExample>& cold_
   started_ = parts_.clock->Now();
   CheckpointName at{.phase = "", .step = 0};
   if (resume) {
-    PONDER_ASSIGN_OR_RETURN(at, Resume());
+    PONDER_ASSIGN_OR_RETURN(at, Resume(SftUpdates(cold_start)));
   }
   const bool past_cold_start = at.phase == "step";
   TrainSummary summary{.cancelled = true, .last_step = at.step};
@@ -111,16 +111,21 @@ absl::StatusOr<TrainSummary> TrainLoop::RunSupervised(const std::vector<SftExamp
   started_ = parts_.clock->Now();
   CheckpointName at{.phase = "", .step = 0};
   if (resume) {
-    PONDER_ASSIGN_OR_RETURN(at, Resume());
+    PONDER_ASSIGN_OR_RETURN(at, Resume(SftUpdates(examples)));
   }
   PONDER_ASSIGN_OR_RETURN(const bool finished, Supervise(examples, at.step));
   PONDER_ASSIGN_OR_RETURN(const int64_t last, parts_.store->LastStep(kSft));
   return TrainSummary{.cancelled = !finished, .last_step = last};
 }
 
+int64_t TrainLoop::SftUpdates(const std::vector<SftExample>& examples) const {
+  const auto count = static_cast<int64_t>(examples.size());
+  return (count + config_.sft.batch - 1) / config_.sft.batch * config_.sft.epochs;
+}
+
 // Loads the newest whole checkpoint and drops the rows after it: those steps are done again, with
 // the same numbers.
-absl::StatusOr<CheckpointName> TrainLoop::Resume() {
+absl::StatusOr<CheckpointName> TrainLoop::Resume(int64_t sft_updates) {
   const std::vector<CheckpointName> names = parts_.directory->Checkpoints();
   if (names.empty()) {
     parts_.console->Say("no checkpoint yet: the run begins anew");
@@ -130,8 +135,12 @@ absl::StatusOr<CheckpointName> TrainLoop::Resume() {
     return CheckpointName{.phase = "", .step = 0};
   }
   const CheckpointName at = names.back();
-  PONDER_RETURN_IF_ERROR(parts_.trainer->LoadCheckpoint(parts_.directory->CheckpointPath(at)));
   const bool rl = at.phase == "step";
+  // A checkpoint holds moments and counters; the settings are the configuration's.
+  PONDER_RETURN_IF_ERROR(parts_.trainer->BeginPhase(
+      rl ? ToOptimizerSettings(config_) : ToSftOptimizerSettings(config_, sft_updates),
+      ToLossSettings(config_)));
+  PONDER_RETURN_IF_ERROR(parts_.trainer->LoadCheckpoint(parts_.directory->CheckpointPath(at)));
   PONDER_RETURN_IF_ERROR(parts_.store->TruncateAfter(kTrain, rl ? at.step : 0));
   PONDER_RETURN_IF_ERROR(parts_.store->TruncateAfter("eval/train", rl ? at.step : -1));
   if (!rl) PONDER_RETURN_IF_ERROR(parts_.store->TruncateAfter(kSft, at.step));
@@ -148,7 +157,7 @@ absl::StatusOr<bool> TrainLoop::Supervise(const std::vector<SftExample>& example
   const int64_t batch = config_.sft.batch;
   const int64_t count = static_cast<int64_t>(examples.size());
   const int64_t per_epoch = (count + batch - 1) / batch;
-  const int64_t updates = per_epoch * config_.sft.epochs;
+  const int64_t updates = SftUpdates(examples);
   if (done == 0) {
     PONDER_RETURN_IF_ERROR(parts_.trainer->BeginPhase(ToSftOptimizerSettings(config_, updates),
                                                       ToLossSettings(config_)));
@@ -182,7 +191,7 @@ absl::StatusOr<bool> TrainLoop::Supervise(const std::vector<SftExample>& example
                                     static_cast<double>(updates - update);
     if (report.skipped_updates > 0) parts_.console->Warn("update skipped: " + report.skip_reason);
     PONDER_RETURN_IF_ERROR(Record(record));
-    parts_.console->Say(FormatStepLine(update, updates, record.metrics));
+    parts_.console->Say("cold start " + FormatStepLine(update, updates, record.metrics));
     const bool due = config_.run.checkpoint_every > 0 && update % config_.run.checkpoint_every == 0;
     if (due || update == updates || Cancelled()) {
       PONDER_RETURN_IF_ERROR(Checkpoint({.phase = "sft", .step = update}));
@@ -326,6 +335,11 @@ absl::StatusOr<bool> TrainLoop::Step(int64_t step) {
   }
   parts_.train_tasks->Feedback(step - 1, solve_rates);
 
+  const LearnerKeys& learner = config_.learner;
+  if (learner.kl_weight > 0 && learner.kl_reference_every > 0 && step > 1 &&
+      (step - 1) % learner.kl_reference_every == 0) {
+    PONDER_RETURN_IF_ERROR(parts_.trainer->SetReferenceFromCurrent());
+  }
   parts_.console->Progress(fmt::format("step {}/{}  learn", step, config_.run.steps), 0, 1);
   const absl::Time learn_started = parts_.clock->Now();
   absl::StatusOr<UpdateReport> report = parts_.trainer->Update(record.groups);

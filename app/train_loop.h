@@ -65,7 +65,8 @@ class TrainLoop {
  private:
   struct StepOutcome;
 
-  absl::StatusOr<CheckpointName> Resume();
+  absl::StatusOr<CheckpointName> Resume(int64_t sft_updates);
+  int64_t SftUpdates(const std::vector<SftExample>& examples) const;
   absl::StatusOr<bool> Supervise(const std::vector<SftExample>& examples,
                                  int64_t done);  // false: cancelled
   absl::StatusOr<bool> Step(int64_t step);

@@ -151,6 +151,7 @@ std::string FormatStepLine(int64_t step, int64_t steps, const Metrics& metrics) 
     line += "  reward " + score(*value) +
             details({{"reward/correct", "correct"}, {"reward/format", "format"}}, score);
   }
+  if (const double* value = find("loss/supervised")) line += fmt::format("  loss {:.3f}", *value);
   if (const double* value = find("length/mean")) line += fmt::format("  length {:.0f}", *value);
   if (const double* value = find("groups/useful")) {
     line += "  useful " + share(*value) +

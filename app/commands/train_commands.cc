@@ -1,6 +1,7 @@
 // train, learner, rollout, sft, config: runs and their roles.
 #include <fmt/format.h>
 
+#include <filesystem>
 #include <iostream>
 
 #include "app/commands/command.h"
@@ -43,6 +44,9 @@ absl::StatusOr<TrainingRequest> MakeRequest(const TrainOptions& options) {
     if (options.run.empty())
       return InvalidArgument("--resume needs --run, the folder of the run to go on with");
     path = options.run + "/config.toml";
+    if (!std::filesystem::exists(path)) {
+      return NotFound("{} holds no run (no config.toml); begin one without --resume", options.run);
+    }
   } else if (path.empty()) {
     return InvalidArgument("expected a configuration file, for example configs/quickstart.toml");
   }

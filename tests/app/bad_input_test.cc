@@ -79,7 +79,9 @@ TEST_F(BadInputTest, ATruncatedModelFileIsAnErrorThatNamesIt) {
 
 TEST_F(BadInputTest, ATensorOfTheWrongShapeIsNamed) {
   std::string config = *ReadFile(model_ + "/config.json");
-  config.replace(config.find("\"intermediate_size\":48"), 22, "\"intermediate_size\":64");
+  const size_t at = config.find("48", config.find("intermediate_size"));
+  ASSERT_NE(at, std::string::npos);
+  config.replace(at, 2, "64");
   ASSERT_TRUE(WriteFileAtomically(model_ + "/config.json", config).ok());
   const ProgramResult result = RunPonder({"score", "--model", model_}, "{\"ids\":[1,2]}\n");
   EXPECT_EQ(result.exit_code, 1);

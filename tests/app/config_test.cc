@@ -207,8 +207,7 @@ TEST(ConfigTest, ChecksWhatKeysDemandOfEachOther) {
               HasSubstr("chat.custom.user_turn must hold {content}"));
   EXPECT_THAT(Problem("[verifier]\naddress = \"localhost\"\n"), HasSubstr("host:port"));
   EXPECT_THAT(Problem("[rollout]\nlisten = \"0.0.0.0:99999\"\n"), HasSubstr("host:port"));
-  EXPECT_THAT(Problem("[eval]\nsamples = 4\n"), HasSubstr("all be the same"));
-  EXPECT_THAT(Problem("[eval]\nevery = 5\n[tasks]\nheld_out_share = 0\n"),
+  EXPECT_THAT(Problem("[eval]\ntasks = 5\n[tasks]\nheld_out_share = 0\n"),
               HasSubstr("held-out tasks"));
   EXPECT_THAT(Problem("[sft]\nexamples = 9\n[tasks]\nkind = \"file\"\nfile.path = \"x\"\n"),
               HasSubstr("tasks.file.solution_field"));

@@ -108,7 +108,8 @@ RunContent ReadRun(const std::string& directory) {
   EXPECT_TRUE(store.ok()) << store.status();
   if (!store.ok()) return content;
   for (const std::string phase : {"sft", "train", "eval/untrained", "eval/train"}) {
-    for (const StoredMetric& metric : *(*store)->ReadMetrics(phase)) {
+    const std::vector<StoredMetric> metrics = *(*store)->ReadMetrics(phase);
+    for (const StoredMetric& metric : metrics) {
       const std::string& name = metric.name;
       const bool timing = name.starts_with("time/") || name.starts_with("speed/") ||
                           name.ends_with("_s") || name.ends_with("_per_s") ||
@@ -116,7 +117,8 @@ RunContent ReadRun(const std::string& directory) {
       if (!timing) content.metrics[{phase, metric.step}][name] = metric.value;
     }
     for (int64_t step = 0; step <= kSteps; ++step) {
-      for (const StoredCompletion& row : *(*store)->ReadCompletions(phase, step)) {
+      const std::vector<StoredCompletion> rows = *(*store)->ReadCompletions(phase, step);
+      for (const StoredCompletion& row : rows) {
         std::string line =
             fmt::format("{} {} {} {}", phase, step, row.task.id, row.completion.sample_index);
         for (int32_t id : row.completion.token_ids) line += fmt::format(" {}", id);
@@ -160,7 +162,7 @@ TEST_F(TrainProgramTest, TrainsAndLeavesAWholeRunDirectory) {
   EXPECT_TRUE(fs::exists(Run("a") + "/checkpoints/step-000006/tokenizer.json"));
   const RunContent content = ReadRun(Run("a"));
   ExpectWhole(content);
-  EXPECT_EQ(content.completions.size(), static_cast<size_t>(kSteps * 48 + 2 * 3 * 2));
+  EXPECT_EQ(content.completions.size(), static_cast<size_t>(kSteps * 48 + 3 * 3 * 2));
   bool learnt = false;
   for (int64_t step = 1; step <= kSteps; ++step) {
     const Metrics& metrics = content.metrics.at({"train", step});
@@ -215,7 +217,8 @@ TEST_F(TrainProgramTest, AKilledVerifierIsStartedAgainAndNothingIsLost) {
   for (;;) {
     const absl::StatusOr<std::string> line = child->ReadLine(absl::Seconds(60));
     if (!line.ok()) break;
-    if (line->find("step 1/") != std::string::npos || line->find("step 3/") != std::string::npos) {
+    if (line->find("step 1/6") != std::string::npos ||
+        line->find("step 3/6") != std::string::npos) {
       // The run's only child is its verifier.
       const std::string children =
           *ReadFile(fmt::format("/proc/{}/task/{}/children", child->Pid(), child->Pid()));
@@ -256,7 +259,7 @@ TEST_F(TrainProgramTest, WorkersInOtherProcessesGiveTheSameRunThoughOneIsKilled)
       EXPECT_TRUE(absl::IsUnavailable(line.status())) << line.status();
       break;
     }
-    if (line->find("step 2/") != std::string::npos) first->Kill();
+    if (line->find("step 2/6") != std::string::npos) first->Kill();
   }
   RunContent content = ReadRun(Run("remote"));
   RunContent local = expected;
@@ -280,7 +283,7 @@ TEST_F(TrainProgramTest, AnInterruptKeepsWhatIsDoneAndSaysHowToGoOn) {
     const absl::StatusOr<std::string> line = child->ReadLine(absl::Seconds(60));
     if (!line.ok()) break;
     output += *line + "\n";
-    if (line->find("step 3/") != std::string::npos) kill(child->Pid(), SIGINT);
+    if (line->find("step 3/6") != std::string::npos) kill(child->Pid(), SIGINT);
   }
   EXPECT_THAT(output, HasSubstr("go on with: ponder train --resume --run " + Run("interrupted")));
   ASSERT_EQ(RunPonder(Resume("interrupted")).exit_code, 0);
