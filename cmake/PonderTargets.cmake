@@ -28,12 +28,21 @@ function(ponder_library name)
   target_include_directories(${name} PUBLIC ${CMAKE_SOURCE_DIR})
 endfunction()
 
+# Tests without LibTorch run under the sanitizers too: target sanitized_tests builds them, CTest's label "sanitized" runs
+# them. NO_SANITIZER leaves one out (say why where it is used).
+add_custom_target(sanitized_tests)
+
 function(ponder_test name)
-  cmake_parse_arguments(ARG "" "TIMEOUT" "SOURCES;DEPS" ${ARGN})
+  cmake_parse_arguments(ARG "NO_SANITIZER" "TIMEOUT" "SOURCES;DEPS" ${ARGN})
   if(NOT ARG_TIMEOUT)
     set(ARG_TIMEOUT 300)
   endif()
   add_executable(${name} ${ARG_SOURCES})
   target_link_libraries(${name} PRIVATE ${ARG_DEPS} GTest::gmock GTest::gtest_main ponder_options)
-  gtest_discover_tests(${name} DISCOVERY_TIMEOUT 60 PROPERTIES TIMEOUT ${ARG_TIMEOUT})
+  set(properties TIMEOUT ${ARG_TIMEOUT})
+  if(NOT ARG_NO_SANITIZER AND NOT "${ARG_DEPS}" MATCHES "torch|twin|tiny_models")
+    list(APPEND properties LABELS sanitized)
+    add_dependencies(sanitized_tests ${name})
+  endif()
+  gtest_discover_tests(${name} DISCOVERY_TIMEOUT 60 PROPERTIES ${properties})
 endfunction()
