@@ -6,6 +6,7 @@
 
 #include "app/config.h"
 #include "base/check.h"
+#include "tests/fuzz/fuzz_seeds.h"
 
 // A configuration file and overrides from anywhere: a status, or a configuration whose dump reads
 // back to the same. Everything behind the first zero byte is one override a line.
@@ -28,4 +29,13 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   PONDER_CHECK(back.ok(), std::string(back.status().message()));
   PONDER_CHECK(ponder::DumpConfig(*back) == dump);
   return 0;
+}
+
+std::vector<std::string> FuzzSeeds() {
+  const std::string file =
+      "[run]\nseed = 7\nname = \"first\"\n[rollout]\ntemperature = 0.5\n"
+      "[chat]\ntemplate = 'custom'\n[chat.custom]\nuser_turn = \"U {content}\\n\"\n"
+      "assistant_turn = \"\"\"A {content}\"\"\"\nstops = [\"</s>\"]\n";
+  const std::string overrides = "run.steps=3\nrun.name=bare\nchat.custom.stops=[\"a\", 'b']";
+  return {file + std::string(1, '\0') + overrides, "[run]\nsteps = 1\n", ponder::DumpConfig({})};
 }

@@ -1,11 +1,14 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/check.h"
 #include "base/records.h"
 #include "observe/blob_codec.h"
+#include "tests/fuzz/fuzz_seeds.h"
 
 namespace {
 
@@ -34,4 +37,18 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   Decode<float>(blob, count);
   Decode<ponder::VersionSpan>(blob, count);
   return 0;
+}
+
+std::vector<std::string> FuzzSeeds() {
+  std::vector<std::string> seeds;
+  for (const int count : {1, 5, 200}) {
+    std::vector<int32_t> ids;
+    for (int i = 0; i < count; ++i) ids.push_back(i * 7919);
+    const std::string blob = ponder::EncodeBlob<int32_t>(ids);
+    for (const int claimed : {count, 4 * count}) {
+      seeds.push_back({static_cast<char>(claimed), static_cast<char>(claimed >> 8), '\0'});
+      seeds.back() += blob;
+    }
+  }
+  return seeds;
 }
