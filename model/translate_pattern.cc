@@ -15,8 +15,10 @@ constexpr std::array<std::string_view, 37> kGeneralCategories = {
     "Mc", "Me", "Mn", "N",  "Nd", "Nl", "No", "P",  "Pc", "Pd", "Pe", "Pf", "Pi",
     "Po", "Ps", "S",  "Sc", "Sk", "Sm", "So", "Z",  "Zl", "Zp", "Zs"};
 
-// What Oniguruma's \w holds; PCRE2's own \w lacks the marks.
-constexpr std::string_view kWord = "\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}";
+// What Oniguruma's \w holds; PCRE2's own \w lacks the marks. The six superscripts and fractions of
+// Latin-1 are in it as well, no others.
+constexpr std::string_view kWord =
+    "\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}\\x{b2}\\x{b3}\\x{b9}\\x{bc}-\\x{be}";
 
 // Walks over an Oniguruma pattern (Ruby syntax) and writes what means the same to PCRE2 with UTF
 // and UCP.
