@@ -25,8 +25,9 @@ struct GenerateStats {
   int64_t completion_tokens = 0;
   int64_t prompt_tokens = 0;  // each prompt once
   double seconds = 0;
-  int64_t workers = 0;
+  int64_t workers = 0;               // that gave something
   int64_t reissued_leases = 0;       // given to another worker after one was lost
+  int64_t ignored_results = 0;       // came too late or twice
   bool fingerprints_differ = false;  // some worker's numerics are not the learner's
 };
 

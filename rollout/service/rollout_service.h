@@ -6,6 +6,7 @@
 #include <memory>
 #include <string>
 
+#include "base/clock.h"
 #include "base/status.h"
 #include "model/weights.h"
 #include "rollout/group_source.h"
@@ -13,23 +14,33 @@
 namespace ponder {
 
 struct RolloutServerOptions {
+  // Loopback only: the protocol has no authentication of its own. Workers of other machines come
+  // through a tunnel.
   std::string address = "127.0.0.1:0";
-  absl::Duration heartbeat_timeout =
-      absl::Seconds(20);  // a worker silent for longer has lost its leases
-  absl::Duration no_worker_timeout =
-      absl::Minutes(10);  // Generate fails after so long without any worker
-  std::function<void(const std::string&)>
-      on_event;  // "worker host:123 joined", for the log; may be empty
+  // A worker silent for longer has lost its leases.
+  absl::Duration heartbeat_timeout = absl::Seconds(20);
+  // Generate fails after so long without any worker.
+  absl::Duration no_worker_timeout = absl::Minutes(10);
+  // "worker host:123 joined", for the log; may be empty. Called from any thread, also while
+  // Generate runs.
+  std::function<void(const std::string&)> on_event;
+  Clock* clock = nullptr;  // the real one where null
 };
 
 // The learner's side: a GroupSource whose groups come from workers that dial in. `weights` outlives
 // it; PublishWeights copies the working bytes once, so that fetching never meets a half-updated
 // policy.
+//
+// Workers may join and leave at any time, also between steps. Generate and PublishWeights are
+// called from one thread at a time. The destructor says goodbye to the workers.
 class RolloutServer : public GroupSource {
  public:
   virtual int Port() const = 0;
-  virtual int64_t Workers() const = 0;
+  virtual int64_t Workers() const = 0;  // joined now
 };
+
+// `fingerprint` is that of the learner's numerics (EngineCapabilities). The weights as they stand
+// are published at once under their own version. UNAVAILABLE where the address cannot be had.
 absl::StatusOr<std::unique_ptr<RolloutServer>> StartRolloutServer(
     const Weights& weights, const std::string& fingerprint, const RolloutServerOptions& options);
 

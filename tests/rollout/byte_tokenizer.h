@@ -6,7 +6,7 @@
 
 namespace ponder {
 
-// Ids 0 ... 255 are bytes, 256 ("<end>") is special.
+// Ids 0 ... 255 are bytes, 256 ("<end>") is special. Text shows ASCII alone.
 class ByteTokenizer : public Tokenizer {
  public:
   static constexpr int32_t kEnd = 256;
@@ -19,7 +19,11 @@ class ByteTokenizer : public Tokenizer {
   std::string Decode(std::span<const int32_t> ids, bool skip_special) const override {
     std::string text;
     for (const int32_t id : ids) {
-      if (!IsSpecial(id) || !skip_special) text += TokenBytes(id);
+      if (IsSpecial(id)) {
+        if (!skip_special) text += TokenBytes(id);
+      } else {
+        text += id < 0x80 ? std::string(TokenBytes(id)) : "\uFFFD";  // keeps text valid UTF-8
+      }
     }
     return text;
   }

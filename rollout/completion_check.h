@@ -1,0 +1,21 @@
+#pragma once
+
+#include <cstdint>
+
+#include "base/records.h"
+#include "base/status.h"
+#include "rollout/engine.h"
+
+namespace ponder {
+
+// What a completion that comes from elsewhere must keep.
+struct CompletionLimits {
+  int64_t vocabulary = 0;  // ids are in [0, vocabulary)
+  int64_t max_new_tokens = 0;
+  int64_t version = 0;  // every token is of this policy version
+};
+
+// INVALID_ARGUMENT naming the first thing that is wrong.
+absl::Status CheckCompletion(const Completion& completion, const CompletionLimits& limits);
+
+}  // namespace ponder
