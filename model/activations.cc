@@ -116,6 +116,7 @@ absl::StatusOr<std::unique_ptr<Activations>> Activations::Create(kernels::Backen
   activations->arena_ = std::move(arena).value();
   LayOutTraining(config, dtype, max_rows, max_pages, activations->arena_.As<void>(),
                  &activations->forward_, &activations->backward_);
+  activations->dtype_ = dtype;
   activations->max_rows_ = max_rows;
   activations->max_pages_ = max_pages;
   return activations;

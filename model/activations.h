@@ -66,6 +66,7 @@ class Activations {
 
   const ForwardArrays& Forward() const { return forward_; }
   const BackwardArrays& Backward() const { return backward_; }
+  kernels::DType Dtype() const { return dtype_; }
   int64_t MaxRows() const { return max_rows_; }
   int64_t MaxPages() const { return max_pages_; }
 
@@ -79,6 +80,7 @@ class Activations {
   kernels::DeviceBuffer arena_;
   ForwardArrays forward_;
   BackwardArrays backward_;
+  kernels::DType dtype_ = kernels::DType::kBF16;
   int64_t max_rows_ = 0;
   int64_t max_pages_ = 0;
   int64_t rows_ = 0;

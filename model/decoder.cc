@@ -23,6 +23,15 @@ absl::Status Reserve(kernels::Backend& backend, int64_t bytes, DeviceBuffer* buf
   return absl::OkStatus();
 }
 
+// One more than the highest page of a batch.
+int64_t PagesUpTo(const DecoderBatch& batch) {
+  int64_t end = 0;
+  for (const std::vector<int32_t>& pages : batch.page_tables) {
+    for (const int32_t page : pages) end = std::max<int64_t>(end, page + 1);
+  }
+  return end;
+}
+
 // What a broken caller would turn into wrong numbers without a sound.
 void CheckBatch(const DecoderBatch& batch, const kernels::KvShape& cache, int64_t vocabulary) {
   const size_t rows = batch.ids.size();
@@ -196,10 +205,11 @@ absl::StatusOr<const void*> Decoder::ForwardForTraining(const DecoderBatch& batc
                                                         Activations& activations) {
   const ModelConfig& config = weights_->Config();
   CheckBatch(batch, cache.Shape(), config.vocabulary);
+  PONDER_CHECK(activations.Dtype() == weights_->Dtype(), "activations of the weights' type");
   PONDER_CHECK(
-      batch.Rows() <= activations.MaxRows() && cache.Shape().pages <= activations.MaxPages(),
-      fmt::format("{} rows, {} pages; activations hold {}, {}", batch.Rows(), cache.Shape().pages,
-                  activations.MaxRows(), activations.MaxPages()));
+      batch.Rows() <= activations.MaxRows() && PagesUpTo(batch) <= activations.MaxPages(),
+      fmt::format("{} rows, pages below {}; activations hold {} rows, pages below {}", batch.Rows(),
+                  PagesUpTo(batch), activations.MaxRows(), activations.MaxPages()));
   PONDER_RETURN_IF_ERROR(scratch_->ReserveRopeTable(*backend_, config, batch));
   PONDER_ASSIGN_OR_RETURN(const DeviceBatch device, scratch_->Upload(*backend_, batch));
   DecoderPass(*backend_, *weights_, cache, scratch_->rope_table.As<float>(), device,
@@ -213,14 +223,14 @@ absl::Status Decoder::Backward(const DecoderBatch& batch, const KvCache& cache,
                                const Activations& activations, const float* d_hidden,
                                float* gradients) {
   PONDER_CHECK(
-      batch.Rows() == activations.Rows() && cache.Shape().pages <= activations.MaxPages(),
-      fmt::format("{} rows, {} pages; the training forward had {} rows, at most {} pages",
-                  batch.Rows(), cache.Shape().pages, activations.Rows(), activations.MaxPages()));
+      batch.Rows() == activations.Rows() && PagesUpTo(batch) <= activations.MaxPages(),
+      fmt::format("{} rows, pages below {}; the training forward had {} rows, pages below {}",
+                  batch.Rows(), PagesUpTo(batch), activations.Rows(), activations.MaxPages()));
   PONDER_RETURN_IF_ERROR(scratch_->ReserveRopeTable(*backend_, weights_->Config(), batch));
   PONDER_ASSIGN_OR_RETURN(const DeviceBatch device, scratch_->Upload(*backend_, batch));
   DecoderPass pass(*backend_, *weights_, cache, scratch_->rope_table.As<float>(), device,
                    activations.Forward());
-  pass.Backward(activations.Backward(), d_hidden, cache.Shape().pages, gradients);
+  pass.Backward(activations.Backward(), d_hidden, PagesUpTo(batch), gradients);
   return absl::OkStatus();
 }
 

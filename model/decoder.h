@@ -42,8 +42,9 @@ struct DecoderBatch {
   void Add(std::span<const int32_t> ids, int64_t first_position, std::span<const int32_t> pages);
 };
 
-// What a training forward keeps for the backward, sized for at most `max_rows` rows and `max_pages`
-// pages. One arena, taken once.
+// What a training forward keeps for the backward, and the backward's own work space: one arena, taken
+// once, for at most `max_rows` rows and pages numbered below `max_pages`. Defined in
+// model/activations.h.
 class Activations;
 
 // The decoder of the Llama family (Llama, Qwen2, Qwen3), written once over kernels::Backend. Not
@@ -68,13 +69,16 @@ class Decoder {
 
   // ---- training ----
 
-  // The same forward, keeping what the backward needs. The cache must be the one given to Backward.
+  // The same forward, keeping what the backward needs. The cache must be the one given to Backward,
+  // and nobody else writes the batch's pages in between. The hidden states stay valid until the
+  // next training forward with these activations.
   absl::StatusOr<const void*> ForwardForTraining(const DecoderBatch& batch, KvCache& cache,
                                                  Activations& activations);
 
   // Given d_hidden [N, D] fp32 (gradient of the final hidden states, all rows), adds the gradients
   // of every parameter but the head's (kernels::Backend::LogProbBackward adds that one) to
-  // `gradients`, flat fp32 [count].
+  // `gradients`, flat fp32 [count]. Rows of a prefix that sequences share get the sum of what flows
+  // back from all of them; a prefix from an earlier batch is taken as constant.
   absl::Status Backward(const DecoderBatch& batch, const KvCache& cache,
                         const Activations& activations, const float* d_hidden, float* gradients);
 
