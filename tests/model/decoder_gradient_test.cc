@@ -299,6 +299,13 @@ TEST(Gradients, NeedTheirForward) {
       (void)fixture.decoder->ForwardForTraining(packed.batch, *fixture.cache, *activations),
       CheckFailure)
       << "more rows than the activations hold";
+  auto few_pages = CreateActivations(*fixture.backend, config, DType::kF32, 64, 2).value();
+  EXPECT_THROW((void)fixture.decoder->ForwardForTraining(packed.batch, *fixture.cache, *few_pages),
+               CheckFailure)
+      << "pages beyond those of the activations";
+  auto other_type = CreateActivations(*fixture.backend, config, DType::kBF16, 64, kPages).value();
+  EXPECT_THROW((void)fixture.decoder->ForwardForTraining(packed.batch, *fixture.cache, *other_type),
+               CheckFailure);
   EXPECT_THROW(
       (void)fixture.decoder->Backward(packed.batch, *fixture.cache, *activations, nullptr, nullptr),
       CheckFailure)
