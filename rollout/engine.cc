@@ -243,6 +243,7 @@ class Engine : public RolloutEngine {
     completion.logprobs.push_back(token.logprob);
     completion.entropies.push_back(token.entropy);
     sequence.tokens.push_back(token.id);
+    if (sequence.request->on_token) sequence.request->on_token(completion.sample_index, token.id);
     if (const FinishReason reason = EndedBy(sequence, token.id);
         reason != FinishReason::kUnspecified) {
       Emit(*scheduler_.Finish(&sequence), reason);

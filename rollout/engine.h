@@ -31,6 +31,8 @@ struct RolloutRequest {
   int64_t sample_begin = 0;
   int64_t sample_count = 1;
   SamplingParams sampling;
+  // Called from Step with each token as it is sampled, for a reader who watches; may be empty.
+  std::function<void(int64_t sample_index, int32_t token)> on_token;
 };
 
 struct RolloutResult {

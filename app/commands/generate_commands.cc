@@ -164,25 +164,46 @@ absl::Status GenerateLines(const GenerateOptions& options, Session& session,
   return status;
 }
 
-// Generates one answer and calls `on_text` with what is new of it, whole characters at a time.
+// How many bytes at the front of `text` are whole UTF-8 characters (bytes that begin none count as
+// one).
+size_t WholeCharacters(std::string_view text) {
+  size_t at = 0;
+  while (at < text.size()) {
+    const auto lead = static_cast<unsigned char>(text[at]);
+    const size_t length = lead >= 0xf0 && lead < 0xf8 ? 4 : lead >= 0xe0 ? 3 : lead >= 0xc0 ? 2 : 1;
+    if (at + length > text.size()) break;
+    at += length;
+  }
+  return at;
+}
+
+// Generates one answer and writes it to standard output as it comes, whole characters at a time.
 absl::StatusOr<Completion> StreamAnswer(const GenerateOptions& options, Session& session,
                                         const std::vector<int32_t>& stop_ids,
-                                        const std::string& prompt, const std::string& task_id,
-                                        const std::function<void(std::string_view)>& on_text) {
+                                        const std::string& prompt, const std::string& task_id) {
   GenerateOptions single = options;
   single.max_sequences = 1;
   PONDER_ASSIGN_OR_RETURN(RolloutEngine * engine,
                           session.Engine(SizeEngine(session.Model().config, single)));
+  const Tokenizer& tokenizer = session.GetTokenizer();
+  std::string pending;
   PONDER_RETURN_IF_ERROR(engine->Submit({.id = 1,
                                          .task_id = task_id,
                                          .seed = options.seed,
-                                         .prompt_ids = session.GetTokenizer().Encode(prompt),
-                                         .sampling = MakeSampling(options, stop_ids)}));
+                                         .prompt_ids = tokenizer.Encode(prompt),
+                                         .sampling = MakeSampling(options, stop_ids),
+                                         .on_token = [&](int64_t, int32_t token) {
+                                           if (tokenizer.IsSpecial(token)) return;
+                                           pending += tokenizer.TokenBytes(token);
+                                           const size_t whole = WholeCharacters(pending);
+                                           std::cout << pending.substr(0, whole) << std::flush;
+                                           pending.erase(0, whole);
+                                         }}));
   for (;;) {
     PONDER_ASSIGN_OR_RETURN(const bool worked, engine->Step());
     std::vector<RolloutResult> results = engine->Poll();
     if (!results.empty()) {
-      on_text(results[0].completion.text);
+      std::cout << pending << std::endl;
       return std::move(results[0].completion);
     }
     if (Interrupted()) engine->Cancel(1);
@@ -202,13 +223,7 @@ absl::Status RunGenerate(const GenerateOptions& options) {
     PONDER_ASSIGN_OR_RETURN(prompt, RenderChat(*chat, {{"user", options.prompt}}, true));
   }
   WatchInterrupts();
-  PONDER_ASSIGN_OR_RETURN(
-      const Completion completion,
-      StreamAnswer(options, *session, stop_ids, prompt, "prompt",
-                   [](std::string_view text) { std::cout << text << std::flush; }));
-  std::cout << std::endl;
-  (void)completion;
-  return absl::OkStatus();
+  return StreamAnswer(options, *session, stop_ids, prompt, "prompt").status();
 }
 
 absl::Status RunChat(const GenerateOptions& options) {
@@ -234,9 +249,7 @@ absl::Status RunChat(const GenerateOptions& options) {
     PONDER_ASSIGN_OR_RETURN(const std::string prompt, RenderChat(chat, messages, true));
     PONDER_ASSIGN_OR_RETURN(
         const Completion completion,
-        StreamAnswer(options, *session, stop_ids, prompt, fmt::format("turn-{}", turn),
-                     [](std::string_view text) { std::cout << text << std::flush; }));
-    std::cout << std::endl;
+        StreamAnswer(options, *session, stop_ids, prompt, fmt::format("turn-{}", turn)));
     messages.push_back({"assistant", completion.text});
   }
 }
