@@ -33,9 +33,10 @@ template <typename T>
 absl::StatusOr<std::vector<T>> DecodeBlob(std::string_view blob, int64_t count) {
   static_assert(std::is_trivially_copyable_v<T> && std::endian::native == std::endian::little);
   std::vector<T> values;
-  if (blob.empty() || count == 0) return values;
+  if (blob.empty()) return values;
   PONDER_ASSIGN_OR_RETURN(const std::string bytes,
                           DecompressBlob(blob, static_cast<uint64_t>(count) * sizeof(T)));
+  if (bytes.empty()) return values;
   values.resize(static_cast<size_t>(count));
   std::memcpy(values.data(), bytes.data(), bytes.size());
   return values;
