@@ -57,12 +57,13 @@ void CheckLogits(const void* hidden, const PackedMatrix& w, const int32_t* targe
 
 void Summarise(const CpuContext& context, const LogitRows& args, LogitSummary* summaries) {
   const int64_t row_bytes = PaddedInputs(args.w.inputs) * SizeOf(args.w.dtype);
-  const int64_t tiles = DivideUp(args.w.outputs, kVocabularyTile);
-  std::vector<TileStats> stats(std::min(args.rows, kSummaryRows) * tiles);
+  const int64_t tiles = VocabularyTiles(args.w.outputs);
+  std::vector<TileStats> own(args.tiles == nullptr ? std::min(args.rows, kSummaryRows) * tiles : 0);
   std::vector<float> target_scores(std::min(args.rows, kSummaryRows));
   for (int64_t first = 0; first < args.rows; first += kSummaryRows) {
     const int64_t rows = std::min(kSummaryRows, args.rows - first);
     const int64_t row_blocks = DivideUp(rows, kTileRows);
+    TileStats* stats = args.tiles == nullptr ? own.data() : args.tiles + first * tiles;
     context.pool.ParallelFor(row_blocks * tiles, [&](int64_t item) {
       const int64_t begin = item % row_blocks * kTileRows;
       const int64_t count = std::min(kTileRows, rows - begin);
@@ -94,7 +95,7 @@ void Summarise(const CpuContext& context, const LogitRows& args, LogitSummary* s
     constexpr int64_t kMergedRows = 16;
     ParallelRuns(context.pool, rows, kMergedRows, [&](int64_t begin, int64_t end) {
       for (int64_t row = begin; row < end; ++row) {
-        summaries[first + row] = Merge(stats.data() + row * tiles, tiles, target_scores[row]);
+        summaries[first + row] = Merge(stats + row * tiles, tiles, target_scores[row]);
       }
     });
   }

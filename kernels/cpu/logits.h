@@ -8,6 +8,10 @@ namespace ponder::kernels::cpu {
 // tiles are then merged in order, so sums depend on V alone.
 inline constexpr int64_t kVocabularyTile = 512;
 
+inline int64_t VocabularyTiles(int64_t vocabulary) {
+  return (vocabulary + kVocabularyTile - 1) / kVocabularyTile;
+}
+
 // What rows of hidden states know of the vocabulary after one pass over it.
 struct LogitRows {
   const void* hidden = nullptr;                 // [rows, padded D] act
@@ -15,6 +19,7 @@ struct LogitRows {
   const float* inverse_temperatures = nullptr;  // [rows]
   const int32_t* targets = nullptr;             // [rows], or null
   float* logits = nullptr;                      // [rows, V]: kept where not null
+  TileStats* tiles = nullptr;                   // [rows, VocabularyTiles(V)]: kept where not null
   int64_t rows = 0;
 };
 

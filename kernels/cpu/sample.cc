@@ -3,7 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cstring>
+#include <cmath>
 #include <vector>
 
 #include "base/check.h"
@@ -31,6 +31,7 @@ int32_t Greedy(const float* logits, int64_t n) {
 
 // The first token in order of id at which the cumulated weight exceeds uniform * total.
 int32_t PickInOrder(const std::vector<Candidate>& kept, double uniform) {
+  if (kept.empty()) return 0;  // logits that are not numbers: the log-prob shows it
   double total = 0;
   for (const Candidate& candidate : kept) total += candidate.weight;
   double sum = 0;
@@ -44,26 +45,41 @@ int32_t PickInOrder(const std::vector<Candidate>& kept, double uniform) {
   return last;  // rounding may leave sum just below: the last possible token
 }
 
-// The same over all tokens: runs are summed first, so that only one is searched.
-int32_t PickOfAll(const float* weights, int64_t n, double uniform) {
-  constexpr int64_t kRun = 512;
-  std::vector<double> sums((n + kRun - 1) / kRun);
+// The same over all tokens: the sums of the tiles say in which one to look.
+int32_t PickOfAll(const CpuContext& context, const float* logits, float scale,
+                  const TileStats* tiles, const LogitSummary& summary, int64_t n, double uniform) {
+  const int64_t tile_count = VocabularyTiles(n);
+  const auto mass = [&](int64_t tile) {
+    return std::exp(static_cast<double>(tiles[tile].max) - summary.max) * tiles[tile].sum;
+  };
   double total = 0;
-  for (int64_t i = 0; i < n; ++i) sums[i / kRun] += weights[i];
-  for (const double sum : sums) total += sum;
-  const double wanted = uniform * total;
+  for (int64_t tile = 0; tile < tile_count; ++tile) total += mass(tile);
+  double rest = uniform * total;
+  int64_t tile = 0;
+  int64_t last = 0;  // the last tile that weighs anything: rounding may lead behind it
+  for (; tile < tile_count; ++tile) {
+    const double here = mass(tile);
+    if (here > 0) last = tile;
+    if (here > rest) break;
+    rest -= here;
+  }
+  const bool beyond = tile == tile_count;
+  tile = beyond ? last : tile;
+  const int64_t begin = tile * kVocabularyTile;
+  const int64_t count = std::min(kVocabularyTile, n - begin);
+  float weights[kVocabularyTile];
+  context.primitives.exp_scaled(logits + begin, scale, tiles[tile].max, count, weights);
+  const double wanted =
+      beyond ? INFINITY : rest / std::exp(static_cast<double>(tiles[tile].max) - summary.max);
   double sum = 0;
-  size_t run = 0;
-  while (run < sums.size() && sum + sums[run] <= wanted) sum += sums[run++];
-  for (int64_t i = static_cast<int64_t>(run) * kRun; i < n; ++i) {
+  int64_t token = begin;
+  for (int64_t i = 0; i < count; ++i) {
+    if (!(weights[i] > 0)) continue;
+    token = begin + i;
     sum += weights[i];
-    if (weights[i] > 0 && sum > wanted) return static_cast<int32_t>(i);
+    if (sum > wanted) break;
   }
-  // Rounding left the sum just below what was wanted: the last possible token.
-  for (int64_t i = n - 1; i > 0; --i) {
-    if (weights[i] > 0) return static_cast<int32_t>(i);
-  }
-  return 0;
+  return static_cast<int32_t>(token);
 }
 
 // Keeps the smallest set of the most likely tokens that holds top_p of `total`. Halves the range in
@@ -142,6 +158,8 @@ void Sample(const CpuContext& context, const SampleArgs& args) {
       kLogitBytes / (vocabulary * static_cast<int64_t>(sizeof(float))), 1, args.rows);
   context.workspace.Reset();
   float* logits = context.workspace.Take<float>(chunk * vocabulary);
+  const int64_t tiles = VocabularyTiles(vocabulary);
+  TileStats* stats = context.workspace.Take<TileStats>(chunk * tiles);
   std::vector<LogitSummary> summaries(chunk);
   for (int64_t first = 0; first < args.rows; first += chunk) {
     const int64_t rows = std::min(chunk, args.rows - first);
@@ -150,6 +168,7 @@ void Sample(const CpuContext& context, const SampleArgs& args) {
                .w = args.w,
                .inverse_temperatures = scales.data() + first,
                .logits = logits,
+               .tiles = stats,
                .rows = rows},
               summaries.data());
     context.pool.ParallelFor(rows, [&](int64_t i) {
@@ -160,12 +179,16 @@ void Sample(const CpuContext& context, const SampleArgs& args) {
       if (params.temperature == 0) {
         token = Greedy(row_logits, vocabulary);
       } else {
-        float* weights = ThreadScratch(vocabulary);
-        context.primitives.exp_scaled(row_logits, scale, static_cast<float>(summaries[i].max),
-                                      vocabulary, weights);
-        token = params.top_p < 1 || (params.top_k > 0 && params.top_k < vocabulary)
-                    ? PickInOrder(Restrict(weights, vocabulary, params), params.uniform)
-                    : PickOfAll(weights, vocabulary, params.uniform);
+        const bool restricted = params.top_p < 1 || (params.top_k > 0 && params.top_k < vocabulary);
+        if (restricted) {
+          float* weights = ThreadScratch(vocabulary);
+          context.primitives.exp_scaled(row_logits, scale, static_cast<float>(summaries[i].max),
+                                        vocabulary, weights);
+          token = PickInOrder(Restrict(weights, vocabulary, params), params.uniform);
+        } else {
+          token = PickOfAll(context, row_logits, scale, stats + i * tiles, summaries[i], vocabulary,
+                            params.uniform);
+        }
       }
       args.tokens[first + i] = token;
       args.logprobs[first + i] = summaries[i].LogProb(row_logits[token] * scale);

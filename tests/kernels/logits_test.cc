@@ -334,6 +334,22 @@ TEST_P(SampleTest, LogProbsAreThoseOfLogProbBitForBit) {
   ExpectSameBits(sampled.entropies, scored.entropies);
 }
 
+TEST_P(SampleTest, LogitsThatAreNotNumbersGiveATokenWhoseLogProbShowsIt) {
+  const int64_t vocabulary = 600;
+  const Weights w(Cpu(), std::vector<float>(vocabulary, NAN), vocabulary, 1, Type());
+  const ActBuffer hidden(Cpu(), std::vector<float>(4, 1.0f), 4, 1, Type());
+  const std::vector<SampleRow> rows = {{.uniform = 0.5},
+                                       {.top_k = 3, .uniform = 0.5},
+                                       {.top_p = 0.9f, .uniform = 0.5},
+                                       {.temperature = 0}};
+  const Sampled found = RunSample(Cpu(), hidden, w, rows);
+  for (int i = 0; i < 4; ++i) {
+    EXPECT_GE(found.tokens[i], 0);
+    EXPECT_LT(found.tokens[i], vocabulary);
+    EXPECT_TRUE(std::isnan(found.logprobs[i]));
+  }
+}
+
 TEST_P(SampleTest, RefusesBrokenParameters) {
   EXPECT_THROW(Pick(kLogits, {.temperature = -1}), CheckFailure);
   EXPECT_THROW(Pick(kLogits, {.top_p = 0}), CheckFailure);
