@@ -1,3 +1,5 @@
+#include "model/checkpoint.h"
+
 #include <absl/container/flat_hash_set.h>
 
 #include <algorithm>
@@ -37,11 +39,6 @@ int64_t FirstNonFinite(const float* values, int64_t count) {
 }
 
 absl::Status ReadTensor(const TensorSource& source, const TensorView& view, float* out) {
-  PONDER_ASSIGN_OR_RETURN(const std::vector<int64_t> shape, source.Shape(view.name));
-  if (shape != view.shape) {
-    return InvalidArgument("tensor {}: config.json asks for shape {}, found {}", view.name,
-                           ShapeText(view.shape), ShapeText(shape));
-  }
   PONDER_RETURN_IF_ERROR(source.Read(view.name, out, view.Count()));
   if (const int64_t bad = FirstNonFinite(out, view.Count()); bad >= 0) {
     return DataLoss("tensor {}: expected finite values, found {} at element {}", view.name,
@@ -55,20 +52,6 @@ absl::Status ReadTensor(const TensorSource& source, const TensorView& view, floa
 bool IsIgnored(const std::string& name, const ModelConfig& config) {
   return name.ends_with(".rotary_emb.inv_freq") ||
          (config.tied_embeddings && name == "lm_head.weight");
-}
-
-// A tensor too many means that the model computes something else than config.json says (a bias
-// without attention_bias, an adapter, scales of a quantisation): refused rather than dropped.
-absl::Status CheckNoOthers(const TensorSource& source, const ModelConfig& config,
-                           const ParameterLayout& layout) {
-  absl::flat_hash_set<std::string> expected;
-  for (const TensorView& view : layout.tensors) expected.insert(view.name);
-  for (const std::string& name : source.Names()) {
-    if (expected.contains(name) || IsIgnored(name, config)) continue;
-    return InvalidArgument("tensor {} has no place in the {} model that config.json describes",
-                           name, ToString(config.family));
-  }
-  return absl::OkStatus();
 }
 
 // transformers ties what config.json says is tied; a checkpoint with a head of its own then means
@@ -95,7 +78,7 @@ absl::Status CheckTiedHead(const TensorSource& source, const ModelConfig& config
 template <typename Place, typename Done>
 absl::Status ReadAll(const TensorSource& source, const ModelConfig& config,
                      const ParameterLayout& layout, const Place& place, const Done& done) {
-  PONDER_RETURN_IF_ERROR(CheckNoOthers(source, config, layout));
+  PONDER_RETURN_IF_ERROR(CheckTensors(source, config, layout));
   for (size_t i = 0; i < layout.tensors.size(); ++i) {
     const TensorView& view = layout.tensors[i];
     float* out = place(view);
@@ -128,6 +111,27 @@ std::string GenerationText(const ModelConfig& config) {
 }
 
 }  // namespace
+
+absl::Status CheckTensors(const TensorSource& source, const ModelConfig& config,
+                          const ParameterLayout& layout) {
+  absl::flat_hash_set<std::string> expected;
+  for (const TensorView& view : layout.tensors) {
+    expected.insert(view.name);
+    PONDER_ASSIGN_OR_RETURN(const std::vector<int64_t> shape, source.Shape(view.name));
+    if (shape != view.shape) {
+      return InvalidArgument("tensor {}: config.json asks for shape {}, found {}", view.name,
+                             ShapeText(view.shape), ShapeText(shape));
+    }
+  }
+  // A tensor too many means that the model computes something else than config.json says (a bias
+  // without attention_bias, an adapter, scales of a quantisation): refused rather than dropped.
+  for (const std::string& name : source.Names()) {
+    if (expected.contains(name) || IsIgnored(name, config)) continue;
+    return InvalidArgument("tensor {} has no place in the {} model that config.json describes",
+                           name, ToString(config.family));
+  }
+  return absl::OkStatus();
+}
 
 absl::Status ReadFlat(const TensorSource& source, const ModelConfig& config,
                       const ParameterLayout& layout, float* flat) {

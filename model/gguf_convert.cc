@@ -5,6 +5,7 @@
 #include <filesystem>
 
 #include "base/file.h"
+#include "model/checkpoint.h"
 #include "model/gguf_source.h"
 #include "model/model.h"
 
@@ -23,11 +24,8 @@ absl::Status WriteAside(const GgufSource& source, const std::string& directory) 
     return InvalidArgument("expected a row of token_embd.weight for each of {} tokens, found {}",
                            tokens->size(), config.vocabulary);
   }
-  // Every tensor's shape is held against the file before memory for all of them is taken.
   const ParameterLayout layout = MakeParameterLayout(config);
-  for (const TensorView& view : layout.tensors) {
-    PONDER_RETURN_IF_ERROR(source.Shape(view.name).status());
-  }
+  PONDER_RETURN_IF_ERROR(CheckTensors(source, config, layout));
   std::vector<float> flat(static_cast<size_t>(layout.count));
   PONDER_RETURN_IF_ERROR(ReadFlat(source, config, layout, flat.data()));
   PONDER_RETURN_IF_ERROR(MakeDirectories(directory));

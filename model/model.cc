@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "model/checkpoint.h"
+
 namespace ponder {
 
 absl::StatusOr<LoadedModel> LoadModel(kernels::Backend& backend, const std::string& directory,
@@ -11,6 +13,10 @@ absl::StatusOr<LoadedModel> LoadModel(kernels::Backend& backend, const std::stri
   PONDER_ASSIGN_OR_RETURN(model.config, LoadModelConfig(directory));
   PONDER_ASSIGN_OR_RETURN(model.tokenizer, LoadTokenizer(directory));
   PONDER_ASSIGN_OR_RETURN(const std::unique_ptr<TensorSource> source, OpenSafetensors(directory));
+  if (absl::Status status = CheckTensors(*source, model.config, MakeParameterLayout(model.config));
+      !status.ok()) {
+    return Annotate(status, directory);
+  }
   PONDER_ASSIGN_OR_RETURN(model.weights, Weights::Create(backend, model.config, dtype));
   const ParameterLayout& layout = model.weights->Layout();
   absl::Status read;

@@ -117,8 +117,10 @@ absl::StatusOr<Place> ReadPlace(std::string_view name, dom::element value,
 }
 
 absl::StatusOr<std::vector<Place>> ReadHeader(std::string_view header, const std::string& path) {
-  dom::parser parser(header.size());
-  if (parser.allocate(header.size(), kMaxHeaderDepth) != simdjson::SUCCESS) {
+  dom::parser parser(kMaxHeaderBytes);
+  // simdjson does nothing with less room than its smallest capacity.
+  const size_t capacity = std::max<size_t>(header.size(), 64);
+  if (parser.allocate(capacity, kMaxHeaderDepth) != simdjson::SUCCESS) {
     return ResourceExhausted("{}: no memory to read a header of {} bytes", path, header.size());
   }
   const simdjson::padded_string padded(header);
@@ -212,6 +214,7 @@ absl::StatusOr<std::vector<SafetensorsEntry>> ParseSafetensors(std::string_view 
 }
 
 absl::Status DecodeSafetensors(const SafetensorsEntry& entry, float* out) {
+  if (entry.data.empty()) return absl::OkStatus();
   if (entry.dtype == "F32") {
     std::memcpy(out, entry.data.data(), entry.data.size());
   } else if (entry.dtype == "BF16") {
