@@ -1,11 +1,20 @@
 // Any text gets a verdict from the Countdown verifier, and what the parser reads can be computed.
 #include <cstddef>
 #include <cstdint>
+#include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/check.h"
+#include "tests/fuzz/fuzz_seeds.h"
 #include "verifiers/expression.h"
 #include "verifiers/verifier.h"
+
+std::vector<std::string> FuzzSeeds() {
+  using namespace std::string_literals;
+  return {"\\boxed{2*(3+4)}"s, "<answer>(3+4)/(2/4) = 14</answer>"s, "-2*-(3+4)"s,
+          "{\"numbers\":[3,3,8,8],\"target\":24}\0\\boxed{8 \\div (3 - 8/3)}"s};
+}
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   using namespace ponder;

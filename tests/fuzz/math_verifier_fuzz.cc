@@ -2,10 +2,21 @@
 // the same one twice.
 #include <cstddef>
 #include <cstdint>
+#include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/check.h"
+#include "tests/fuzz/fuzz_seeds.h"
 #include "verifiers/verifier.h"
+
+std::vector<std::string> FuzzSeeds() {
+  using namespace std::string_literals;
+  return {"<think> 3 + 4 = 7 </think> <answer>7</answer>"s,
+          "1/2\0So it is \\boxed{\\frac{1}{2}}, or \\fbox{0.5}."s,
+          "1,234.5\0The final answer is $1{,}234.50$ dollars. #### 1 234.5"s,
+          "12%\0Answer: x = 1.2 \\times 10^{1} \\text{ cm}^2 or 12 1/2 million"s};
+}
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   using namespace ponder;

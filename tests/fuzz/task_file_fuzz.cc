@@ -1,10 +1,18 @@
 // Any bytes are tasks or an error that names a line.
 #include <cstddef>
 #include <cstdint>
+#include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/check.h"
 #include "tasks/task_file.h"
+#include "tests/fuzz/fuzz_seeds.h"
+
+std::vector<std::string> FuzzSeeds() {
+  return {"{\"question\": \"Q\", \"answer\": \"48/2 = <<48/2=24>>24\\n#### 24\", \"id\": \"a\"}\n",
+          "{\"question\": \"Q\", \"answer\": 7.5, \"id\": 3, \"data\": {\"target\": 3}}\r\n\n{}"};
+}
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   using namespace ponder;
