@@ -1,6 +1,7 @@
 #include "rollout/completion_check.h"
 
 #include <cmath>
+#include <set>
 
 namespace ponder {
 
@@ -42,6 +43,25 @@ absl::Status CheckCompletion(const Completion& completion, const CompletionLimit
   if (completion.finish != FinishReason::kStop && completion.finish != FinishReason::kLength) {
     return InvalidArgument("expected finish reason stop or length, found {}",
                            ToString(completion.finish));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckCompletions(const std::vector<Completion>& completions, int64_t sample_begin,
+                              int64_t sample_count, const CompletionLimits& limits) {
+  if (std::ssize(completions) != sample_count) {
+    return InvalidArgument("expected {} completions, found {}", sample_count, completions.size());
+  }
+  std::set<int64_t> seen;
+  for (const Completion& completion : completions) {
+    const int64_t index = completion.sample_index;
+    if (index < sample_begin || index >= sample_begin + sample_count ||
+        !seen.insert(index).second) {
+      return InvalidArgument("expected samples {} to {} once each, found sample {}", sample_begin,
+                             sample_begin + sample_count - 1, index);
+    }
+    PONDER_RETURN_IF_ERROR(
+        Annotate(CheckCompletion(completion, limits), fmt::format("sample {}", index)));
   }
   return absl::OkStatus();
 }

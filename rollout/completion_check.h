@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <vector>
 
 #include "base/records.h"
 #include "base/status.h"
@@ -17,5 +18,10 @@ struct CompletionLimits {
 
 // INVALID_ARGUMENT naming the first thing that is wrong.
 absl::Status CheckCompletion(const Completion& completion, const CompletionLimits& limits);
+
+// The same of all of them, which must be the samples sample_begin ... sample_begin + sample_count -
+// 1, each once, in any order.
+absl::Status CheckCompletions(const std::vector<Completion>& completions, int64_t sample_begin,
+                              int64_t sample_count, const CompletionLimits& limits);
 
 }  // namespace ponder

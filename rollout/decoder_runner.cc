@@ -1,5 +1,3 @@
-#include <fmt/format.h>
-
 #include "base/check.h"
 #include "kernels/kv_cache.h"
 #include "rollout/step_runner.h"
@@ -31,8 +29,7 @@ class DecoderRunner : public StepRunner {
 
   StepRunnerInfo Info() const override {
     const Weights& weights = decoder_.GetWeights();
-    return {.fingerprint = fmt::format("{} {}", decoder_.GetBackend().Info().fingerprint,
-                                       ToString(weights.Dtype())),
+    return {.fingerprint = decoder_.GetBackend().Info().fingerprint,
             .vocabulary = weights.Config().vocabulary,
             .drawable_tokens = weights.DrawableTokens(),
             .max_positions = weights.Config().max_positions,

@@ -4,6 +4,7 @@
 #include <grpcpp/server.h>
 #include <grpcpp/server_builder.h>
 
+#include <algorithm>
 #include <map>
 #include <optional>
 #include <set>
@@ -16,6 +17,7 @@
 #include "rollout/service/convert.h"
 #include "rollout/service/model_fingerprint.h"
 #include "rollout/service/rollout_service.h"
+#include "rollout/service/weight_call.h"
 #include "rollout/service/weight_stream.h"
 #include "rollout/service/worker_stream.h"
 
@@ -27,44 +29,6 @@ using WorkerId = LeaseBook::WorkerId;
 // How long Generate sleeps at most before it looks at the clock and at `cancelled` again.
 constexpr absl::Duration kLookAround = absl::Milliseconds(20);
 constexpr absl::Duration kGoodbyeLimit = absl::Seconds(2);
-
-// Sends a snapshot down one FetchWeights call.
-class WeightWriter : public grpc::ServerWriteReactor<v1::WeightChunk> {
- public:
-  explicit WeightWriter(std::shared_ptr<const WeightSnapshot> snapshot)
-      : chunker_(std::move(snapshot)) {
-    Next();
-  }
-
- private:
-  void OnWriteDone(bool ok) override {
-    if (ok) {
-      Next();
-    } else {
-      Finish(grpc::Status::CANCELLED);
-    }
-  }
-  void OnDone() override { delete this; }
-
-  void Next() {
-    if (chunker_.Next(chunk_)) {
-      StartWrite(&chunk_);
-    } else {
-      Finish(grpc::Status::OK);
-    }
-  }
-
-  WeightChunker chunker_;
-  v1::WeightChunk chunk_;
-};
-
-class WeightRefusal : public grpc::ServerWriteReactor<v1::WeightChunk> {
- public:
-  explicit WeightRefusal(const absl::Status& status) { Finish(ToGrpc(status)); }
-
- private:
-  void OnDone() override { delete this; }
-};
 
 class Server : public RolloutServer, private WorkerStream::Owner {
  public:
@@ -197,11 +161,7 @@ class Server : public RolloutServer, private WorkerStream::Owner {
         absl::MutexLock lock(&server_.mutex_);
         snapshot = server_.snapshot_;
       }
-      if (snapshot == nullptr || snapshot->version != request->policy_version()) {
-        return new WeightRefusal(
-            NotFound("policy version {} is not the current one", request->policy_version()));
-      }
-      return new WeightWriter(std::move(snapshot));
+      return AnswerFetchWeights(std::move(snapshot), request->policy_version());
     }
 
    private:
@@ -293,8 +253,6 @@ class Server : public RolloutServer, private WorkerStream::Owner {
 
   absl::Status Run(Round& round, const std::function<bool()>& cancelled);
   absl::Status TakeResult(Round& round, WorkerId worker, const v1::LeaseResult& result);
-  absl::StatusOr<std::vector<Completion>> CheckResult(const Round& round, const RolloutLease& lease,
-                                                      const v1::LeaseResult& result) const;
   void PutOut(Round& round, WorkerId worker, const absl::Status& reason);
   void PutOutSilentWorkers(Round& round);
   void SendLeases(Round& round);
@@ -428,9 +386,16 @@ absl::Status Server::TakeResult(Round& round, WorkerId worker, const v1::LeaseRe
     return absl::OkStatus();
   }
   if (!result.error().empty()) return round.book.Fail(worker, result.lease_id(), result.error());
-  absl::StatusOr<std::vector<Completion>> completions = CheckResult(round, *lease, result);
-  if (!completions.ok()) {
-    PutOut(round, worker, completions.status());
+  std::vector<Completion> completions;
+  for (const v1::Completion& message : result.completions())
+    completions.push_back(FromProto(message));
+  const absl::Status checked =
+      CheckCompletions(completions, lease->sample_begin, lease->sample_count,
+                       {.vocabulary = weights_.DrawableTokens(),
+                        .max_new_tokens = round.requests[lease->request].sampling.max_new_tokens,
+                        .version = round.version});
+  if (!checked.ok()) {
+    PutOut(round, worker, Annotate(checked, fmt::format("lease {}", lease->id)));
     return absl::OkStatus();
   }
   const size_t request = lease->request;
@@ -442,38 +407,9 @@ absl::Status Server::TakeResult(Round& round, WorkerId worker, const v1::LeaseRe
     round.stats.fingerprints_differ |=
         place != workers_.end() && place->second.fingerprint != fingerprint_;
   }
-  for (Completion& completion : *completions) round.assembly.Add(request, std::move(completion));
+  for (Completion& completion : completions) round.assembly.Add(request, std::move(completion));
   if (round.on_progress) round.on_progress(round.assembly.Done(), round.assembly.Total());
   return absl::OkStatus();
-}
-
-absl::StatusOr<std::vector<Completion>> Server::CheckResult(const Round& round,
-                                                            const RolloutLease& lease,
-                                                            const v1::LeaseResult& result) const {
-  if (result.completions_size() != lease.sample_count) {
-    return InvalidArgument("lease {}: expected {} completions, found {}", lease.id,
-                           lease.sample_count, result.completions_size());
-  }
-  const CompletionLimits limits{
-      .vocabulary = weights_.DrawableTokens(),
-      .max_new_tokens = round.requests[lease.request].sampling.max_new_tokens,
-      .version = round.version};
-  std::vector<Completion> completions;
-  std::set<int64_t> seen;
-  for (const v1::Completion& message : result.completions()) {
-    completions.push_back(FromProto(message));
-    const Completion& completion = completions.back();
-    const int64_t index = completion.sample_index;
-    if (index < lease.sample_begin || index >= lease.sample_begin + lease.sample_count ||
-        !seen.insert(index).second) {
-      return InvalidArgument("lease {}: expected samples {} to {} once each, found sample {}",
-                             lease.id, lease.sample_begin,
-                             lease.sample_begin + lease.sample_count - 1, index);
-    }
-    PONDER_RETURN_IF_ERROR(Annotate(CheckCompletion(completion, limits),
-                                    fmt::format("lease {}, sample {}", lease.id, index)));
-  }
-  return completions;
 }
 
 void Server::PutOut(Round& round, WorkerId worker, const absl::Status& reason) {

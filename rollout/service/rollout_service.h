@@ -39,8 +39,9 @@ class RolloutServer : public GroupSource {
   virtual int64_t Workers() const = 0;  // joined now
 };
 
-// `fingerprint` is that of the learner's numerics (EngineCapabilities). The weights as they stand
-// are published at once under their own version. UNAVAILABLE where the address cannot be had.
+// `fingerprint` is that of the learner's numerics: its backend's, as in EngineCapabilities. The
+// weights as they stand are published at once under their own version. UNAVAILABLE where the
+// address cannot be had.
 absl::StatusOr<std::unique_ptr<RolloutServer>> StartRolloutServer(
     const Weights& weights, const std::string& fingerprint, const RolloutServerOptions& options);
 

@@ -51,5 +51,23 @@ TEST(CompletionCheck, RefusesEverythingElse) {
   }));
 }
 
+TEST(CompletionCheck, WantsEachSampleOnce) {
+  std::vector<Completion> completions(3, Good());
+  const auto set = [&](int64_t a, int64_t b, int64_t c) {
+    completions[0].sample_index = a;
+    completions[1].sample_index = b;
+    completions[2].sample_index = c;
+  };
+  set(6, 4, 5);
+  EXPECT_TRUE(CheckCompletions(completions, 4, 3, kLimits).ok());
+  EXPECT_FALSE(CheckCompletions(completions, 4, 4, kLimits).ok());
+  EXPECT_FALSE(CheckCompletions(completions, 3, 3, kLimits).ok());
+  set(4, 5, 5);
+  EXPECT_FALSE(CheckCompletions(completions, 4, 3, kLimits).ok());
+  set(4, 5, 6);
+  completions[2].logprobs.clear();
+  EXPECT_FALSE(CheckCompletions(completions, 4, 3, kLimits).ok());
+}
+
 }  // namespace
 }  // namespace ponder
