@@ -222,7 +222,7 @@ absl::Status ParseVocabulary(const Node& node, TokenizerSpec* spec) {
   int64_t count = 0;
   for (const auto& [token, value] : entries) {
     const absl::StatusOr<int32_t> id = Node{value, std::string()}.Id();
-    if (!id.ok()) return Annotate(id.status(), fmt::format("{}[\"{}\"]", node.path, token));
+    if (!id.ok()) return Node{value, fmt::format("{}[\"{}\"]", node.path, token)}.Id().status();
     if (token.empty()) return InvalidArgument("{} has an empty token", node.path);
     if (static_cast<size_t>(*id) >= spec->tokens.size()) {
       // Ids are dense in practice; a table far larger than its entries is a damaged or hostile

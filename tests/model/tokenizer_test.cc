@@ -128,6 +128,28 @@ TEST(TokenizerTest, ReadsAndWritesIllFormedTextAsPythonDoes) {
   }
 }
 
+TEST(TokenizerTest, AddedTokensTakeTheSpaceBesideThemAsTheirFlagsSay) {
+  Json json = Golden("gpt2")["tokenizer"];
+  const auto add = [&](const char* content, const char* flag) {
+    const int64_t id = json["model"]["vocab"].size() + json["added_tokens"].size();
+    json["added_tokens"].push_back({{"id", id}, {"content", content}, {flag, true}});
+    return static_cast<int32_t>(id);
+  };
+  const int32_t left = add("<l>", "lstrip"), right = add("<r>", "rstrip"),
+                word = add("<w>", "single_word");
+  const std::unique_ptr<Tokenizer> tokenizer = Parse(json);
+  ASSERT_NE(tokenizer, nullptr);
+  const int32_t a = *tokenizer->Find("a"), b = *tokenizer->Find("b"), space = *tokenizer->Find("Ġ");
+  EXPECT_THAT(tokenizer->Encode("a \t\u3000<l>b"), ElementsAre(a, left, b));
+  EXPECT_THAT(tokenizer->Encode("a<l> <l>"), ElementsAre(a, left, left));
+  EXPECT_THAT(tokenizer->Encode("a<r>\u2003 \n b<r>"), ElementsAre(a, right, b, right));
+  EXPECT_THAT(tokenizer->Encode("a<r> <l>b"), ElementsAre(a, right, left, b));
+  EXPECT_THAT(tokenizer->Encode("<w> <w>"), ElementsAre(word, space, word));
+  for (const char* text : {"a<w>", "<w>b", "\u0301<w>", "<w>\U000116D0"}) {
+    EXPECT_THAT(tokenizer->Encode(text), testing::Not(testing::Contains(word))) << text;
+  }
+}
+
 TEST(TokenizerTest, ThreadsGetTheSameAnswers) {
   const Json golden = Golden("qwen2");
   const std::unique_ptr<Tokenizer> tokenizer = Parse(golden["tokenizer"]);
@@ -164,6 +186,16 @@ TEST(BpeTest, WorkIsLinearInTheLengthOfAWord) {
     EXPECT_EQ(ids, std::vector<int32_t>(bytes >> 8, 8));
     EXPECT_LE(looked_at, 3 * bytes);
   }
+}
+
+TEST(BpeTest, APairThatHasGrownSinceIsNotMerged) {
+  BpeParams params;
+  params.byte_ids.assign(256, -1);
+  for (int32_t i = 0; i < 3; ++i) params.byte_ids['a' + i] = i;
+  params.merges = {{1, 2, 3}, {0, 1, 4}, {0, 3, 5}};  // bc, ab, a bc
+  std::vector<int32_t> ids;
+  CreateBpe(params)->Encode("abcab", &ids);
+  EXPECT_THAT(ids, ElementsAre(5, 4));
 }
 
 TEST(BpeTest, DropsFusesOrNamesBytesWithoutAToken) {
@@ -288,7 +320,7 @@ TEST(TokenizerTest, MalformedFilesNameTheKeyAtFault) {
       {"/model/unk_token", 3, "model.unk_token: expected a string, found an integer"},
       {"/model/vocab", Json::object(), "model.vocab is empty"},
       {"/model/vocab", 1, "model.vocab: expected an object, found an integer"},
-      {"/model/vocab/a", "x", "model.vocab[\"a\"]: : expected a token id, found a string"},
+      {"/model/vocab/a", "x", "model.vocab[\"a\"]: expected a token id, found a string"},
       {"/model/vocab/a", -1, "expected a token id below"},
       {"/model/vocab/a", 1e6, "expected a token id"},
       {"/model/vocab/a", 1'000'000, "far beyond the number of tokens"},
