@@ -20,11 +20,11 @@ pkg_check_modules(tomlplusplus REQUIRED IMPORTED_TARGET tomlplusplus)
 # LibTorch: only what runs on the CPU. Its include folder carries old copies of protobuf and fmt, so it is searched after
 # the system's (-idirafter).
 if(DEFINED ENV{XDG_CACHE_HOME})
-  set(_ponder_cache $ENV{XDG_CACHE_HOME}/ponder)
+  set(PONDER_CACHE $ENV{XDG_CACHE_HOME}/ponder)
 else()
-  set(_ponder_cache $ENV{HOME}/.cache/ponder)
+  set(PONDER_CACHE $ENV{HOME}/.cache/ponder)
 endif()
-set(PONDER_LIBTORCH ${_ponder_cache}/libtorch-2.11.0 CACHE PATH
+set(PONDER_LIBTORCH ${PONDER_CACHE}/libtorch-2.11.0 CACHE PATH
     "Folder with the unpacked wheels torch 2.11.0, nvidia-cuda-runtime and nvidia-cuda-cupti")
 if(NOT EXISTS ${PONDER_LIBTORCH}/torch/lib/libtorch_cpu.so)
   message(FATAL_ERROR "LibTorch was not found in ${PONDER_LIBTORCH}; run ./scripts/bootstrap first.")

@@ -66,10 +66,12 @@ class Child {
 };
 
 TEST(PythonVerifier, JudgesOverGrpcAsTheDocumentationSays) {
+  // scripts/bootstrap puts grpcio here; one that python3 has itself serves as well.
+  setenv("PYTHONPATH", PONDER_PYTHON_PACKAGES, /*overwrite=*/1);
   {
     Child probe({"python3", "-c", "import grpc, grpc_tools; print('here')"});
     if (probe.ReadLine(absl::Seconds(60)) != "here") {
-      GTEST_SKIP() << "python3 with grpcio and grpcio-tools was not found";
+      GTEST_SKIP() << "python3 with grpcio and grpcio-tools was not found; run ./scripts/bootstrap";
     }
   }
   Child child({"python3", PONDER_PYTHON_VERIFIER, "0"});
