@@ -41,6 +41,11 @@ absl::StatusOr<std::unique_ptr<Session>> Session::Open(const SessionOptions& opt
   PONDER_ASSIGN_OR_RETURN(session->backend_, CreateBackend(options));
   PONDER_ASSIGN_OR_RETURN(session->model_,
                           LoadModel(*session->backend_, options.model_directory, dtype));
+  if (options.needs_tokenizer && session->model_.tokenizer == nullptr) {
+    return NotFound(
+        "{} has no tokenizer.json: `ponder score` takes its ids, nothing else can use it",
+        options.model_directory);
+  }
   session->decoder_ = std::make_unique<Decoder>(*session->backend_, *session->model_.weights);
   return session;
 }

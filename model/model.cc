@@ -1,6 +1,7 @@
 #include "model/model.h"
 
 #include <algorithm>
+#include <filesystem>
 
 #include "model/checkpoint.h"
 
@@ -11,7 +12,9 @@ absl::StatusOr<LoadedModel> LoadModel(kernels::Backend& backend, const std::stri
   LoadedModel model;
   model.directory = directory;
   PONDER_ASSIGN_OR_RETURN(model.config, LoadModelConfig(directory));
-  PONDER_ASSIGN_OR_RETURN(model.tokenizer, LoadTokenizer(directory));
+  if (std::filesystem::exists(directory + "/tokenizer.json")) {
+    PONDER_ASSIGN_OR_RETURN(model.tokenizer, LoadTokenizer(directory));
+  }
   PONDER_ASSIGN_OR_RETURN(const std::unique_ptr<TensorSource> source, OpenSafetensors(directory));
   if (absl::Status status = CheckTensors(*source, model.config, MakeParameterLayout(model.config));
       !status.ok()) {
@@ -28,7 +31,9 @@ absl::StatusOr<LoadedModel> LoadModel(kernels::Backend& backend, const std::stri
     if (read.ok()) model.weights->SetFromFlat(flat->data());
   }
   if (!read.ok()) return Annotate(read, directory);
-  model.weights->SetDrawableTokens(std::min(model.config.vocabulary, model.tokenizer->Size()));
+  if (model.tokenizer != nullptr) {
+    model.weights->SetDrawableTokens(std::min(model.config.vocabulary, model.tokenizer->Size()));
+  }
   return model;
 }
 

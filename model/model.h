@@ -16,7 +16,8 @@ namespace ponder {
 struct LoadedModel {
   std::string directory;
   ModelConfig config;
-  std::unique_ptr<Tokenizer> tokenizer;
+  std::unique_ptr<Tokenizer>
+      tokenizer;  // null where there is no tokenizer.json: such a model can only be scored
   std::unique_ptr<Weights> weights;
 };
 

@@ -100,7 +100,7 @@ void AddTextCommands(CommandLine& line) {
   command->callback(
       [&line, tokenize] { line.chosen = [tokenize] { return RunTokenize(*tokenize); }; });
 
-  auto score = std::make_shared<SessionOptions>();
+  auto score = std::make_shared<SessionOptions>(SessionOptions{.needs_tokenizer = false});
   command = AddCommand(
       line.app, "score", "Log-prob of each token after the first, JSON lines in and out",
       R"(echo '{"ids":[33,34,35]}' | ponder score --model models/smollm2-135m-instruct --dtype f32)");
