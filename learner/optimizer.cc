@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 #include <numbers>
+#include <span>
+#include <utility>
 #include <vector>
 
 #include "base/check.h"
@@ -11,6 +13,12 @@ namespace ponder {
 namespace {
 
 constexpr int64_t kFloatBytes = sizeof(float);
+
+// Working vectors are fp32, but hold what a checkpoint of the working type can store.
+void RoundTo(kernels::DType dtype, std::span<float> values) {
+  if (dtype != kernels::DType::kBF16) return;
+  for (float& value : values) value = kernels::ToF32(kernels::ToBF16(value));
+}
 
 }  // namespace
 
@@ -58,15 +66,17 @@ double LearningRate(const OptimizerSettings& settings, int64_t update) {
 }
 
 absl::StatusOr<std::unique_ptr<Optimizer>> Optimizer::Create(kernels::Backend& backend,
-                                                             Weights& weights, const float* flat) {
+                                                             Weights& weights,
+                                                             std::vector<float> flat) {
   std::unique_ptr<Optimizer> optimizer(new Optimizer(backend, weights));
+  PONDER_CHECK(static_cast<int64_t>(flat.size()) == optimizer->count_);
   const int64_t bytes = optimizer->count_ * kFloatBytes;
   PONDER_ASSIGN_OR_RETURN(optimizer->master_, kernels::DeviceBuffer::Create(backend, bytes));
   PONDER_ASSIGN_OR_RETURN(optimizer->gradients_, kernels::DeviceBuffer::Create(backend, bytes));
   PONDER_ASSIGN_OR_RETURN(optimizer->first_moment_, kernels::DeviceBuffer::Create(backend, bytes));
   PONDER_ASSIGN_OR_RETURN(optimizer->second_moment_, kernels::DeviceBuffer::Create(backend, bytes));
-  backend.CopyIn(optimizer->master_.As<float>(), flat, bytes);
-  weights.SetFromFlat(flat);
+  backend.CopyIn(optimizer->master_.As<float>(), flat.data(), bytes);
+  optimizer->SetWorking(std::move(flat));
   return optimizer;
 }
 
@@ -114,9 +124,12 @@ void Optimizer::Step(const OptimizerSettings& settings, double learning_rate,
                      .weight_decay = is_vector ? 0.0f : static_cast<float>(settings.weight_decay),
                      .gradient_scale = static_cast<float>(gradient_scale),
                      .step = updates_});
-    if (is_vector) {  // fp32 in both places
-      backend_->Copy(weights_->Vector(index), master_.As<float>() + parameter.offset,
-                     parameter.Count() * kFloatBytes);
+    if (is_vector) {
+      std::vector<float> values(static_cast<size_t>(parameter.Count()));
+      const int64_t bytes = parameter.Count() * kFloatBytes;
+      backend_->CopyOut(values.data(), master_.As<float>() + parameter.offset, bytes);
+      RoundTo(weights_->Dtype(), values);
+      backend_->CopyIn(weights_->Vector(index), values.data(), bytes);
     }
   }
   weights_->SetVersion(weights_->Version() + 1);
@@ -153,6 +166,15 @@ void Optimizer::CopyIn(State state, int64_t begin, int64_t count, const float* h
 void Optimizer::RestoreWorking() {
   std::vector<float> flat(static_cast<size_t>(count_));
   CopyOut(State::kMaster, 0, count_, flat.data());
+  SetWorking(std::move(flat));
+}
+
+void Optimizer::SetWorking(std::vector<float> flat) {
+  for (const Parameter& parameter : weights_->Layout().parameters) {
+    if (parameter.role != Parameter::Role::kVector) continue;
+    RoundTo(weights_->Dtype(), std::span(flat).subspan(static_cast<size_t>(parameter.offset),
+                                                       static_cast<size_t>(parameter.Count())));
+  }
   weights_->SetFromFlat(flat.data());
 }
 

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "base/status.h"
 #include "kernels/backend.h"
@@ -19,13 +20,16 @@ absl::Status CheckOptimizerSettings(const OptimizerSettings& settings);
 double LearningRate(const OptimizerSettings& settings, int64_t update);
 
 // Master weights, gradients and moments, flat fp32 in the layout's order, in the backend's memory;
-// AdamW writes the working weights as it goes. Not thread-safe.
+// AdamW writes the working weights as it goes. All working values, vectors too, are those that a
+// checkpoint of the working type stores: what was sampled with them can be sampled again from the
+// checkpoint. Not thread-safe.
 class Optimizer {
  public:
   // `backend` and `weights` outlive it; both start from `flat` [layout.count]. RESOURCE_EXHAUSTED
   // where memory cannot be had.
   static absl::StatusOr<std::unique_ptr<Optimizer>> Create(kernels::Backend& backend,
-                                                           Weights& weights, const float* flat);
+                                                           Weights& weights,
+                                                           std::vector<float> flat);
 
   float* Gradients() { return gradients_.As<float>(); }
   void ZeroGradients();
@@ -61,6 +65,7 @@ class Optimizer {
   Optimizer(kernels::Backend& backend, Weights& weights)
       : backend_(&backend), weights_(&weights), count_(weights.Layout().count) {}
   float* Array(State state) const;
+  void SetWorking(std::vector<float> flat);
   std::string FirstBad(const float* values) const;
 
   kernels::Backend* backend_;

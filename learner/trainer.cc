@@ -1,10 +1,8 @@
 #include "learner/trainer.h"
 
 #include <algorithm>
-#include <bit>
 #include <cmath>
 #include <filesystem>
-#include <limits>
 #include <optional>
 #include <utility>
 
@@ -13,6 +11,7 @@
 #include "learner/losses.h"
 #include "learner/optimizer.h"
 #include "learner/packing.h"
+#include "learner/policy_sums.h"
 #include "learner/trainer_state.h"
 #include "model/activations.h"
 #include "model/config.h"
@@ -23,52 +22,6 @@ namespace ponder {
 namespace {
 
 using kernels::DeviceBuffer;
-
-// What a step adds up over its micro-batches; means are over target tokens.
-struct PolicySums {
-  int64_t tokens = 0;
-  double policy = 0, kl = 0;
-  int64_t clipped_low = 0, clipped_high = 0;
-  double ratio = 0, ratio_max = 0, behaviour_kl = 0, importance = 0, entropy = 0;
-  int64_t exact_tokens = 0;
-  double exact_max_difference = 0;
-
-  void Add(const PolicyLossResult& result, const Decoder::Scored& scored) {
-    tokens += static_cast<int64_t>(scored.logprobs.size());
-    policy += result.policy;
-    kl += result.kl;
-    clipped_low += result.clipped_low;
-    clipped_high += result.clipped_high;
-    ratio += result.ratio_sum;
-    ratio_max = std::max(ratio_max, result.ratio_max);
-    behaviour_kl += result.behaviour_kl_sum;
-    importance += result.importance_sum;
-    for (const float value : scored.entropies) entropy += value;
-  }
-
-  // The learner's log-probs beside the sampler's, for tokens of the same version: the same bits.
-  void Compare(const MicroBatch& micro_batch, const std::vector<float>& logprobs, int64_t version) {
-    for (size_t i = 0; i < logprobs.size(); ++i) {
-      if (micro_batch.versions[i] != version) continue;
-      ++exact_tokens;
-      if (std::bit_cast<uint32_t>(logprobs[i]) == std::bit_cast<uint32_t>(micro_batch.behaviour[i]))
-        continue;
-      const double difference =
-          std::abs(static_cast<double>(logprobs[i]) - micro_batch.behaviour[i]);
-      exact_max_difference = std::isnan(difference) ? std::numeric_limits<double>::infinity()
-                                                    : std::max(exact_max_difference, difference);
-    }
-  }
-};
-
-// What an update needs to know of its packing, for the report.
-void CountPacking(const Packing& packing, std::map<std::string, double>& metrics) {
-  metrics["learner/completions"] += static_cast<double>(packing.completions);
-  metrics["learner/completions_left_out"] += static_cast<double>(packing.left_out_completions);
-  metrics["learner/target_tokens"] += static_cast<double>(packing.target_tokens);
-  metrics["learner/rows"] += static_cast<double>(packing.rows);
-  metrics["learner/micro_batches"] += static_cast<double>(packing.micro_batches.size());
-}
 
 bool AllFinite(const std::vector<float>& values) {
   return std::ranges::all_of(values, [](float value) { return std::isfinite(value); });
@@ -156,7 +109,7 @@ absl::Status LocalTrainer::Init() {
     PONDER_ASSIGN_OR_RETURN(const std::unique_ptr<TensorSource> source, OpenSafetensors(directory));
     std::vector<float> flat(static_cast<size_t>(weights_->Layout().count));
     PONDER_RETURN_IF_ERROR(ReadFlat(*source, config, weights_->Layout(), flat.data()));
-    PONDER_ASSIGN_OR_RETURN(optimizer_, Optimizer::Create(*backend_, *weights_, flat.data()));
+    PONDER_ASSIGN_OR_RETURN(optimizer_, Optimizer::Create(*backend_, *weights_, std::move(flat)));
   }
   int64_t valid = options_.valid_vocabulary;
   if (valid == 0 && std::filesystem::exists(std::filesystem::path(directory) / "tokenizer.json")) {
@@ -301,7 +254,7 @@ absl::StatusOr<UpdateReport> LocalTrainer::Update(std::span<const ScoredGroup> g
     PONDER_ASSIGN_OR_RETURN(Packing packing,
                             PackGroups(mini_batches.back(), loss_settings_.aggregation,
                                        options_.max_new_tokens, Limits()));
-    CountPacking(packing, report.metrics);
+    ReportPacking(packing, report.metrics);
     packings.push_back(std::move(packing));
   }
   // Later mini-batches need the log-probs from before the first update only where the behaviour
@@ -332,25 +285,10 @@ absl::StatusOr<UpdateReport> LocalTrainer::Update(std::span<const ScoredGroup> g
     PONDER_RETURN_IF_ERROR(CountBadUpdate(bad, report));
   }
 
-  std::map<std::string, double>& metrics = report.metrics;
-  const double updates = static_cast<double>(std::max<int64_t>(updates_with_signal, 1));
-  const double tokens = static_cast<double>(std::max<int64_t>(sums.tokens, 1));
-  metrics["loss/policy"] = sums.policy / updates;
-  metrics["loss/total"] = (sums.policy + loss_settings_.kl_weight * sums.kl) / updates;
-  if (loss_settings_.kl_weight > 0) metrics["policy/kl"] = sums.kl / updates;
-  metrics["policy/behaviour_kl"] = sums.behaviour_kl / tokens;
-  metrics["policy/clip_low"] = static_cast<double>(sums.clipped_low) / tokens;
-  metrics["policy/clip_high"] = static_cast<double>(sums.clipped_high) / tokens;
-  metrics["policy/ratio_mean"] = sums.tokens > 0 ? sums.ratio / tokens : 1;
-  metrics["policy/ratio_max"] = sums.tokens > 0 ? sums.ratio_max : 1;
-  metrics["policy/entropy"] = sums.entropy / tokens;
-  if (loss_settings_.importance_cap > 0)
-    metrics["policy/importance_mean"] = sums.importance / tokens;
-  metrics["exactness/logprob_max_abs_diff"] = sums.exact_max_difference;
-  metrics["exactness/tokens"] = static_cast<double>(sums.exact_tokens);
+  sums.Report(loss_settings_, updates_with_signal, report.metrics);
   report.policy_version = weights_->Version();
-  metrics["optimizer/updates"] = static_cast<double>(report.policy_version - start_version);
-  metrics["optimizer/skipped"] = static_cast<double>(report.skipped_updates);
+  report.metrics["optimizer/updates"] = static_cast<double>(report.policy_version - start_version);
+  report.metrics["optimizer/skipped"] = static_cast<double>(report.skipped_updates);
   return report;
 }
 
@@ -379,7 +317,7 @@ absl::StatusOr<UpdateReport> LocalTrainer::Supervise(std::span<const SftExample>
     return InvalidArgument(
         "{} examples without a completion token between them, expected at least one",
         examples.size());
-  CountPacking(packing, report.metrics);
+  ReportPacking(packing, report.metrics);
 
   const int64_t start_version = weights_->Version();
   optimizer_->ZeroGradients();

@@ -1,0 +1,46 @@
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "learner/losses.h"
+#include "learner/packing.h"
+#include "learner/trainer.h"
+#include "model/decoder.h"
+
+namespace ponder {
+
+// What a step adds up over its micro-batches, for its metrics.
+class PolicySums {
+ public:
+  void Add(const PolicyLossResult& result, const Decoder::Scored& scored);
+
+  // The learner's log-probs beside the sampler's, bit by bit, for the tokens that `version`
+  // sampled.
+  void Compare(const MicroBatch& micro_batch, const std::vector<float>& logprobs, int64_t version);
+
+  // Losses are means over `updates`, the rest over target tokens.
+  void Report(const PolicyLossSettings& settings, int64_t updates,
+              std::map<std::string, double>& metrics) const;
+
+ private:
+  int64_t tokens_ = 0;
+  double policy_ = 0;
+  double kl_ = 0;
+  int64_t clipped_low_ = 0;
+  int64_t clipped_high_ = 0;
+  double ratio_ = 0;
+  double ratio_max_ = 0;
+  double behaviour_kl_ = 0;
+  double importance_ = 0;
+  double entropy_ = 0;
+  int64_t exact_tokens_ = 0;
+  double exact_max_difference_ = 0;
+};
+
+// Adds up how much a packing holds and what it left out.
+void ReportPacking(const Packing& packing, std::map<std::string, double>& metrics);
+
+}  // namespace ponder
