@@ -275,7 +275,8 @@ class Backend {
   virtual void CopyIn(void* device, const void* host, int64_t bytes) = 0;
   virtual void CopyOut(void* host, const void* device, int64_t bytes) = 0;
   virtual void Zero(void* device, int64_t bytes) = 0;
-  // Between two places of the device that do not overlap. The default serves backends whose memory is the host's.
+  // Between two places of the device that do not overlap. The default serves backends whose memory
+  // is the host's.
   virtual void Copy(void* to, const void* from, int64_t bytes) { CopyIn(to, from, bytes); }
   virtual void Synchronize() = 0;
 

@@ -42,8 +42,8 @@ struct DecoderBatch {
   void Add(std::span<const int32_t> ids, int64_t first_position, std::span<const int32_t> pages);
 };
 
-// What a training forward keeps for the backward, and the backward's own work space: one arena, taken
-// once, for at most `max_rows` rows and pages numbered below `max_pages`. Defined in
+// What a training forward keeps for the backward, and the backward's own work space: one arena,
+// taken once, for at most `max_rows` rows and pages numbered below `max_pages`. Defined in
 // model/activations.h.
 class Activations;
 

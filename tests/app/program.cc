@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include <cstdio>
 #include <filesystem>
@@ -44,8 +45,8 @@ absl::StatusOr<ChildProcess> StartPonder(const std::vector<std::string>& argumen
 
 std::string TestFolder(const std::string& name) {
   const auto* info = testing::UnitTest::GetInstance()->current_test_info();
-  const std::string folder =
-      testing::TempDir() + "/ponder_" + info->test_suite_name() + "_" + info->name() + "_" + name;
+  const std::string folder = testing::TempDir() + "/ponder_" + std::to_string(getpid()) + "_" +
+                             info->test_suite_name() + "_" + info->name() + "_" + name;
   std::filesystem::remove_all(folder);
   EXPECT_TRUE(MakeDirectories(folder).ok());
   return folder;

@@ -1,6 +1,7 @@
 #include "app/run_directory.h"
 
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <filesystem>
 
@@ -14,7 +15,7 @@ namespace fs = std::filesystem;
 class RunDirectoryTest : public testing::Test {
  protected:
   void SetUp() override {
-    path_ = testing::TempDir() + "/run_directory_" +
+    path_ = testing::TempDir() + "/run_directory_" + std::to_string(getpid()) +
             testing::UnitTest::GetInstance()->current_test_info()->name();
     fs::remove_all(path_);
   }

@@ -3,6 +3,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <filesystem>
 
@@ -44,7 +45,7 @@ class SilentConsole : public Console {
 class TrainLoopTest : public testing::Test {
  protected:
   void SetUp() override {
-    path_ = testing::TempDir() + "/train_loop_" +
+    path_ = testing::TempDir() + "/train_loop_" + std::to_string(getpid()) +
             testing::UnitTest::GetInstance()->current_test_info()->name();
     std::filesystem::remove_all(path_);
     directory_.emplace(*RunDirectory::Create(path_, ""));

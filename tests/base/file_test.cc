@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <csignal>
 #include <filesystem>
@@ -15,7 +16,7 @@ namespace fs = std::filesystem;
 class FileTest : public testing::Test {
  protected:
   void SetUp() override {
-    folder_ = testing::TempDir() + "/file_test_" +
+    folder_ = testing::TempDir() + "/file_test_" + std::to_string(getpid()) +
               testing::UnitTest::GetInstance()->current_test_info()->name();
     fs::remove_all(folder_);
     ASSERT_TRUE(MakeDirectories(folder_ + "/a/b").ok());

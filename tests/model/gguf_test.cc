@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <cmath>
 #include <filesystem>
@@ -197,7 +198,7 @@ GgufBuilder TinyLlama(const std::string& pre = "smollm") {
 }
 
 std::string NewFolder(const std::string& name) {
-  const std::string path = ::testing::TempDir() + "ponder_gguf_" + name;
+  const std::string path = ::testing::TempDir() + "ponder_gguf_" + std::to_string(getpid()) + name;
   std::filesystem::remove_all(path);
   return path;
 }

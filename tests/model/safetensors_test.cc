@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <cstring>
 #include <filesystem>
@@ -138,6 +139,7 @@ class SafetensorsFolderTest : public ::testing::Test {
   std::string Error() { return std::string(OpenSafetensors(folder_).status().message()); }
 
   const std::string folder_ = ::testing::TempDir() + "ponder_safetensors_" +
+                              std::to_string(getpid()) +
                               ::testing::UnitTest::GetInstance()->current_test_info()->name();
   const std::vector<float> x_ = {1, 2, 3, 4, 5, 6};
   const std::vector<float> y_ = {7.25f, -8};

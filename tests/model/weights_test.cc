@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <cmath>
 #include <cstring>
@@ -272,7 +273,8 @@ TEST_P(WorkingWeightsTest, AreTheSameReadOneByOneOrAllAtOnce) {
 }
 
 TEST_P(WorkingWeightsTest, ComeBackFromAFolder) {
-  const std::string folder = ::testing::TempDir() + "ponder_weights_folder";
+  const std::string folder = ::testing::TempDir() + "ponder_weights_" + std::to_string(getpid()) +
+                             std::string(kernels::ToString(GetParam()));
   std::filesystem::remove_all(folder);
   ASSERT_TRUE(WriteModel(folder, config_, layout_, flat_.data(), GetParam()).ok());
   const absl::StatusOr<ModelConfig> config = LoadModelConfig(folder);
