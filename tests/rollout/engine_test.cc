@@ -334,6 +334,21 @@ TEST(Engine, NewWeightsMeetNoPageOfOlderOnes) {
   EXPECT_EQ(results.at({4, 0}), Expected(*fixture.runner, continued, 0, 1));
 }
 
+TEST(Engine, ReportsEachTokenOnceEvenWhereASequenceIsComputedAgain) {
+  StepRunnerInfo info = kModel;
+  info.pages = 8;
+  Fixture fixture({.max_sequences = 8, .max_step_tokens = 100}, info);
+  RolloutRequest request = MakeRequest(1, 30, 4, 60);
+  std::map<int64_t, std::vector<int32_t>> reported;
+  request.on_token = [&](int64_t sample, int32_t token) { reported[sample].push_back(token); };
+  ASSERT_TRUE(fixture.engine->Submit(request).ok());
+  const Results results = fixture.Drain();
+  EXPECT_GT(fixture.engine->Load().preemptions, 0);
+  for (int64_t i = 0; i < 4; ++i) {
+    EXPECT_EQ(reported[i], results.at({1, i}).token_ids);
+  }
+}
+
 TEST(Engine, AFailedStepIsReportedAndNothingIsLost) {
   Fixture fixture({.max_sequences = 4, .max_step_tokens = 30});
   const std::vector<RolloutRequest> requests = MixedRequests();
