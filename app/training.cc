@@ -269,10 +269,10 @@ absl::Status RunTraining(TrainingRequest request) {
                           CreateTrainer(*backend, trainer_options));
   PONDER_RETURN_IF_ERROR(store->SetInfo("model", config.model.directory));
   PONDER_RETURN_IF_ERROR(store->SetInfo("numerics", backend->Info().fingerprint));
-  console->Say(fmt::format("model: {} ({:.0f} M parameters, {}), {} threads, {}",
-                           config.model.directory,
-                           static_cast<double>(trainer->GetWeights().Layout().count) / 1e6,
-                           config.model.dtype, backend->Info().threads, backend->Info().isa));
+  console->Say(
+      fmt::format("model: {} ({:.0f} M parameters, {}), {} threads, {}", config.model.directory,
+                  static_cast<double>(trainer->GetWeights().Layout().ParameterCount()) / 1e6,
+                  config.model.dtype, backend->Info().threads, backend->Info().isa));
 
   const auto note = [&](const std::string& event) { console->Warn(event); };
   PONDER_ASSIGN_OR_RETURN(const std::unique_ptr<AdvantageEstimator> advantage,

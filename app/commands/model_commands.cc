@@ -64,7 +64,7 @@ absl::Status RunInfo(const ModelOptions& options) {
   const std::vector<MemoryPlanRow> plan = PlanTrainerMemory(config, trainer);
   if (options.as_json) {
     json out = {{"family", std::string(ToString(config.family))},
-                {"parameters", layout.count},
+                {"parameters", layout.ParameterCount()},
                 {"width", config.width},
                 {"layers", config.layers},
                 {"heads", config.heads},
@@ -84,7 +84,7 @@ absl::Status RunInfo(const ModelOptions& options) {
   fmt::print("{}\n", options.directory);
   fmt::print("  family          {}{}{}\n", ToString(config.family),
              config.qkv_bias ? ", attention bias" : "", config.qk_norm ? ", QK norm" : "");
-  fmt::print("  parameters      {:.1f} M, stored as {}\n", layout.count / 1e6,
+  fmt::print("  parameters      {:.1f} M, stored as {}\n", layout.ParameterCount() / 1e6,
              stored.ok() ? *stored : stored.status().message());
   fmt::print("  layers          {} of width {}, feed-forward {}\n", config.layers, config.width,
              config.ffn_width);
