@@ -48,6 +48,8 @@ std::vector<MemoryPlanRow> PlanTrainerMemory(const ModelConfig& config,
       // leaves.
       {"logits", rows * (kernels::PaddedInputs(config.width) * kernels::SizeOf(options.dtype) +
                          config.width * int64_t{sizeof(float)} + 8 * int64_t{sizeof(float)})},
+      // The program with LibTorch and what kernels use while they run: measured, not worked out.
+      {"program", int64_t{256} << 20},
       // Loading and saving pass through a flat fp32 copy; it is gone while an update runs.
       {"loading and saving", floats},
   };
