@@ -302,7 +302,6 @@ absl::Status RunTraining(TrainingRequest request) {
     const std::string host = config.rollout.listen.substr(0, config.rollout.listen.rfind(':'));
     console->Say(fmt::format("waiting for workers: ponder rollout --model {} --learner {}:{}",
                              config.model.directory, host, server->Port()));
-    PONDER_RETURN_IF_ERROR(server->PublishWeights(trainer->PolicyVersion()));
     groups = std::move(server);
   }
 

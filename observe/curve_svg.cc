@@ -12,9 +12,9 @@ namespace ponder {
 namespace {
 
 constexpr double kWidth = 800, kHeight = 450;
-constexpr double kLeft = 70, kRight = 24, kTop = 56, kBottom = 58;
+constexpr double kLeft = 70, kRight = 24, kTop = 76, kBottom = 58;
 constexpr double kPlotRight = kWidth - kRight, kPlotBottom = kHeight - kBottom;
-constexpr double kLegendRow = 22, kLegendLine = 24, kLetterWidth = 8;
+constexpr double kLegendY = 54, kLegendLine = 24, kLetterWidth = 8;
 constexpr size_t kSmoothFrom = 8;  // points; fewer are shown as they are
 
 // Okabe and Ito's colours: told apart by colour-blind readers too.
@@ -153,26 +153,16 @@ class Drawing {
         colour, faint ? 1.5 : 2.75, faint ? 0.3 : 1.0, path);
   }
 
-  // In the corner where the curves leave most room.
-  void Legend(double y_left_mean, double y_right_mean) {
-    if (plot_.curves.empty() || (plot_.curves.size() == 1 && plot_.curves[0].label.empty())) return;
-    const double height = kLegendRow * static_cast<double>(plot_.curves.size());
-    size_t letters = 0;
-    for (const Curve& curve : plot_.curves) letters = std::max(letters, curve.label.size());
-    const double width = kLegendLine + 24 + kLetterWidth * static_cast<double>(letters);
-    const std::array<double, 4> room = {1 - y_left_mean, y_left_mean, 1 - y_right_mean,
-                                        y_right_mean};
-    const auto best = std::max_element(room.begin(), room.end()) - room.begin();
-    const double left = best < 2 ? kLeft + 16 : std::max(kLeft, kPlotRight - width);
-    const double top = best % 2 == 0 ? kTop + 10 : kPlotBottom - height - 12;
-    Add(R"(<rect x="{}" y="{}" width="{}" height="{}" fill="#ffffff" fill-opacity="0.8"/>)",
-        left - 8, top - 4, width, height + 8);
+  // A row between the title and the plot.
+  void Legend() {
+    if (plot_.curves.size() == 1 && plot_.curves[0].label.empty()) return;
+    double left = kLeft;
     for (size_t i = 0; i < plot_.curves.size(); ++i) {
-      const double row = top + kLegendRow * (static_cast<double>(i) + 0.5);
-      Add(R"(<line x1="{}" y1="{}" x2="{}" y2="{}" stroke="{}" stroke-width="2.75"/>)", left, row,
-          left + kLegendLine, row, kColours[i % kColours.size()]);
-      Add(R"(<text x="{}" y="{}">{}</text>)", left + kLegendLine + 8, row + 5,
-          Escape(plot_.curves[i].label));
+      const std::string& label = plot_.curves[i].label;
+      Add(R"(<line x1="{}" y1="{}" x2="{}" y2="{}" stroke="{}" stroke-width="2.75"/>)", left,
+          kLegendY, left + kLegendLine, kLegendY, kColours[i % kColours.size()]);
+      Add(R"(<text x="{}" y="{}">{}</text>)", left + kLegendLine + 8, kLegendY + 5, Escape(label));
+      left += kLegendLine + 32 + kLetterWidth * static_cast<double>(label.size());
     }
   }
 
@@ -222,20 +212,13 @@ std::string RenderCurveSvg(const CurvePlot& plot) {
 
   Drawing drawing(plot, x, y);
   drawing.Axes();
-  std::array<double, 2> height{}, count{};  // of the points in the left and right third
   for (size_t i = 0; i < curves.size(); ++i) {
     const std::string_view colour = kColours[i % kColours.size()];
     const bool smooth = curves[i].size() >= kSmoothFrom;
     drawing.Line(curves[i], colour, /*faint=*/smooth);
     if (smooth) drawing.Line(Smooth(curves[i]), colour, /*faint=*/false);
-    for (const CurvePoint& point : curves[i]) {
-      const double share = x.Share(point.x);
-      if (share > 1.0 / 3 && share < 2.0 / 3) continue;
-      height[share > 0.5] += std::clamp(y.Share(point.y), 0.0, 1.0);
-      count[share > 0.5] += 1;
-    }
   }
-  drawing.Legend(height[0] / std::max(1.0, count[0]), height[1] / std::max(1.0, count[1]));
+  drawing.Legend();
   return drawing.Finish();
 }
 
