@@ -8,8 +8,8 @@
 #include <optional>
 
 #include "app/config_schema.h"
-#include "app/nearest_name.h"
 #include "base/file.h"
+#include "base/nearest_name.h"
 
 namespace ponder {
 namespace {

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <fstream>
+#include <iostream>
 #include <nlohmann/json.hpp>
 #include <optional>
 
@@ -262,6 +263,9 @@ absl::Status RunTraining(TrainingRequest request) {
                                                 ? RunStore::Mode::kAppend
                                                 : RunStore::Mode::kCreate));
   PONDER_ASSIGN_OR_RETURN(const std::unique_ptr<MetricSink> events, CreateEventFileSink(path));
+  const std::unique_ptr<MetricSink> json_lines = CreateJsonLineSink(std::cout);
+  std::vector<MetricSink*> sinks = {events.get()};
+  if (request.json) sinks.push_back(json_lines.get());
   PONDER_ASSIGN_OR_RETURN(const std::unique_ptr<kernels::Backend> backend,
                           CreateBackend({.threads = config.machine.threads}));
   PONDER_ASSIGN_OR_RETURN(TrainerOptions trainer_options, ToTrainerOptions(config));
@@ -314,7 +318,7 @@ absl::Status RunTraining(TrainingRequest request) {
                           .advantage = advantage.get(),
                           .trainer = trainer.get(),
                           .store = store.get(),
-                          .sinks = {events.get()},
+                          .sinks = std::move(sinks),
                           .console = console.get(),
                           .directory = &directory,
                           .clock = &RealClock(),

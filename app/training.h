@@ -21,6 +21,7 @@ struct TrainingRequest {
   std::string run_directory;  // empty: of the configuration, else runs/<name>-<time>
   bool resume = false;
   bool supervised_only = false;  // `ponder sft`
+  bool json = false;             // metrics as JSON lines on standard output
 };
 
 // Puts a run together from its configuration (model, trainer, engine or worker server, verifier,

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <ostream>
 #include <string>
 #include <vector>
 
@@ -25,5 +26,10 @@ class MetricSink {
 // TensorBoard event file in DIR (tfevents.*, TFRecord framing with masked CRC32C). Resumed runs
 // begin a new file in the same folder.
 absl::StatusOr<std::unique_ptr<MetricSink>> CreateEventFileSink(const std::string& directory);
+
+// {"step":12,"metrics":{"reward/mean":0.53,...}} a line, written out at once; numbers that JSON
+// does not have (NaN, infinities) are null. Where the reader of `out` has gone the rest is dropped:
+// the run goes on, its store holds everything. `out` outlives the sink.
+std::unique_ptr<MetricSink> CreateJsonLineSink(std::ostream& out);
 
 }  // namespace ponder

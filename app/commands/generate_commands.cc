@@ -19,6 +19,7 @@ struct GenerateOptions {
   SessionOptions session;
   std::string prompt;
   bool chat = false;
+  bool as_json = false;
   double temperature = 0;
   double top_p = 1;
   int64_t top_k = 0;
@@ -112,6 +113,17 @@ class PromptReader {
   std::optional<ChatTemplate> chat_;
 };
 
+json CompletionJson(const Completion& completion) {
+  return {{"text", completion.text},
+          {"token_ids", completion.token_ids},
+          {"logprobs", completion.logprobs},
+          {"finish", std::string(ToString(completion.finish))}};
+}
+
+void WriteLine(const json& value) {
+  std::cout << value.dump(-1, ' ', false, json::error_handler_t::replace) << std::endl;
+}
+
 // JSON lines in, JSON lines out. Answers leave in the order of the lines, whatever the order in
 // which they end.
 absl::Status GenerateLines(const GenerateOptions& options, Session& session,
@@ -142,15 +154,11 @@ absl::Status GenerateLines(const GenerateOptions& options, Session& session,
     return std::optional<RolloutRequest>();
   };
   auto on_result = [&](RolloutResult result) -> absl::Status {
-    const Completion& completion = result.completion;
-    finished[result.request_id] = {{"text", completion.text},
-                                   {"token_ids", completion.token_ids},
-                                   {"logprobs", completion.logprobs},
-                                   {"finish", std::string(ToString(completion.finish))}};
+    finished[result.request_id] = CompletionJson(result.completion);
     while (!finished.empty() && finished.begin()->first == first_open) {
       json out = std::move(finished.begin()->second);
       out["id"] = names.front();
-      std::cout << out.dump(-1, ' ', false, json::error_handler_t::replace) << std::endl;
+      WriteLine(out);
       finished.erase(finished.begin());
       names.pop_front();
       ++first_open;
@@ -177,10 +185,11 @@ size_t WholeCharacters(std::string_view text) {
   return at;
 }
 
-// Generates one answer and writes it to standard output as it comes, whole characters at a time.
-absl::StatusOr<Completion> StreamAnswer(const GenerateOptions& options, Session& session,
-                                        const std::vector<int32_t>& stop_ids,
-                                        const std::string& prompt, const std::string& task_id) {
+// Generates one answer; unless it is asked for as JSON it is written to standard output as it
+// comes, whole characters at a time.
+absl::StatusOr<Completion> GenerateAnswer(const GenerateOptions& options, Session& session,
+                                          const std::vector<int32_t>& stop_ids,
+                                          const std::string& prompt, const std::string& task_id) {
   GenerateOptions single = options;
   single.max_sequences = 1;
   PONDER_ASSIGN_OR_RETURN(RolloutEngine * engine,
@@ -193,7 +202,8 @@ absl::StatusOr<Completion> StreamAnswer(const GenerateOptions& options, Session&
                                          .prompt_ids = tokenizer.Encode(prompt),
                                          .sampling = MakeSampling(options, stop_ids),
                                          .on_token = [&](int64_t, int32_t token) {
-                                           if (tokenizer.IsSpecial(token)) return;
+                                           if (options.as_json || tokenizer.IsSpecial(token))
+                                             return;
                                            pending += tokenizer.TokenBytes(token);
                                            const size_t whole = WholeCharacters(pending);
                                            std::cout << pending.substr(0, whole) << std::flush;
@@ -203,7 +213,7 @@ absl::StatusOr<Completion> StreamAnswer(const GenerateOptions& options, Session&
     PONDER_ASSIGN_OR_RETURN(const bool worked, engine->Step());
     std::vector<RolloutResult> results = engine->Poll();
     if (!results.empty()) {
-      std::cout << pending << std::endl;
+      if (!options.as_json) std::cout << pending << std::endl;
       return std::move(results[0].completion);
     }
     if (Interrupted()) engine->Cancel(1);
@@ -223,7 +233,10 @@ absl::Status RunGenerate(const GenerateOptions& options) {
     PONDER_ASSIGN_OR_RETURN(prompt, RenderChat(*chat, {{"user", options.prompt}}, true));
   }
   WatchInterrupts();
-  return StreamAnswer(options, *session, stop_ids, prompt, "prompt").status();
+  PONDER_ASSIGN_OR_RETURN(const Completion completion,
+                          GenerateAnswer(options, *session, stop_ids, prompt, "prompt"));
+  if (options.as_json) WriteLine(CompletionJson(completion));
+  return absl::OkStatus();
 }
 
 absl::Status RunChat(const GenerateOptions& options) {
@@ -249,7 +262,7 @@ absl::Status RunChat(const GenerateOptions& options) {
     PONDER_ASSIGN_OR_RETURN(const std::string prompt, RenderChat(chat, messages, true));
     PONDER_ASSIGN_OR_RETURN(
         const Completion completion,
-        StreamAnswer(options, *session, stop_ids, prompt, fmt::format("turn-{}", turn)));
+        GenerateAnswer(options, *session, stop_ids, prompt, fmt::format("turn-{}", turn)));
     messages.push_back({"assistant", completion.text});
   }
 }
@@ -267,6 +280,7 @@ void AddGenerateCommands(CommandLine& line) {
   AddSamplingOptions(*command, *generate);
   command->add_option("--prompt", generate->prompt, "text to go on from");
   command->add_flag("--chat", generate->chat, "put --prompt into the chat template first");
+  command->add_flag("--json", generate->as_json, "the answer to --prompt as one JSON object");
   command->add_option("--max-sequences", generate->max_sequences, "answers generated at once")
       ->capture_default_str()
       ->check(CLI::Range(1, 4096));

@@ -19,6 +19,7 @@ struct TrainOptions {
   std::string run;
   std::string listen;
   bool resume = false;
+  bool json = false;
 };
 
 struct RolloutOptions {
@@ -35,10 +36,13 @@ void AddRunOptions(CLI::App& command, TrainOptions& options) {
                      "override a key: --set run.seed=2; may be repeated");
   command.add_option("--run", options.run, "the run's folder");
   command.add_flag("--resume", options.resume, "go on behind the newest checkpoint of --run");
+  command.add_flag("--json", options.json,
+                   R"(a line {"step","metrics"} a step on standard output)");
 }
 
 absl::StatusOr<TrainingRequest> MakeRequest(const TrainOptions& options) {
-  TrainingRequest request{.run_directory = options.run, .resume = options.resume};
+  TrainingRequest request{
+      .run_directory = options.run, .resume = options.resume, .json = options.json};
   std::string path = options.config;
   if (options.resume) {
     if (options.run.empty())

@@ -34,7 +34,7 @@ TEST(CurveSvgTest, PutsPointsWhereTheAxesSay) {
   const std::string svg =
       RenderCurveSvg({.title = "t", .curves = {{"", {{0, 0}, {4, 1}}}}, .y_range = {{0.0, 1.0}}});
   // Left bottom and right top of the plot area.
-  EXPECT_THAT(svg, HasSubstr("points=\"70.0,392.0 776.0,56.0\""));
+  EXPECT_THAT(svg, HasSubstr("points=\"70.0,392.0 776.0,76.0\""));
   EXPECT_THAT(svg, HasSubstr(">0.2</text>"));
 }
 
@@ -56,8 +56,8 @@ TEST(CurveSvgTest, SmoothingKeepsAConstantAndCutsASpike) {
   // weights.
   double weights = 0;
   for (int k = -12; k <= 12; ++k) weights += std::exp(-0.5 * k * k / 16.0);
-  EXPECT_THAT(smooth, HasSubstr(fmt::format(",{:.1f} ", 392 - 336 / weights)));
-  EXPECT_THAT(smooth, Not(HasSubstr(",56.0")));
+  EXPECT_THAT(smooth, HasSubstr(fmt::format(",{:.1f} ", 392 - 316 / weights)));
+  EXPECT_THAT(smooth, Not(HasSubstr(",76.0")));
 }
 
 TEST(CurveSvgTest, EscapesForeignText) {
