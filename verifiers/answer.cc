@@ -11,13 +11,15 @@ constexpr size_t kNone = std::string_view::npos;
 constexpr std::string_view kThink = "<think>", kEndThink = "</think>";
 constexpr std::string_view kAnswer = "<answer>", kEndAnswer = "</answer>";
 constexpr std::string_view kBlank = " \t\r\n";
-constexpr size_t kMaxBlanks = 64;  // between a marker and its answer
+constexpr size_t kMaxBlanks = 64;    // between a marker and its answer
+constexpr size_t kMaxFewWords = 40;  // bytes
+constexpr size_t kMaxJoinedBoxes = 64;
 constexpr std::string_view kNumberStarts =
     "-+.$\\(\xE2\xC2";  // the bytes begin a minus and currency signs
 
 std::string_view Trim(std::string_view text, std::string_view characters = kBlank) {
   const size_t begin = text.find_first_not_of(characters);
-  if (begin == kNone) return {};
+  if (begin == kNone) return text.substr(0, 0);
   return text.substr(begin, text.find_last_not_of(characters) - begin + 1);
 }
 
@@ -26,12 +28,6 @@ char At(std::string_view text, size_t position) {
 }
 bool IsDigit(char c) { return c >= '0' && c <= '9'; }
 bool IsLetter(char c) { return absl::ascii_isalpha(static_cast<unsigned char>(c)); }
-
-std::string_view OutsideThoughts(std::string_view text) {
-  if (const size_t end = text.rfind(kEndThink); end != kNone)
-    text.remove_prefix(end + kEndThink.size());
-  return text.substr(0, text.find(kThink));
-}
 
 // A marker with the place where it begins: the last one wins.
 struct Found {
@@ -80,26 +76,43 @@ Box FindBox(std::string_view text, size_t before) {
 }
 
 // "\boxed{5} or \boxed{7}": what stands between is nothing or a connective.
-bool AreJoined(std::string_view between) {
+bool AreJoined(std::string_view between, JoinBoxes join) {
+  if (join == JoinBoxes::kByFewWords && between.size() <= kMaxFewWords &&
+      between.find_first_of(".\n") == kNone) {
+    return true;
+  }
   between = Trim(between, " \t\r\n$,;\\()[]");
   return between.empty() || between == "or" || between == "and" || between == "text{or}" ||
          between == "text{ or }" || between == "text{and}" || between == "text{ and }" ||
          between == "quad";
 }
 
-Found FindLastBox(std::string_view text) {
+Found FindLastBox(std::string_view text, JoinBoxes join) {
   const Box box = FindBox(text, text.size());
   if (box.begin == kNone) return {};
-  Found found{box.begin, {AnswerForm::kBox, Trim(box.content), ""}};
+  Found found{box.begin, {AnswerForm::kBox, Trim(box.content), "", {}}};
   if (box.end == kNone) {
     found.answer.problem = "the last box is never closed";
     return found;
   }
-  const Box previous = FindBox(text, box.begin);
-  if (previous.end != kNone && previous.end <= box.begin &&
-      Trim(previous.content) != found.answer.text &&
-      AreJoined(text.substr(previous.end, box.begin - previous.end))) {
+  std::vector<std::string_view> joined = {found.answer.text};
+  for (size_t next = box.begin; joined.size() < kMaxJoinedBoxes;) {
+    const Box previous = FindBox(text, next);
+    if (previous.end == kNone || previous.end > next ||
+        !AreJoined(text.substr(previous.end, next - previous.end), join)) {
+      break;
+    }
+    joined.push_back(Trim(previous.content));
+    next = previous.begin;
+  }
+  std::reverse(joined.begin(), joined.end());
+  // The same box twice is one answer.
+  const bool differ = std::any_of(joined.begin(), joined.end(), [&](std::string_view content) {
+    return content != found.answer.text;
+  });
+  if (differ) {
     found.answer.problem = "several boxes are joined";
+    found.answer.joined = std::move(joined);
   }
   return found;
 }
@@ -117,7 +130,7 @@ Found FindLastHashes(std::string_view text) {
     const char first = At(text, content);
     if (IsDigit(first) || (first != '\0' && kNumberStarts.find(first) != kNone)) {
       const size_t end = std::min(text.find_first_of("\r\n", content), text.size());
-      return {begin, {AnswerForm::kHashes, Trim(text.substr(content, end - content)), ""}};
+      return {begin, {AnswerForm::kHashes, Trim(text.substr(content, end - content)), "", {}}};
     }
     before = begin;
   }
@@ -161,14 +174,14 @@ Found FindLastPhrase(std::string_view text) {
     end = std::min(end, rest.substr(0, end).find(". "));
     const std::string_view content = Trim(rest.substr(0, end));
     if (content.empty()) continue;
-    return {begin, {AnswerForm::kPhrase, content, ""}};
+    return {begin, {AnswerForm::kPhrase, content, "", {}}};
   }
   return {};
 }
 
 // Box, hashes, then phrase; not tags.
-MarkedAnswer FindUntagged(std::string_view text) {
-  Found box = FindLastBox(text), hashes = FindLastHashes(text);
+MarkedAnswer FindUntagged(std::string_view text, JoinBoxes join) {
+  Found box = FindLastBox(text, join), hashes = FindLastHashes(text);
   if (box.begin != kNone || hashes.begin != kNone) {
     const bool box_is_last =
         hashes.begin == kNone || (box.begin != kNone && box.begin > hashes.begin);
@@ -179,28 +192,35 @@ MarkedAnswer FindUntagged(std::string_view text) {
 
 }  // namespace
 
-MarkedAnswer FindMarkedAnswer(std::string_view completion) {
+std::string_view OutsideThoughts(std::string_view completion) {
+  if (const size_t end = completion.rfind(kEndThink); end != kNone)
+    completion.remove_prefix(end + kEndThink.size());
+  return completion.substr(0, completion.find(kThink));
+}
+
+MarkedAnswer FindMarkedAnswer(std::string_view completion, JoinBoxes join) {
   const std::string_view text = OutsideThoughts(completion);
   const size_t end_tag = text.rfind(kEndAnswer);
   const size_t tag = text.rfind(kAnswer);
-  if (tag == kNone) return FindUntagged(text);
+  if (tag == kNone) return FindUntagged(text, join);
   const bool closed = end_tag != kNone && end_tag > tag;
   const size_t content = tag + kAnswer.size();
   const size_t end = closed ? end_tag : text.size();
   // A box or hashes behind the tag are later, so they decide.
   if (closed) {
-    const MarkedAnswer later = FindUntagged(text.substr(end_tag + kEndAnswer.size()));
+    const MarkedAnswer later = FindUntagged(text.substr(end_tag + kEndAnswer.size()), join);
     if (later.form == AnswerForm::kBox || later.form == AnswerForm::kHashes) return later;
   }
-  MarkedAnswer answer{AnswerForm::kAnswerTag, Trim(text.substr(content, end - content)), ""};
+  MarkedAnswer answer{AnswerForm::kAnswerTag, Trim(text.substr(content, end - content)), "", {}};
   if (!closed) {
     answer.problem = "the answer tag is never closed";
     return answer;
   }
-  const MarkedAnswer inner = FindUntagged(answer.text);
+  const MarkedAnswer inner = FindUntagged(answer.text, join);
   if (inner.form != AnswerForm::kNone) {
     answer.text = inner.text;
     answer.problem = inner.problem;
+    answer.joined = inner.joined;
   }
   return answer;
 }

@@ -3,6 +3,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace ponder {
 
@@ -20,13 +21,22 @@ struct MarkedAnswer {
   std::string_view text;  // what stands in the form; a view into the completion
   std::string problem;    // the form was found but is broken: it was never closed, or several boxes
                           // are joined
+  std::vector<std::string_view> joined;  // the contents of joined boxes, in their order
 };
+
+// Boxes with more than connectives ("and", commas) between them count as joined where they are this
+// near to one another, in one sentence.
+enum class JoinBoxes { kByConnectives, kByFewWords };
 
 // The last answer that the completion marks. Thoughts do not count: only what follows the last
 // </think>, or what precedes an unfinished <think>. Among box, tag and hashes the last one decides,
 // even where it is broken; a phrase counts only where there is none of these. A box inside an
 // answer tag is the tag's content. Linear in the text.
-MarkedAnswer FindMarkedAnswer(std::string_view completion);
+MarkedAnswer FindMarkedAnswer(std::string_view completion,
+                              JoinBoxes join = JoinBoxes::kByConnectives);
+
+// What is left when thoughts are taken away.
+std::string_view OutsideThoughts(std::string_view completion);
 
 // The last number outside thoughts: for evaluation of models that mark nothing.
 std::optional<std::string_view> FindLastNumber(std::string_view completion);

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "base/records.h"
+#include "verifiers/math_settings.h"
 #include "verifiers/verifier.h"
 
 namespace ponder {
@@ -20,7 +21,7 @@ class ItemJudge {
   virtual Verdict Judge(const VerifyItem& item) const = 0;
 };
 
-std::unique_ptr<ItemJudge> CreateMathJudge(bool anywhere);
+std::unique_ptr<ItemJudge> CreateMathJudge(const MathOptions& options);
 std::unique_ptr<ItemJudge> CreateCountdownJudge();
 
 // A verifier of a judge: size limits, deadline between items, an exception is an INTERNAL verdict.

@@ -114,12 +114,12 @@ absl::StatusOr<std::unique_ptr<Verifier>> CreateVerifier(const std::string& name
     return InvalidArgument("expected extraction \"strict\" or \"anywhere\", found \"{}\"",
                            settings.extraction);
   }
-  const bool anywhere = settings.extraction == "anywhere";
-  if (name == "math") return CreateBuiltInVerifier(CreateMathJudge(anywhere));
+  PONDER_ASSIGN_OR_RETURN(const MathOptions math, ToMathOptions(settings));
+  if (name == "math") return CreateBuiltInVerifier(CreateMathJudge(math));
   if (name == "countdown") return CreateBuiltInVerifier(CreateCountdownJudge());
   if (name == "auto") {
     std::vector<std::unique_ptr<ItemJudge>> judges;
-    judges.push_back(CreateMathJudge(anywhere));
+    judges.push_back(CreateMathJudge(math));
     judges.push_back(CreateCountdownJudge());
     return CreateBuiltInVerifier(std::make_unique<AutoJudge>(std::move(judges)));
   }

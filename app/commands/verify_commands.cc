@@ -33,11 +33,20 @@ absl::StatusOr<VerifierSettings> ParseSettings(const std::vector<std::string>& s
   for (const std::string& setting : settings) {
     const size_t equals = setting.find('=');
     const std::string key = setting.substr(0, equals);
-    if (equals == std::string::npos || key != "extraction") {
-      return InvalidArgument("expected --set extraction=strict or extraction=anywhere, found '{}'",
-                             setting);
+    const std::string value = equals == std::string::npos ? "" : setting.substr(equals + 1);
+    if (key == "extraction") {
+      out.extraction = value;
+    } else if (key == "decimal_places") {
+      out.decimal_places = value;
+    } else if (key == "percent") {
+      out.percent = value;
+    } else if (key == "units") {
+      out.units = value;
+    } else {
+      return InvalidArgument(
+          "expected --set KEY=VALUE with extraction, decimal_places, percent or units, found '{}'",
+          setting);
     }
-    out.extraction = setting.substr(equals + 1);
   }
   return out;
 }
