@@ -116,8 +116,11 @@ std::vector<std::string_view> FindLooseAnswers(std::string_view text) {
   const Dollars dollars = FindDollars(text);
   std::optional<Span> last = dollars.last;
   constexpr auto kPairs = std::to_array<std::pair<std::string_view, std::string_view>>(
-      {{"\\(", "\\)"}, {"\\[", "\\]"}, {"\\begin{align*}", "\\end{align*}"},
-       {"\\begin{align}", "\\end{align}"}, {"\\begin{equation}", "\\end{equation}"}});
+      {{"\\(", "\\)"},
+       {"\\[", "\\]"},
+       {"\\begin{align*}", "\\end{align*}"},
+       {"\\begin{align}", "\\end{align}"},
+       {"\\begin{equation}", "\\end{equation}"}});
   for (const auto& [open, close] : kPairs) {
     const std::optional<Span> pair = LastPair(text, open, close);
     if (pair && (!last || pair->end > last->end)) last = pair;

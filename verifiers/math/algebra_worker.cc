@@ -74,7 +74,8 @@ class Worker {
     char* const arguments[] = {program.data(), limit.data(), nullptr};
     char* const environment[] = {nullptr};
     pid_t child = -1;
-    const int error = posix_spawn(&child, program.c_str(), &actions, nullptr, arguments, environment);
+    const int error =
+        posix_spawn(&child, program.c_str(), &actions, nullptr, arguments, environment);
     posix_spawn_file_actions_destroy(&actions);
     close(sockets[1]);
     if (error != 0) {
@@ -133,9 +134,10 @@ class Worker {
     while (have < size) {
       const absl::Duration left = deadline - absl::Now();
       pollfd event = {.fd = socket_, .events = POLLIN, .revents = 0};
-      const int ready = left <= absl::ZeroDuration()
-                            ? 0
-                            : poll(&event, 1, static_cast<int>(absl::ToInt64Milliseconds(left)) + 1);
+      const int ready =
+          left <= absl::ZeroDuration()
+              ? 0
+              : poll(&event, 1, static_cast<int>(absl::ToInt64Milliseconds(left)) + 1);
       if (ready < 0 && errno == EINTR) continue;
       if (ready <= 0) return absl::DeadlineExceededError("comparing the answers takes too long");
       const ssize_t count = recv(socket_, bytes.data() + have, size - have, 0);

@@ -12,7 +12,7 @@
 namespace ponder::math {
 
 struct AlgebraWorkersOptions {
-  std::string program;                                // ponder-math-worker; empty: beside this program
+  std::string program;  // ponder-math-worker; empty: beside this program
   absl::Duration time_limit = absl::Milliseconds(80);  // of one check; then its process is killed
   int64_t memory_limit_bytes = int64_t{768} << 20;
 };
@@ -30,6 +30,5 @@ class AlgebraWorkers {
                                             const CompareOptions& options) = 0;
 };
 std::unique_ptr<AlgebraWorkers> CreateAlgebraWorkers(AlgebraWorkersOptions options = {});
-
 
 }  // namespace ponder::math

@@ -7,8 +7,9 @@
 
 namespace ponder::math {
 
-// Whether an expression only names something: x, f(x), (x, y), AB, |AB|, NO/BO, S_1 : S_2. Quotients
-// and ratios name something where they are made of points' letters or of names with subscripts.
+// Whether an expression only names something: x, f(x), (x, y), AB, |AB|, NO/BO, S_1 : S_2.
+// Quotients and ratios name something where they are made of points' letters or of names with
+// subscripts.
 bool IsName(const Node& node);
 
 // "x = 5 + 6 = 11": what is named and its value; "7 = 7" names nothing.

@@ -124,11 +124,13 @@ bool IsScalar(const Node& node) {
 
 class Comparer {
  public:
-  Comparer(const CompareOptions& options, Algebra& algebra) : options_(options), algebra_(algebra) {}
+  Comparer(const CompareOptions& options, Algebra& algebra)
+      : options_(options), algebra_(algebra) {}
 
   Truth Same(const NodePtr& gold, const NodePtr& answer) {
     if (++comparisons_ > kMostComparisons) return Say("it has too many parts", Truth::kUnknown);
-    if (++nesting_ > kMostNesting) return --nesting_, Say("it is nested too deeply", Truth::kUnknown);
+    if (++nesting_ > kMostNesting)
+      return --nesting_, Say("it is nested too deeply", Truth::kUnknown);
     const Truth truth = SameInside(gold, answer);
     --nesting_;
     return truth;
@@ -154,10 +156,12 @@ class Comparer {
     }
     // (x, y) = (1, 2) against x = 1, y = 2
     if (gold->kind == NodeKind::kRelation && answer->kind == NodeKind::kList) {
-      if (const auto split = SplitTupleAssignment(*gold)) return SameElements(*split, answer->children);
+      if (const auto split = SplitTupleAssignment(*gold))
+        return SameElements(*split, answer->children);
     }
     if (answer->kind == NodeKind::kRelation && gold->kind == NodeKind::kList) {
-      if (const auto split = SplitTupleAssignment(*answer)) return SameElements(gold->children, *split);
+      if (const auto split = SplitTupleAssignment(*answer))
+        return SameElements(gold->children, *split);
     }
     if (!options_.lenient) {
       for (const NodePtr& link : right->links) {
@@ -183,8 +187,10 @@ class Comparer {
   }
 
   Truth SameValues(const NodePtr& gold, const NodePtr& answer) {
-    if (gold->kind == NodeKind::kText || answer->kind == NodeKind::kText) return SameText(*gold, *answer);
-    const bool sign = Contains(*gold, NodeKind::kPlusMinus) || Contains(*answer, NodeKind::kPlusMinus);
+    if (gold->kind == NodeKind::kText || answer->kind == NodeKind::kText)
+      return SameText(*gold, *answer);
+    const bool sign =
+        Contains(*gold, NodeKind::kPlusMinus) || Contains(*answer, NodeKind::kPlusMinus);
     if (IsCollection(*gold) || IsCollection(*answer) || sign) return SameCollections(gold, answer);
     const std::optional<MatrixValue> left = ToMatrix(gold), right = ToMatrix(answer);
     if (left || right) return SameMatrices(left, right);
@@ -382,13 +388,15 @@ class Comparer {
 
   Truth SameCollections(const NodePtr& gold, const NodePtr& answer) {
     const std::vector<NodePtr> left = Elements(gold), right = Elements(answer);
-    if (options_.lenient && (gold->kind == NodeKind::kBracketed || answer->kind == NodeKind::kBracketed)) {
+    if (options_.lenient &&
+        (gold->kind == NodeKind::kBracketed || answer->kind == NodeKind::kBracketed)) {
       const auto items = [](const NodePtr& node) { return node->children; };
       return SameInOrder(items(gold), items(answer));
     }
     if (!IsCollection(*gold) && left.size() == 1 && gold->kind != NodeKind::kBracketed &&
         right.size() != 1) {
-      return Say(fmt::format("the answer has {} values, expected one", right.size()), Truth::kFalse);
+      return Say(fmt::format("the answer has {} values, expected one", right.size()),
+                 Truth::kFalse);
     }
     return SameElements(left, right);
   }
@@ -448,7 +456,8 @@ class Comparer {
       gold = WithoutNames(gold);
       answer = WithoutNames(answer);
     }
-    if (gold.size() > kMostElements || answer.size() > kMostElements) return SameInOrder(gold, answer);
+    if (gold.size() > kMostElements || answer.size() > kMostElements)
+      return SameInOrder(gold, answer);
     if (gold.empty() || answer.empty()) {
       return gold.empty() && answer.empty() ? Truth::kTrue
                                             : Say("one side is the empty set", Truth::kFalse);

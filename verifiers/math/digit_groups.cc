@@ -45,8 +45,9 @@ class Groups {
 
   // "{,}" and a group.
   bool TakeForced() {
-    return end_ + 3 < tokens_.size() && tokens_[end_].IsSign('{') && tokens_[end_ + 1].IsSign(',') &&
-           tokens_[end_ + 2].IsSign('}') && IsLaterGroup(tokens_[end_ + 3]) && Take(end_ + 3);
+    return end_ + 3 < tokens_.size() && tokens_[end_].IsSign('{') &&
+           tokens_[end_ + 1].IsSign(',') && tokens_[end_ + 2].IsSign('}') &&
+           IsLaterGroup(tokens_[end_ + 3]) && Take(end_ + 3);
   }
   bool TakeComma() {
     return end_ + 1 < tokens_.size() && CommaAt(tokens_, end_) && IsLaterGroup(tokens_[end_ + 1]) &&
@@ -101,8 +102,8 @@ void JoinDigitGroups(std::vector<Token>& tokens, CommaReading comma) {
     Token number = tokens[i];
     number.text = groups.Digits();
     size_t end = groups.End();
-    if (comma == CommaReading::kDecimal && (depth == 0 || semicolons) && IsWhole(number) && end + 1 < tokens.size() &&
-        CommaAt(tokens, end) && IsWhole(tokens[end + 1])) {
+    if (comma == CommaReading::kDecimal && (depth == 0 || semicolons) && IsWhole(number) &&
+        end + 1 < tokens.size() && CommaAt(tokens, end) && IsWhole(tokens[end + 1])) {
       number.text += "." + tokens[end + 1].text;
       end += 2;
     }

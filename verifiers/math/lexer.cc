@@ -11,29 +11,45 @@ namespace ponder::math {
 namespace {
 
 constexpr auto kFunctions = std::to_array<std::string_view>(
-    {"abs",    "arccos", "arccot", "arcsin", "arctan", "ceil", "cos", "cosh", "cot",
-     "coth",   "csc",    "exp",    "floor",  "lg",     "ln",   "log", "sec",  "sgn",
-     "sin",    "sinh",   "tan",    "tanh",   "max",    "min",  "gcd", "lcm",  "Re",
-     "Im",     "det",    "deg",    "arg",    "acos",   "asin", "atan"});
+    {"abs",  "arccos", "arccot", "arcsin", "arctan", "ceil", "cos", "cosh", "cot",
+     "coth", "csc",    "exp",    "floor",  "lg",     "ln",   "log", "sec",  "sgn",
+     "sin",  "sinh",   "tan",    "tanh",   "max",    "min",  "gcd", "lcm",  "Re",
+     "Im",   "det",    "deg",    "arg",    "acos",   "asin", "atan"});
 // Words of plain text that are commands in LaTeX.
-constexpr auto kWordCommands = std::to_array<std::pair<std::string_view, std::string_view>>(
-    {{"and", "and"}, {"or", "or"}, {"pi", "pi"}, {"inf", "infty"}, {"infinity", "infty"},
-     {"oo", "infty"}, {"sqrt", "sqrt"}, {"cbrt", "cbrt"}, {"in", "in"}, {"binom", "binom"},
-     {"frac", "frac"}, {"mod", "mod"}, {"theta", "theta"}, {"alpha", "alpha"}, {"beta", "beta"},
-     {"union", "cup"}, {"cup", "cup"}, {"degrees", "degree"}, {"degree", "degree"}});
+constexpr auto kWordCommands =
+    std::to_array<std::pair<std::string_view, std::string_view>>({{"and", "and"},
+                                                                  {"or", "or"},
+                                                                  {"pi", "pi"},
+                                                                  {"inf", "infty"},
+                                                                  {"infinity", "infty"},
+                                                                  {"oo", "infty"},
+                                                                  {"sqrt", "sqrt"},
+                                                                  {"cbrt", "cbrt"},
+                                                                  {"in", "in"},
+                                                                  {"binom", "binom"},
+                                                                  {"frac", "frac"},
+                                                                  {"mod", "mod"},
+                                                                  {"theta", "theta"},
+                                                                  {"alpha", "alpha"},
+                                                                  {"beta", "beta"},
+                                                                  {"union", "cup"},
+                                                                  {"cup", "cup"},
+                                                                  {"degrees", "degree"},
+                                                                  {"degree", "degree"}});
 constexpr auto kPercents = std::to_array<std::string_view>({"percent", "pct", "percentage"});
 // Units without a vowel, which would else be products of variables.
 constexpr auto kUnits = std::to_array<std::string_view>(
-    {"cm", "mm", "km", "kg", "mg", "ml", "mL", "lb", "lbs", "ft", "hr", "hrs", "yd", "yds", "mph",
-     "kmh", "sq", "min", "sec", "ms", "kW", "kWh", "Hz", "kJ", "mi", "pm", "am", "cents", "rad"});
+    {"cm", "mm",  "km", "kg",  "mg",  "ml",  "mL", "lb",    "lbs", "ft",
+     "hr", "hrs", "yd", "yds", "mph", "kmh", "sq", "min",   "sec", "ms",
+     "kW", "kWh", "Hz", "kJ",  "mi",  "pm",  "am", "cents", "rad"});
 constexpr auto kTextCommands = std::to_array<std::string_view>(
     {"text", "textbf", "textit", "textrm", "textnormal", "mbox", "hbox", "mathrm", "operatorname",
      "textsf", "texttt", "mathsf", "mathtt", "emph", "textup"});
 // Commands that only change how their argument looks.
 constexpr auto kDecorations = std::to_array<std::string_view>(
-    {"mathbf", "boldsymbol", "bm", "mathcal", "mathfrak", "mathscr", "vec", "overrightarrow", "hat",
-     "widehat", "bar", "tilde", "widetilde", "underline", "boxed", "fbox", "ensuremath", "mathop",
-     "phantom", "color", "cancel"});
+    {"mathbf",         "boldsymbol", "bm",         "mathcal", "mathfrak", "mathscr",   "vec",
+     "overrightarrow", "hat",        "widehat",    "bar",     "tilde",    "widetilde", "underline",
+     "boxed",          "fbox",       "ensuremath", "mathop",  "phantom",  "color",     "cancel"});
 
 constexpr size_t kLongestTextCommand = 400;  // bytes inside \text{}
 
@@ -199,8 +215,8 @@ class Lexer {
     return absl::OkStatus();
   }
 
-  // The tokens of a part, as if it stood by itself. Every level is shorter than the one around it by
-  // a command's name, so the recursion is at most kLongestTextCommand / 6 deep.
+  // The tokens of a part, as if it stood by itself. Every level is shorter than the one around it
+  // by a command's name, so the recursion is at most kLongestTextCommand / 6 deep.
   absl::Status Inside(std::string_view part) {
     Lexer inner(part);
     inner.space_ = space_;

@@ -26,7 +26,9 @@ struct Token {
   bool space_before = false;
 
   bool IsSign(char c) const { return kind == TokenKind::kSign && text[0] == c; }
-  bool IsCommand(std::string_view name) const { return kind == TokenKind::kCommand && text == name; }
+  bool IsCommand(std::string_view name) const {
+    return kind == TokenKind::kCommand && text == name;
+  }
 };
 
 // The tokens of text that PlainMathText() has cleaned, an end token last. INVALID_ARGUMENT for more

@@ -37,7 +37,8 @@ class MatrixReader {
     return MakeNode(NodeKind::kMultiply, {a, b});
   }
 
-  static std::optional<MatrixValue> Scale(const NodePtr& factor, std::optional<MatrixValue> matrix) {
+  static std::optional<MatrixValue> Scale(const NodePtr& factor,
+                                          std::optional<MatrixValue> matrix) {
     if (!matrix) return std::nullopt;
     for (NodePtr& entry : matrix->entries) entry = Times(factor, entry);
     return matrix;
@@ -98,7 +99,8 @@ class MatrixReader {
       return std::nullopt;
     }
     std::optional<MatrixValue> result = base;
-    for (int64_t i = 1; i < exponent.number.get_num().get_si(); ++i) result = Multiply(result, base);
+    for (int64_t i = 1; i < exponent.number.get_num().get_si(); ++i)
+      result = Multiply(result, base);
     return result;
   }
 

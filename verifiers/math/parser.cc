@@ -54,15 +54,24 @@ std::optional<Relation> RelationOf(const Token& token) {
   constexpr auto kSigns = std::to_array<std::pair<char, Relation>>(
       {{'=', Relation::kEqual}, {'<', Relation::kLess}, {'>', Relation::kGreater}});
   constexpr auto kCommands = std::to_array<std::pair<std::string_view, Relation>>({
-      {"le", Relation::kLessEqual},     {"leq", Relation::kLessEqual},
-      {"leqslant", Relation::kLessEqual}, {"leqq", Relation::kLessEqual},
-      {"ge", Relation::kGreaterEqual},  {"geq", Relation::kGreaterEqual},
-      {"geqslant", Relation::kGreaterEqual}, {"geqq", Relation::kGreaterEqual},
-      {"ne", Relation::kNotEqual},      {"neq", Relation::kNotEqual},
-      {"approx", Relation::kNear},      {"sim", Relation::kNear},
-      {"simeq", Relation::kNear},       {"cong", Relation::kNear},
-      {"in", Relation::kIn},            {"equiv", Relation::kEqual},
-      {"equals", Relation::kEqual},     {"doteq", Relation::kNear},
+      {"le", Relation::kLessEqual},
+      {"leq", Relation::kLessEqual},
+      {"leqslant", Relation::kLessEqual},
+      {"leqq", Relation::kLessEqual},
+      {"ge", Relation::kGreaterEqual},
+      {"geq", Relation::kGreaterEqual},
+      {"geqslant", Relation::kGreaterEqual},
+      {"geqq", Relation::kGreaterEqual},
+      {"ne", Relation::kNotEqual},
+      {"neq", Relation::kNotEqual},
+      {"approx", Relation::kNear},
+      {"sim", Relation::kNear},
+      {"simeq", Relation::kNear},
+      {"cong", Relation::kNear},
+      {"in", Relation::kIn},
+      {"equiv", Relation::kEqual},
+      {"equals", Relation::kEqual},
+      {"doteq", Relation::kNear},
   });
   if (token.kind == TokenKind::kSign) {
     for (const auto& [sign, relation] : kSigns) {
@@ -78,14 +87,15 @@ std::optional<Relation> RelationOf(const Token& token) {
 }
 
 constexpr auto kGreek = std::to_array<std::string_view>(
-    {"alpha", "beta",  "gamma", "delta",  "epsilon", "varepsilon", "zeta",  "eta",   "theta",
-     "vartheta", "iota", "kappa", "lambda", "mu",    "nu",         "xi",    "rho",   "sigma",
-     "tau",   "upsilon", "phi",  "varphi", "chi",    "psi",        "omega", "Gamma", "Delta",
-     "Theta", "Lambda", "Xi",   "Pi",     "Sigma",   "Phi",        "Psi",   "Omega", "ell",
-     "nabla", "partial"});
-constexpr auto kBigOperators =
-    std::to_array<std::string_view>({"sum", "prod", "int", "iint", "oint", "lim", "bigcup", "bigcap"});
-constexpr auto kNamePrefixes = std::to_array<std::string_view>({"angle", "triangle", "measuredangle"});
+    {"alpha", "beta",     "gamma", "delta",   "epsilon", "varepsilon", "zeta", "eta",
+     "theta", "vartheta", "iota",  "kappa",   "lambda",  "mu",         "nu",   "xi",
+     "rho",   "sigma",    "tau",   "upsilon", "phi",     "varphi",     "chi",  "psi",
+     "omega", "Gamma",    "Delta", "Theta",   "Lambda",  "Xi",         "Pi",   "Sigma",
+     "Phi",   "Psi",      "Omega", "ell",     "nabla",   "partial"});
+constexpr auto kBigOperators = std::to_array<std::string_view>(
+    {"sum", "prod", "int", "iint", "oint", "lim", "bigcup", "bigcap"});
+constexpr auto kNamePrefixes =
+    std::to_array<std::string_view>({"angle", "triangle", "measuredangle"});
 // Letters that, before parentheses with one simple argument, are functions rather than factors.
 constexpr std::string_view kFunctionLetters = "fghFGHPQ";
 
@@ -313,14 +323,14 @@ class Parser {
         NodePtr right = Power();
         if (right == nullptr) return nullptr;
         left = JoinMixedOrMultiply(std::move(left), std::move(right));
-      } else if (IsMixedStart(*left) && Peek().kind == TokenKind::kNumber &&
-                 Peek(1).IsSign('/') && Peek(2).kind == TokenKind::kNumber) {
+      } else if (IsMixedStart(*left) && Peek().kind == TokenKind::kNumber && Peek(1).IsSign('/') &&
+                 Peek(2).kind == TokenKind::kNumber) {
         // "2 1/2"
         const NodePtr numerator = NumberNode(Next().text);
         Next();
         const NodePtr denominator = NumberNode(Next().text);
-        left = JoinMixedOrMultiply(
-            std::move(left), MakeNode(NodeKind::kDivide, {numerator, denominator}, "frac"));
+        left = JoinMixedOrMultiply(std::move(left),
+                                   MakeNode(NodeKind::kDivide, {numerator, denominator}, "frac"));
       } else {
         return left;
       }
@@ -518,9 +528,12 @@ class Parser {
       int64_t depth = 0;
       do {
         const Token& token = Next();
-        if (token.IsSign('{')) ++depth;
-        else if (token.IsSign('}')) --depth;
-        else name += token.text;
+        if (token.IsSign('{'))
+          ++depth;
+        else if (token.IsSign('}'))
+          --depth;
+        else
+          name += token.text;
       } while (depth > 0 && Peek().kind != TokenKind::kEnd);
     }
     while (Take('\'')) name += "'";
@@ -671,7 +684,8 @@ class Parser {
     if (name == "R") return Next(), MakeNode(NodeKind::kNamedSet, {}, "R");
     if (name == "lfloor") return Enclosed("rfloor", "floor");
     if (name == "lceil") return Enclosed("rceil", "ceil");
-    if (name == "lvert" || name == "vert") return Enclosed(name == "vert" ? "vert" : "rvert", "abs");
+    if (name == "lvert" || name == "vert")
+      return Enclosed(name == "vert" ? "vert" : "rvert", "abs");
     if (name == "langle") return Angle();
     if (name == "begin") return Matrix();
     if (name == "overline") return Overline();
@@ -738,8 +752,7 @@ class Parser {
     node->kind = NodeKind::kBracketed;
     node->open = '<';
     node->close = '>';
-    node->children =
-        items->kind == NodeKind::kList ? items->children : std::vector<NodePtr>{items};
+    node->children = items->kind == NodeKind::kList ? items->children : std::vector<NodePtr>{items};
     return node;
   }
 
@@ -787,7 +800,7 @@ class Parser {
       const NodePtr bracketed = Bracketed();
       if (bracketed == nullptr) return nullptr;
       arguments = bracketed->kind == NodeKind::kBracketed ? bracketed->children
-                                                         : std::vector<NodePtr>{bracketed};
+                                                          : std::vector<NodePtr>{bracketed};
     } else {
       NodePtr argument = OpenArgument();
       if (argument == nullptr) return nullptr;
@@ -886,7 +899,8 @@ NodePtr TextNode(std::string_view cleaned) {
   std::string words;
   bool letters = false;
   for (const char c : cleaned) {
-    if (absl::ascii_isalpha(static_cast<unsigned char>(c)) || static_cast<unsigned char>(c) >= 0x80) {
+    if (absl::ascii_isalpha(static_cast<unsigned char>(c)) ||
+        static_cast<unsigned char>(c) >= 0x80) {
       words += absl::ascii_tolower(static_cast<unsigned char>(c));
       letters = true;
     } else if (std::string_view(" -'").find(c) != std::string_view::npos) {
@@ -904,7 +918,8 @@ std::string WithoutTextCommands(const std::vector<Token>& tokens) {
   std::string words;
   for (const Token& token : tokens) {
     if (token.space_before) words += ' ';
-    if (token.kind == TokenKind::kCommand && token.text != "and" && token.text != "or") words += '\\';
+    if (token.kind == TokenKind::kCommand && token.text != "and" && token.text != "or")
+      words += '\\';
     words += token.text;
   }
   return words;
@@ -919,9 +934,8 @@ absl::StatusOr<NodePtr> Parse(std::string_view text, CommaReading comma) {
   }
   PONDER_ASSIGN_OR_RETURN(std::vector<Token> tokens, Tokenize(PlainMathText(text)));
   JoinDigitGroups(tokens, comma);
-  const bool wordy = std::any_of(tokens.begin(), tokens.end(), [](const Token& token) {
-    return token.kind == TokenKind::kText;
-  });
+  const bool wordy = std::any_of(tokens.begin(), tokens.end(),
+                                 [](const Token& token) { return token.kind == TokenKind::kText; });
   const std::string words = wordy ? WithoutTextCommands(tokens) : "";
   absl::StatusOr<NodePtr> parsed = Parser(std::move(tokens)).Run();
   if (!parsed.ok() && wordy) {

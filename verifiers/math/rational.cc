@@ -69,8 +69,10 @@ class Evaluator {
         if (bits > kMostRationalBits) return NotRational();
         mpq_class result = values[0];
         for (size_t i = 1; i < values.size(); ++i) {
-          if (node.kind == NodeKind::kAdd) result += values[i];
-          else result *= values[i];
+          if (node.kind == NodeKind::kAdd)
+            result += values[i];
+          else
+            result *= values[i];
         }
         return Value(std::move(result));
       }
@@ -101,7 +103,8 @@ class Evaluator {
     }
     const mpz_class power = abs(exponent.get_num());
     if (base == -1) return Value(power % 2 == 0 ? 1 : -1);
-    if (!power.fits_uint_p() || Bits(base) * static_cast<int64_t>(power.get_ui()) > kMostRationalBits)
+    if (!power.fits_uint_p() ||
+        Bits(base) * static_cast<int64_t>(power.get_ui()) > kMostRationalBits)
       return NotRational();
     mpq_class result;
     mpz_pow_ui(result.get_num_mpz_t(), base.get_num_mpz_t(), power.get_ui());
@@ -120,9 +123,8 @@ class Evaluator {
       return radicand == 0 || radicand == 1 ? Value(radicand) : NotRational();
     }
     mpq_class root;
-    const bool exact =
-        mpz_root(root.get_num_mpz_t(), radicand.get_num_mpz_t(), n) != 0 &&
-        mpz_root(root.get_den_mpz_t(), radicand.get_den_mpz_t(), n) != 0;
+    const bool exact = mpz_root(root.get_num_mpz_t(), radicand.get_num_mpz_t(), n) != 0 &&
+                       mpz_root(root.get_den_mpz_t(), radicand.get_den_mpz_t(), n) != 0;
     return exact ? Value(std::move(root)) : NotRational();
   }
 

@@ -11,8 +11,7 @@ namespace {
 constexpr size_t kMostIntervals = 64;
 
 NodePtr Subtract(NodePtr a, NodePtr b) {
-  return MakeNode(NodeKind::kAdd,
-                  {std::move(a), MakeNode(NodeKind::kNegate, {std::move(b)})});
+  return MakeNode(NodeKind::kAdd, {std::move(a), MakeNode(NodeKind::kNegate, {std::move(b)})});
 }
 
 // 1, -1: an infinity of that sign; 0: anything else.
@@ -245,8 +244,8 @@ class RegionReader {
         if (!lows || !highs) return std::nullopt;
         Interval common;
         common.low = *lows >= 0 ? x.low : y.low;
-        common.low_closed = *lows == 0 ? x.low_closed && y.low_closed
-                                       : (*lows > 0 ? x.low_closed : y.low_closed);
+        common.low_closed =
+            *lows == 0 ? x.low_closed && y.low_closed : (*lows > 0 ? x.low_closed : y.low_closed);
         common.high = *highs <= 0 ? x.high : y.high;
         common.high_closed = *highs == 0 ? x.high_closed && y.high_closed
                                          : (*highs < 0 ? x.high_closed : y.high_closed);
@@ -354,8 +353,7 @@ class RegionReader {
     if (algebra_.Equal(*at_7, *line, -1) != Truth::kTrue) return std::nullopt;
     const std::optional<int> sign = algebra_.Sign(*slope);
     if (!sign || *sign == 0) return std::nullopt;
-    const NodePtr bound =
-        MakeNode(NodeKind::kNegate, {MakeNode(NodeKind::kDivide, {at_0, slope})});
+    const NodePtr bound = MakeNode(NodeKind::kNegate, {MakeNode(NodeKind::kDivide, {at_0, slope})});
     switch (*sign > 0 ? relation : Mirrored(relation)) {
       case Relation::kLess:
         return Region{{{nullptr, bound, false, false}}, nullptr};
@@ -398,8 +396,9 @@ bool IsRegion(const Node& node) {
       return std::any_of(node.relations.begin(), node.relations.end(), IsInequality) ||
              node.relations[0] == Relation::kIn;
     case NodeKind::kList:
-      return !node.name.empty() && std::all_of(node.children.begin(), node.children.end(),
-                                               [](const NodePtr& child) { return IsRegion(*child); });
+      return !node.name.empty() &&
+             std::all_of(node.children.begin(), node.children.end(),
+                         [](const NodePtr& child) { return IsRegion(*child); });
     default:
       return false;
   }
@@ -420,8 +419,8 @@ Truth SameRegion(const Region& a, const Region& b, Algebra& algebra, int64_t dec
     const Interval& x = a.intervals[i];
     const Interval& y = b.intervals[i];
     if (x.low_closed != y.low_closed || x.high_closed != y.high_closed) return Truth::kFalse;
-    for (const Truth end : {SameEnd(x.low, y.low, algebra, decimals),
-                            SameEnd(x.high, y.high, algebra, decimals)}) {
+    for (const Truth end :
+         {SameEnd(x.low, y.low, algebra, decimals), SameEnd(x.high, y.high, algebra, decimals)}) {
       if (end == Truth::kFalse) return Truth::kFalse;
       if (end == Truth::kUnknown) all = Truth::kUnknown;
     }

@@ -21,10 +21,22 @@ void Arccot(acb_t out, const acb_t x, slong bits) {
 }
 
 constexpr auto kUnary = std::to_array<std::pair<std::string_view, Unary>>({
-    {"sin", acb_sin},      {"cos", acb_cos},      {"tan", acb_tan},     {"cot", acb_cot},
-    {"sec", acb_sec},      {"csc", acb_csc},      {"arcsin", Arcsine},  {"arccos", acb_acos},
-    {"arctan", acb_atan},  {"arccot", Arccot},    {"sinh", acb_sinh},   {"cosh", acb_cosh},
-    {"tanh", acb_tanh},    {"coth", acb_coth},    {"exp", acb_exp},     {"ln", acb_log},
+    {"sin", acb_sin},
+    {"cos", acb_cos},
+    {"tan", acb_tan},
+    {"cot", acb_cot},
+    {"sec", acb_sec},
+    {"csc", acb_csc},
+    {"arcsin", Arcsine},
+    {"arccos", acb_acos},
+    {"arctan", acb_atan},
+    {"arccot", Arccot},
+    {"sinh", acb_sinh},
+    {"cosh", acb_cosh},
+    {"tanh", acb_tanh},
+    {"coth", acb_coth},
+    {"exp", acb_exp},
+    {"ln", acb_log},
 });
 
 bool IsTrigonometric(std::string_view name) {
@@ -180,7 +192,8 @@ class Evaluator {
       Random(term, out);
       return true;
     }
-    const bool outer = std::exchange(in_trigonometric_, in_trigonometric_ || IsTrigonometric(node.name));
+    const bool outer =
+        std::exchange(in_trigonometric_, in_trigonometric_ || IsTrigonometric(node.name));
     std::vector<Ball> arguments(node.children.size());
     bool known = !arguments.empty();
     for (size_t i = 0; i < arguments.size() && known; ++i) {

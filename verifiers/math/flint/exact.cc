@@ -114,8 +114,10 @@ class ExactEvaluator {
     } else if (name == "sin" || name == "cos") {
       ca_t other;
       ca_init(other, context_);
-      if (name == "sin") ca_sin_cos(out, other, out, context_);
-      else ca_sin_cos(other, out, out, context_);
+      if (name == "sin")
+        ca_sin_cos(out, other, out, context_);
+      else
+        ca_sin_cos(other, out, out, context_);
     } else if (name == "tan") {
       ca_tan(out, out, context_);
     } else if (name == "arctan") {

@@ -102,7 +102,8 @@ class FlintAlgebra : public Algebra {
       }
       acb_sub(difference.Get(), left.Get(), right.Get(), bits);
       if (decimals >= 0) {
-        if (const Truth truth = WithinDecimals(difference, decimals, bits); truth != Truth::kUnknown)
+        if (const Truth truth = WithinDecimals(difference, decimals, bits);
+            truth != Truth::kUnknown)
           return truth;
       } else if (!acb_contains_zero(difference.Get())) {
         return Truth::kFalse;
@@ -123,7 +124,8 @@ class FlintAlgebra : public Algebra {
 
   static PointValues ValuesAt(const Node& a, const Node& b, uint64_t point, int64_t bits) {
     PointValues values;
-    values.usable = EvaluateBall(a, {point}, bits, values.a) && EvaluateBall(b, {point}, bits, values.b);
+    values.usable =
+        EvaluateBall(a, {point}, bits, values.a) && EvaluateBall(b, {point}, bits, values.b);
     values.real = values.usable && acb_is_real(values.a.Get()) && acb_is_real(values.b.Get());
     return values;
   }
@@ -142,8 +144,10 @@ class FlintAlgebra : public Algebra {
       Ball difference;
       acb_sub(difference.Get(), values.a.Get(), values.b.Get(), kBits);
       Truth here = Truth::kUnknown;
-      if (!acb_contains_zero(difference.Get())) here = Truth::kFalse;
-      else if (IsTight(difference, values.a, kNeeded)) here = Truth::kTrue;
+      if (!acb_contains_zero(difference.Get()))
+        here = Truth::kFalse;
+      else if (IsTight(difference, values.a, kNeeded))
+        here = Truth::kTrue;
       if (here == Truth::kUnknown) continue;
       Truth& side = values.real ? real : complex;
       ++(values.real ? real_points : complex_points);

@@ -95,8 +95,8 @@ class Estimator {
           const Magnitude factor = Run(*child);
           product.high = Times(product.high, factor.high);
           // Lower bounds multiply where they are at least 1.
-          product.low = factor.low < One() || product.low < One() ? Zero()
-                                                                  : Times(product.low, factor.low);
+          product.low =
+              factor.low < One() || product.low < One() ? Zero() : Times(product.low, factor.low);
         }
         return product;
       }
@@ -121,8 +121,7 @@ class Estimator {
   }
 
   Magnitude Power(const Magnitude& base, const Magnitude& exponent, bool negative) {
-    const Tower high =
-        Normal(Exp2(Times(Log2(Max(base.high, {0, 2})), Max(exponent.high, One()))));
+    const Tower high = Normal(Exp2(Times(Log2(Max(base.high, {0, 2})), Max(exponent.high, One()))));
     if (negative || base.low < Tower{0, 1.01}) return {Zero(), high};
     return {Normal(Exp2(Times(Log2(base.low), exponent.low))), high};
   }
@@ -136,9 +135,8 @@ class Estimator {
     if (node.name == "factorial") {
       // (n / e)^n <= n! <= n^n
       const Tower third = first.low < Tower{0, 9} ? Zero() : Times(first.low, {0, 1.0 / 3});
-      const Tower low = first.low < Tower{0, 9}
-                            ? Zero()
-                            : Normal(Exp2(Times(Log2(third), first.low)));
+      const Tower low =
+          first.low < Tower{0, 9} ? Zero() : Normal(Exp2(Times(Log2(third), first.low)));
       return {low, Normal(Exp2(Times(Log2(Max(first.high, {0, 2})), Max(first.high, One()))))};
     }
     if (node.name == "exp") return {Zero(), Normal(Exp2(Times(first.high, {0, 1.5})))};
