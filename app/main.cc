@@ -16,6 +16,7 @@ int main(int argc, char** argv) {
   ponder::AddTextCommands(line);
   ponder::AddVerifyCommands(line);
   ponder::AddModelCommands(line);
+  ponder::AddBenchCommands(line);
   try {
     line.app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

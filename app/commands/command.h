@@ -39,6 +39,7 @@ void AddTextCommands(CommandLine& line);      // tokenize, score
 void AddGenerateCommands(CommandLine& line);  // generate, chat
 void AddVerifyCommands(CommandLine& line);    // verify, verifier
 void AddTaskCommands(CommandLine& line);      // tasks, eval
+void AddBenchCommands(CommandLine& line);     // bench verify
 void AddTrainCommands(CommandLine& line);     // train, learner, rollout, sft, config
 
 }  // namespace ponder
