@@ -36,9 +36,8 @@ std::vector<VerifyItem> IntegerItems(int64_t count) {
   for (int64_t i = 0; i < count; ++i) {
     const int64_t gold = random.Between(1, 99'999);
     const int64_t answer = i % 2 == 1 ? gold : gold + random.Between(1, 49);
-    items.push_back(
-        {{.kind = "math", .gold = fmt::format("{}", gold)},
-         fmt::format("We add the parts, so the answer is \\boxed{{{}}}.", answer)});
+    items.push_back({{.kind = "math", .gold = fmt::format("{}", gold)},
+                     fmt::format("We add the parts, so the answer is \\boxed{{{}}}.", answer)});
   }
   return items;
 }
@@ -53,8 +52,9 @@ absl::StatusOr<std::vector<VerifyItem>> ReadCases(const std::string& path) {
     const char* const text = value.contains("completion") ? "completion" : "prediction";
     if (!value.is_object() || !value.contains("gold") || !value["gold"].is_string() ||
         !value.contains(text) || !value[text].is_string()) {
-      return InvalidArgument("{}:{}: expected {{\"gold\",\"completion\"}} or {{\"gold\",\"prediction\"}}",
-                             path, number);
+      return InvalidArgument(
+          "{}:{}: expected {{\"gold\",\"completion\"}} or {{\"gold\",\"prediction\"}}", path,
+          number);
     }
     items.push_back({{.kind = "math", .gold = value["gold"].get<std::string>()},
                      value[text].get<std::string>()});
@@ -92,7 +92,8 @@ absl::Status BenchSlowest(const BenchOptions& options, const std::string& name, 
         verifier.Verify(items, absl::InfiniteFuture());
     status.Update(verdicts.status());
     if (verdicts.ok()) {
-      for (const Verdict& verdict : *verdicts) slowest_us = std::max(slowest_us, verdict.elapsed_us);
+      for (const Verdict& verdict : *verdicts)
+        slowest_us = std::max(slowest_us, verdict.elapsed_us);
     }
     return 1e-3 * static_cast<double>(slowest_us);
   });
@@ -147,15 +148,17 @@ void AddBenchCommands(CommandLine& line) {
   CLI::App* bench = line.app.add_subcommand("bench", "Measured figures with their ranges");
   bench->require_subcommand(1);
   auto verify = std::make_shared<BenchOptions>();
-  CLI::App* command = AddCommand(*bench, "verify", "Checks per second of the verifiers, and what gRPC adds",
-                                 "ponder bench verify --repeats 9");
+  CLI::App* command =
+      AddCommand(*bench, "verify", "Checks per second of the verifiers, and what gRPC adds",
+                 "ponder bench verify --repeats 9");
   command->add_option("--cases", verify->cases,
                       R"(JSON lines {"gold","completion"} to measure the math verifier on too)");
   command->add_option("--repeats", verify->repeats, "measurements a figure")
       ->capture_default_str()
       ->check(CLI::Range(1, 1000));
   command->add_flag("--json", verify->as_json, "one JSON object a figure");
-  command->callback([&line, verify] { line.chosen = [verify] { return RunBenchVerify(*verify); }; });
+  command->callback(
+      [&line, verify] { line.chosen = [verify] { return RunBenchVerify(*verify); }; });
 }
 
 }  // namespace ponder

@@ -21,11 +21,9 @@ bool HasVariables(const Node& node) {
 }
 
 NodePtr MakeEquation(NodePtr left, NodePtr right) {
-  auto node = std::make_shared<Node>();
-  node->kind = NodeKind::kRelation;
-  node->children = {std::move(left), std::move(right)};
-  node->relations = {Relation::kEqual};
-  return node;
+  return Share({.kind = NodeKind::kRelation,
+                .children = {std::move(left), std::move(right)},
+                .relations = {Relation::kEqual}});
 }
 
 }  // namespace

@@ -56,14 +56,14 @@ std::optional<std::string> Letters(const Node& node) {
 // The two trees that a plus-minus sign stands for; all its occurrences take the same side.
 NodePtr ChooseSign(const NodePtr& node, bool upper) {
   if (node->children.empty()) return node;
-  auto copy = std::make_shared<Node>(*node);
-  for (NodePtr& child : copy->children) child = ChooseSign(child, upper);
-  if (node->kind != NodeKind::kPlusMinus) return copy;
+  Node copy = *node;
+  for (NodePtr& child : copy.children) child = ChooseSign(child, upper);
+  if (node->kind != NodeKind::kPlusMinus) return Share(std::move(copy));
   const bool plus = (node->name == "+-") == upper;
-  NodePtr last = copy->children.back();
+  NodePtr last = copy.children.back();
   if (!plus) last = MakeNode(NodeKind::kNegate, {std::move(last)});
-  if (copy->children.size() == 1) return last;
-  return MakeNode(NodeKind::kAdd, {copy->children[0], std::move(last)});
+  if (copy.children.size() == 1) return last;
+  return MakeNode(NodeKind::kAdd, {copy.children[0], std::move(last)});
 }
 
 bool WrittenAsDecimal(const Node& node) {
@@ -418,13 +418,10 @@ class Comparer {
       for (size_t i = 0; i < cycle; ++i) {
         if (!SameTree(*names[begin + i], *names[i])) return elements;
       }
-      auto group = std::make_shared<Node>();
-      group->kind = NodeKind::kBracketed;
-      group->open = '(';
-      group->close = ')';
-      group->children.assign(elements.begin() + static_cast<int64_t>(begin),
-                             elements.begin() + static_cast<int64_t>(begin + cycle));
-      groups.push_back(std::move(group));
+      Node group{.kind = NodeKind::kBracketed, .open = '(', .close = ')'};
+      group.children.assign(elements.begin() + static_cast<int64_t>(begin),
+                            elements.begin() + static_cast<int64_t>(begin + cycle));
+      groups.push_back(Share(std::move(group)));
     }
     return groups;
   }

@@ -6,6 +6,7 @@ namespace {
 constexpr int64_t kMostEntries = 1024;
 constexpr int64_t kMostProducts = 4096;
 constexpr int64_t kMostPower = 8;
+constexpr size_t kMostOperands = 16;  // of one sum or product
 
 class MatrixReader {
  public:
@@ -18,8 +19,14 @@ class MatrixReader {
       }
       case NodeKind::kNegate:
         return Scale(MakeNumber(-1), Read(node->children[0]));
-      case NodeKind::kAdd:
-        return Sum(Read(node->children[0]), Read(node->children[1]));
+      case NodeKind::kAdd: {
+        if (node->children.size() > kMostOperands) return std::nullopt;
+        std::optional<MatrixValue> sum = Read(node->children[0]);
+        for (size_t i = 1; i < node->children.size(); ++i) {
+          sum = Sum(std::move(sum), Read(node->children[i]));
+        }
+        return sum;
+      }
       case NodeKind::kDivide:
         return Scale(MakeNode(NodeKind::kDivide, {MakeNumber(1), node->children[1]}),
                      Read(node->children[0]));
@@ -54,12 +61,19 @@ class MatrixReader {
   }
 
   std::optional<MatrixValue> Product(const Node& node) {
-    const NodePtr& left = node.children[0];
-    const NodePtr& right = node.children[1];
-    const bool left_is = Contains(*left, NodeKind::kMatrix);
-    const bool right_is = Contains(*right, NodeKind::kMatrix);
-    if (left_is && right_is) return Multiply(Read(left), Read(right));
-    return left_is ? Scale(right, Read(left)) : Scale(left, Read(right));
+    if (node.children.size() > kMostOperands) return std::nullopt;
+    std::optional<MatrixValue> product;
+    std::vector<NodePtr> numbers;
+    for (const NodePtr& factor : node.children) {
+      if (!Contains(*factor, NodeKind::kMatrix)) {
+        numbers.push_back(factor);
+        continue;
+      }
+      product = product ? Multiply(product, Read(factor)) : Read(factor);
+      if (!product) return std::nullopt;
+    }
+    if (numbers.empty()) return product;
+    return Scale(MakeNode(NodeKind::kMultiply, std::move(numbers)), std::move(product));
   }
 
   std::optional<MatrixValue> Multiply(const std::optional<MatrixValue>& a,
@@ -70,12 +84,11 @@ class MatrixReader {
     MatrixValue result{a->rows, b->columns, {}};
     for (int64_t i = 0; i < a->rows; ++i) {
       for (int64_t j = 0; j < b->columns; ++j) {
-        NodePtr sum = Times(a->entries[i * a->columns], b->entries[j]);
-        for (int64_t k = 1; k < a->columns; ++k) {
-          sum = MakeNode(NodeKind::kAdd, {std::move(sum), Times(a->entries[i * a->columns + k],
-                                                                b->entries[k * b->columns + j])});
+        std::vector<NodePtr> terms;
+        for (int64_t k = 0; k < a->columns; ++k) {
+          terms.push_back(Times(a->entries[i * a->columns + k], b->entries[k * b->columns + j]));
         }
-        result.entries.push_back(std::move(sum));
+        result.entries.push_back(MakeNode(NodeKind::kAdd, std::move(terms)));
       }
     }
     return result;

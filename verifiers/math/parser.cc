@@ -138,6 +138,13 @@ class Parser {
     if (problem_.empty()) problem_ = std::move(problem);
     return nullptr;
   }
+  NodePtr Bounded(Node node) {
+    NodePtr shared = Share(std::move(node));
+    return shared->depth > kMaxDepth ? Fail("it is nested too deeply") : shared;
+  }
+  NodePtr Make(NodeKind kind, std::vector<NodePtr> children, std::string name = "") {
+    return Bounded({.kind = kind, .name = std::move(name), .children = std::move(children)});
+  }
   bool Take(char sign) {
     if (!Peek().IsSign(sign)) return false;
     Next();
@@ -193,7 +200,7 @@ class Parser {
       if (static_cast<int64_t>(items.size()) > kMostListItems) return Fail("the list is too long");
     } while (Separator(word) && !AtEndOfList());
     if (items.size() == 1) return items[0];
-    return MakeNode(NodeKind::kList, std::move(items), word);
+    return Make(NodeKind::kList, std::move(items), word);
   }
 
   NodePtr Chain() {
@@ -214,11 +221,9 @@ class Parser {
       operands.push_back(std::move(operand));
     }
     if (relations.empty()) return operands[0];
-    auto node = std::make_shared<Node>();
-    node->kind = NodeKind::kRelation;
-    node->children = std::move(operands);
-    node->relations = std::move(relations);
-    return node;
+    return Bounded({.kind = NodeKind::kRelation,
+                    .children = std::move(operands),
+                    .relations = std::move(relations)});
   }
 
   NodePtr Unions() {
@@ -234,7 +239,7 @@ class Parser {
       Next();
       NodePtr right = Ratio();
       if (right == nullptr) return nullptr;
-      left = MakeNode(kind, {std::move(left), std::move(right)});
+      left = Make(kind, {std::move(left), std::move(right)});
     }
     return left;
   }
@@ -248,36 +253,41 @@ class Parser {
       if (part == nullptr) return nullptr;
       parts.push_back(std::move(part));
     }
-    return MakeNode(NodeKind::kRatio, std::move(parts));
+    return Make(NodeKind::kRatio, std::move(parts));
   }
 
   NodePtr Sum() {
-    NodePtr left = Product();
-    while (left != nullptr) {
+    std::vector<NodePtr> terms;
+    const auto total = [&] {
+      return terms.size() == 1 ? terms[0] : Make(NodeKind::kAdd, std::move(terms));
+    };
+    NodePtr term = Product();
+    while (term != nullptr) {
+      terms.push_back(std::move(term));
       if (Take('+')) {
-        NodePtr right = Product();
-        if (right == nullptr) return nullptr;
-        left = MakeNode(NodeKind::kAdd, {std::move(left), std::move(right)});
+        term = Product();
       } else if (Take('-')) {
-        NodePtr right = Product();
-        if (right == nullptr) return nullptr;
-        left = MakeNode(NodeKind::kAdd,
-                        {std::move(left), MakeNode(NodeKind::kNegate, {std::move(right)})});
+        term = Product();
+        if (term != nullptr) term = Make(NodeKind::kNegate, {std::move(term)});
       } else if (Peek().IsCommand("pm") || Peek().IsCommand("mp")) {
         const std::string name = Next().text == "pm" ? "+-" : "-+";
-        NodePtr right = Product();
-        if (right == nullptr) return nullptr;
-        left = MakeNode(NodeKind::kPlusMinus, {std::move(left), std::move(right)}, name);
+        term = Joined(NodeKind::kPlusMinus, total(), Product(), name);
+        terms.clear();
       } else if (Peek().IsCommand("pmod") || Peek().IsCommand("mod") || Peek().IsCommand("bmod")) {
         Next();
-        NodePtr right = Product();
-        if (right == nullptr) return nullptr;
-        left = MakeNode(NodeKind::kFunction, {std::move(left), std::move(right)}, "mod");
+        term = Joined(NodeKind::kFunction, total(), Product(), "mod");
+        terms.clear();
       } else {
-        return left;
+        return total();
       }
     }
-    return left;
+    return nullptr;
+  }
+
+  // Null where one of the two is.
+  NodePtr Joined(NodeKind kind, NodePtr left, NodePtr right, const std::string& name = "") {
+    if (left == nullptr || right == nullptr) return nullptr;
+    return Make(kind, {std::move(left), std::move(right)}, name);
   }
 
   bool StartsFactor() const {
@@ -307,35 +317,34 @@ class Parser {
   NodePtr Product() {
     const Deeper deeper(*this);
     if (deeper.TooDeep()) return Fail("it is nested too deeply");
-    NodePtr left = Unary();
-    while (left != nullptr) {
+    std::vector<NodePtr> factors = {Unary()};
+    while (factors.back() != nullptr) {
       if (Take('*')) {
-        NodePtr right = Unary();
-        if (right == nullptr) return nullptr;
-        left = MakeNode(NodeKind::kMultiply, {std::move(left), std::move(right)});
+        factors.push_back(Unary());
       } else if (Take('/')) {
-        NodePtr right = Unary();
-        if (right == nullptr) return nullptr;
-        left = MakeNode(NodeKind::kDivide, {std::move(left), std::move(right)});
+        factors = {Joined(NodeKind::kDivide, Total(factors), Unary())};
       } else if (Peek().kind == TokenKind::kText) {
-        left = MakeNode(NodeKind::kUnit, {std::move(left)}, UnitWords());
+        NodePtr quantity = Total(factors);
+        if (quantity == nullptr) return nullptr;
+        factors = {Make(NodeKind::kUnit, {std::move(quantity)}, UnitWords())};
       } else if (StartsFactor()) {
-        NodePtr right = Power();
-        if (right == nullptr) return nullptr;
-        left = JoinMixedOrMultiply(std::move(left), std::move(right));
-      } else if (IsMixedStart(*left) && Peek().kind == TokenKind::kNumber && Peek(1).IsSign('/') &&
-                 Peek(2).kind == TokenKind::kNumber) {
+        Attach(factors, Power());
+      } else if (IsMixedStart(*factors.back()) && Peek().kind == TokenKind::kNumber &&
+                 Peek(1).IsSign('/') && Peek(2).kind == TokenKind::kNumber) {
         // "2 1/2"
         const NodePtr numerator = NumberNode(Next().text);
         Next();
         const NodePtr denominator = NumberNode(Next().text);
-        left = JoinMixedOrMultiply(std::move(left),
-                                   MakeNode(NodeKind::kDivide, {numerator, denominator}, "frac"));
+        Attach(factors, Make(NodeKind::kDivide, {numerator, denominator}, "frac"));
       } else {
-        return left;
+        return Total(factors);
       }
     }
-    return left;
+    return nullptr;
+  }
+
+  NodePtr Total(const std::vector<NodePtr>& factors) {
+    return factors.size() == 1 ? factors[0] : Make(NodeKind::kMultiply, factors);
   }
 
   static bool IsMixedStart(const Node& node) {
@@ -343,18 +352,20 @@ class Parser {
            (node.kind == NodeKind::kNegate && IsWholeNumber(*node.children[0]));
   }
 
-  // A whole number before a fraction of whole numbers is a mixed number; -3\frac{1}{2} is its
-  // negative.
-  static NodePtr JoinMixedOrMultiply(NodePtr left, NodePtr right) {
-    const bool fraction = right->kind == NodeKind::kDivide && right->name == "frac" &&
-                          IsWholeNumber(*right->children[0]) && IsWholeNumber(*right->children[1]);
-    if (fraction && IsWholeNumber(*left))
-      return MakeNode(NodeKind::kAdd, {std::move(left), std::move(right)});
-    if (fraction && IsMixedStart(*left)) {
-      return MakeNode(NodeKind::kNegate,
-                      {MakeNode(NodeKind::kAdd, {left->children[0], std::move(right)})});
+  // The next factor without a sign between. A whole number before a fraction of whole numbers is a
+  // mixed number; -3\frac{1}{2} is its negative.
+  void Attach(std::vector<NodePtr>& factors, NodePtr next) {
+    NodePtr& last = factors.back();
+    const bool fraction = next != nullptr && next->kind == NodeKind::kDivide &&
+                          next->name == "frac" && IsWholeNumber(*next->children[0]) &&
+                          IsWholeNumber(*next->children[1]);
+    if (!fraction || !IsMixedStart(*last)) {
+      factors.push_back(std::move(next));
+    } else if (IsWholeNumber(*last)) {
+      last = Make(NodeKind::kAdd, {last, std::move(next)});
+    } else {
+      last = Make(NodeKind::kNegate, {Make(NodeKind::kAdd, {last->children[0], std::move(next)})});
     }
-    return MakeNode(NodeKind::kMultiply, {std::move(left), std::move(right)});
   }
 
   // "km/h", "square miles", "cm^2", "m per s"
@@ -387,13 +398,13 @@ class Parser {
     if (Take('-')) {
       NodePtr operand = Unary();
       if (operand == nullptr) return nullptr;
-      return MakeNode(NodeKind::kNegate, {std::move(operand)});
+      return Make(NodeKind::kNegate, {std::move(operand)});
     }
     if (Peek().IsCommand("pm") || Peek().IsCommand("mp")) {
       const std::string name = Next().text == "pm" ? "+-" : "-+";
       NodePtr operand = Unary();
       if (operand == nullptr) return nullptr;
-      return MakeNode(NodeKind::kPlusMinus, {std::move(operand)}, name);
+      return Make(NodeKind::kPlusMinus, {std::move(operand)}, name);
     }
     return Power();
   }
@@ -407,7 +418,7 @@ class Parser {
     Next();
     NodePtr exponent = Exponent();
     if (exponent == nullptr) return nullptr;
-    return Postfix(MakeNode(NodeKind::kPower, {std::move(base), std::move(exponent)}));
+    return Postfix(Make(NodeKind::kPower, {std::move(base), std::move(exponent)}));
   }
 
   NodePtr Exponent() {
@@ -415,7 +426,7 @@ class Parser {
     if (Take('-')) {
       NodePtr operand = Power();
       if (operand == nullptr) return nullptr;
-      return MakeNode(NodeKind::kNegate, {std::move(operand)});
+      return Make(NodeKind::kNegate, {std::move(operand)});
     }
     return Power();
   }
@@ -425,23 +436,23 @@ class Parser {
     while (node != nullptr) {
       if (Peek().IsSign('!')) {
         Next();
-        node = MakeNode(NodeKind::kFunction, {std::move(node)}, "factorial");
+        node = Make(NodeKind::kFunction, {std::move(node)}, "factorial");
       } else if (Peek().IsSign('%')) {
         Next();
-        node = MakeNode(NodeKind::kPercent, {std::move(node)});
+        node = Make(NodeKind::kPercent, {std::move(node)});
       } else if (Peek().IsCommand("degree")) {
         Next();
-        node = MakeNode(NodeKind::kUnit, {std::move(node)}, "degree");
+        node = Make(NodeKind::kUnit, {std::move(node)}, "degree");
       } else if (Peek().IsSign('^') && Peek(1).IsCommand("circ")) {
         Next(), Next();
-        node = MakeNode(NodeKind::kUnit, {std::move(node)}, "degree");
+        node = Make(NodeKind::kUnit, {std::move(node)}, "degree");
       } else if (Peek().IsSign('^') && Peek(1).IsSign('{') && Peek(2).IsCommand("circ") &&
                  Peek(3).IsSign('}')) {
         for (int i = 0; i < 4; ++i) Next();
-        node = MakeNode(NodeKind::kUnit, {std::move(node)}, "degree");
+        node = Make(NodeKind::kUnit, {std::move(node)}, "degree");
       } else if (Peek().IsCommand("degree") || Peek().IsCommand("circ")) {
         Next();
-        node = MakeNode(NodeKind::kUnit, {std::move(node)}, "degree");
+        node = Make(NodeKind::kUnit, {std::move(node)}, "degree");
       } else {
         return node;
       }
@@ -488,10 +499,9 @@ class Parser {
         const bool negative = Peek(1).IsSign('-');
         NodePtr power = MakeNumber(mpq_class(mpz_class(digits.text, 10)));
         for (size_t i = 0; i < 2 + sign; ++i) Next();
-        if (negative) power = MakeNode(NodeKind::kNegate, {std::move(power)});
-        return MakeNode(
-            NodeKind::kMultiply,
-            {NumberNode(text), MakeNode(NodeKind::kPower, {MakeNumber(10), std::move(power)})});
+        if (negative) power = Make(NodeKind::kNegate, {std::move(power)});
+        return Make(NodeKind::kMultiply,
+                    {NumberNode(text), Make(NodeKind::kPower, {MakeNumber(10), std::move(power)})});
       }
     }
     return NumberNode(text);
@@ -543,7 +553,7 @@ class Parser {
   NodePtr Symbol() {
     std::string name = Next().text;
     if (Peek().IsSign('_') || Peek().IsSign('\'')) return Named(name + Subscript());
-    if (name == "i" || name == "e") return MakeNode(NodeKind::kConstant, {}, name);
+    if (name == "i" || name == "e") return Make(NodeKind::kConstant, {}, name);
     return Named(std::move(name));
   }
 
@@ -555,10 +565,10 @@ class Parser {
       const NodePtr arguments = Bracketed();
       if (arguments == nullptr) return nullptr;
       if (arguments->kind == NodeKind::kBracketed)
-        return MakeNode(NodeKind::kFunction, arguments->children, std::move(name));
-      return MakeNode(NodeKind::kFunction, {arguments}, std::move(name));
+        return Make(NodeKind::kFunction, arguments->children, std::move(name));
+      return Make(NodeKind::kFunction, {arguments}, std::move(name));
     }
-    return MakeNode(NodeKind::kSymbol, {}, std::move(name));
+    return Make(NodeKind::kSymbol, {}, std::move(name));
   }
 
   // ( ... ), [ ... ], also half-open. One item between equal brackets is the item.
@@ -566,21 +576,19 @@ class Parser {
     const char open = Next().text[0];
     const bool outer_colon = std::exchange(no_colon_, false);
     const int64_t outer_bars = std::exchange(bars_, 0);
-    auto node = std::make_shared<Node>();
-    node->kind = NodeKind::kBracketed;
-    node->open = open;
+    Node node{.kind = NodeKind::kBracketed, .open = open};
     if (!Peek().IsSign(')') && !Peek().IsSign(']')) {
       NodePtr items = List();
       if (items == nullptr) return nullptr;
-      node->children =
+      node.children =
           items->kind == NodeKind::kList ? items->children : std::vector<NodePtr>{items};
     }
     no_colon_ = outer_colon;
     bars_ = outer_bars;
     if (!Peek().IsSign(')') && !Peek().IsSign(']')) return Fail("a bracket is never closed");
-    node->close = Next().text[0];
-    if (node->children.size() == 1) return node->children[0];
-    return node;
+    node.close = Next().text[0];
+    if (node.children.size() == 1) return node.children[0];
+    return Bounded(std::move(node));
   }
 
   // A TeX group: its content; with commas a set, as people who forget the backslash mean it.
@@ -593,12 +601,12 @@ class Parser {
       Next();
       NodePtr lower = List();
       if (lower == nullptr) return nullptr;
-      items = MakeNode(NodeKind::kFunction, {std::move(items), std::move(lower)}, "binom");
+      items = Make(NodeKind::kFunction, {std::move(items), std::move(lower)}, "binom");
     }
     if (items == nullptr) return nullptr;
     bars_ = outer_bars;
     if (!Take('}')) return Fail("a group is never closed");
-    if (items->kind == NodeKind::kList) return MakeNode(NodeKind::kSet, items->children, "group");
+    if (items->kind == NodeKind::kList) return Make(NodeKind::kSet, items->children, "group");
     return items;
   }
 
@@ -606,7 +614,7 @@ class Parser {
     Next();
     if (Peek().kind == TokenKind::kCloseSet) {
       Next();
-      return MakeNode(NodeKind::kNamedSet, {}, "empty");
+      return Make(NodeKind::kNamedSet, {}, "empty");
     }
     const bool outer_colon = std::exchange(no_colon_, true);
     const int64_t outer_bars = std::exchange(bars_, 1);  // a bar here means "such that"
@@ -620,12 +628,12 @@ class Parser {
       if (condition == nullptr) return nullptr;
       if (Peek().kind != TokenKind::kCloseSet) return Fail("a set is never closed");
       Next();
-      return MakeNode(NodeKind::kSetBuilder, {std::move(items), std::move(condition)});
+      return Make(NodeKind::kSetBuilder, {std::move(items), std::move(condition)});
     }
     if (Peek().kind != TokenKind::kCloseSet) return Fail("a set is never closed");
     Next();
-    if (items->kind == NodeKind::kList) return MakeNode(NodeKind::kSet, items->children);
-    return MakeNode(NodeKind::kSet, {std::move(items)});
+    if (items->kind == NodeKind::kList) return Make(NodeKind::kSet, items->children);
+    return Make(NodeKind::kSet, {std::move(items)});
   }
 
   NodePtr Absolute() {
@@ -635,7 +643,7 @@ class Parser {
     bars_ = outer_bars;
     if (inside == nullptr) return nullptr;
     if (!Take('|')) return Fail("a bar is never closed");
-    return MakeNode(NodeKind::kFunction, {std::move(inside)}, "abs");
+    return Make(NodeKind::kFunction, {std::move(inside)}, "abs");
   }
 
   // The operand of \frac, \binom: a group, or one digit or letter.
@@ -660,7 +668,7 @@ class Parser {
     if (inside == nullptr) return nullptr;
     if (!Peek().IsCommand(close)) return Fail("a bracket is never closed");
     Next();
-    return MakeNode(NodeKind::kFunction, {std::move(inside)}, function);
+    return Make(NodeKind::kFunction, {std::move(inside)}, function);
   }
 
   NodePtr Command() {
@@ -671,17 +679,17 @@ class Parser {
       if (numerator == nullptr) return nullptr;
       NodePtr denominator = Argument();
       if (denominator == nullptr) return nullptr;
-      return MakeNode(NodeKind::kDivide, {std::move(numerator), std::move(denominator)}, "frac");
+      return Make(NodeKind::kDivide, {std::move(numerator), std::move(denominator)}, "frac");
     }
     if (name == "binom" || name == "dbinom" || name == "tbinom") return Binomial();
     if (name == "sqrt" || name == "cbrt") return Root();
-    if (name == "pi") return Next(), MakeNode(NodeKind::kConstant, {}, "pi");
-    if (name == "infty") return Next(), MakeNode(NodeKind::kConstant, {}, "infinity");
-    if (name == "ldots") return Next(), MakeNode(NodeKind::kEllipsis, {});
+    if (name == "pi") return Next(), Make(NodeKind::kConstant, {}, "pi");
+    if (name == "infty") return Next(), Make(NodeKind::kConstant, {}, "infinity");
+    if (name == "ldots") return Next(), Make(NodeKind::kEllipsis, {});
     if (name == "emptyset" || name == "varnothing")
-      return Next(), MakeNode(NodeKind::kNamedSet, {}, "empty");
+      return Next(), Make(NodeKind::kNamedSet, {}, "empty");
     if (name == "mathbb" || name == "Bbb") return NamedSet();
-    if (name == "R") return Next(), MakeNode(NodeKind::kNamedSet, {}, "R");
+    if (name == "R") return Next(), Make(NodeKind::kNamedSet, {}, "R");
     if (name == "lfloor") return Enclosed("rfloor", "floor");
     if (name == "lceil") return Enclosed("rceil", "ceil");
     if (name == "lvert" || name == "vert")
@@ -706,13 +714,13 @@ class Parser {
       if (arguments == nullptr) return nullptr;
       if (arguments->kind != NodeKind::kBracketed || arguments->children.size() != 2)
         return Fail("binom takes two arguments");
-      return MakeNode(NodeKind::kFunction, arguments->children, "binom");
+      return Make(NodeKind::kFunction, arguments->children, "binom");
     }
     NodePtr upper = Argument();
     if (upper == nullptr) return nullptr;
     NodePtr lower = Argument();
     if (lower == nullptr) return nullptr;
-    return MakeNode(NodeKind::kFunction, {std::move(upper), std::move(lower)}, "binom");
+    return Make(NodeKind::kFunction, {std::move(upper), std::move(lower)}, "binom");
   }
 
   // [radicand, degree]
@@ -725,7 +733,7 @@ class Parser {
     }
     NodePtr radicand = Primary();
     if (radicand == nullptr) return nullptr;
-    return MakeNode(NodeKind::kFunction, {std::move(radicand), std::move(degree)}, "root");
+    return Make(NodeKind::kFunction, {std::move(radicand), std::move(degree)}, "root");
   }
 
   NodePtr NamedSet() {
@@ -739,7 +747,7 @@ class Parser {
     }
     const std::string name = letter.text;
     if (grouped) Next();
-    return MakeNode(NodeKind::kNamedSet, {}, name);
+    return Make(NodeKind::kNamedSet, {}, name);
   }
 
   NodePtr Angle() {
@@ -748,12 +756,9 @@ class Parser {
     if (items == nullptr) return nullptr;
     if (!Peek().IsCommand("rangle")) return Fail("\\langle is never closed");
     Next();
-    auto node = std::make_shared<Node>();
-    node->kind = NodeKind::kBracketed;
-    node->open = '<';
-    node->close = '>';
-    node->children = items->kind == NodeKind::kList ? items->children : std::vector<NodePtr>{items};
-    return node;
+    Node node{.kind = NodeKind::kBracketed, .open = '<', .close = '>'};
+    node.children = items->kind == NodeKind::kList ? items->children : std::vector<NodePtr>{items};
+    return Bounded(std::move(node));
   }
 
   // A line segment's name; conjugates and means are no part of an answer here.
@@ -761,13 +766,13 @@ class Parser {
     Next();
     NodePtr inside = Primary();
     if (inside == nullptr) return nullptr;
-    return MakeNode(NodeKind::kFunction, {std::move(inside)}, "overline");
+    return Make(NodeKind::kFunction, {std::move(inside)}, "overline");
   }
 
   NodePtr Prefixed() {
     std::string name = Next().text;
     while (Peek().kind == TokenKind::kName) name += " " + Next().text;
-    return MakeNode(NodeKind::kSymbol, {}, name + Subscript());
+    return Make(NodeKind::kSymbol, {}, name + Subscript());
   }
 
   // A sum, integral or limit is not worked out: its parts are compared as they stand.
@@ -783,7 +788,7 @@ class Parser {
     NodePtr body = Product();
     if (body == nullptr) return nullptr;
     parts.push_back(std::move(body));
-    return MakeNode(NodeKind::kFunction, std::move(parts), name);
+    return Make(NodeKind::kFunction, std::move(parts), name);
   }
 
   NodePtr Function() {
@@ -818,9 +823,9 @@ class Parser {
       name = "arc" + name;
       power = nullptr;
     }
-    NodePtr value = MakeNode(NodeKind::kFunction, std::move(arguments), std::move(name));
+    NodePtr value = Make(NodeKind::kFunction, std::move(arguments), std::move(name));
     if (power == nullptr) return value;
-    return MakeNode(NodeKind::kPower, {std::move(value), std::move(power)});
+    return Make(NodeKind::kPower, {std::move(value), std::move(power)});
   }
 
   // "\sin 2x", "\log 5": factors up to a sign or the next function.
@@ -828,16 +833,14 @@ class Parser {
     if (Take('-')) {
       NodePtr operand = OpenArgument();
       if (operand == nullptr) return nullptr;
-      return MakeNode(NodeKind::kNegate, {std::move(operand)});
+      return Make(NodeKind::kNegate, {std::move(operand)});
     }
-    NodePtr argument = Power();
-    while (argument != nullptr && StartsFactor() && !IsFunctionName(Peek().text) &&
+    std::vector<NodePtr> factors = {Power()};
+    while (factors.back() != nullptr && StartsFactor() && !IsFunctionName(Peek().text) &&
            !Peek().IsSign('(') && !Peek().IsSign('[') && !Peek().IsSign('|')) {
-      NodePtr factor = Power();
-      if (factor == nullptr) return nullptr;
-      argument = JoinMixedOrMultiply(std::move(argument), std::move(factor));
+      Attach(factors, Power());
     }
-    return argument;
+    return factors.back() == nullptr ? nullptr : Total(factors);
   }
 
   NodePtr Matrix() {
@@ -856,14 +859,13 @@ class Parser {
       while (!Peek().IsSign('}') && Peek().kind != TokenKind::kEnd) Next();
       Next();
     }
-    auto node = std::make_shared<Node>();
-    node->kind = NodeKind::kMatrix;
-    if (environment == "vmatrix") node->name = "det";
+    Node node{.kind = NodeKind::kMatrix};
+    if (environment == "vmatrix") node.name = "det";
     int64_t columns = 0;
     while (!Peek().IsCommand("end")) {
       NodePtr entry = Sum();
       if (entry == nullptr) return nullptr;
-      node->children.push_back(std::move(entry));
+      node.children.push_back(std::move(entry));
       ++columns;
       if (Take('&')) continue;
       if (Peek().kind == TokenKind::kRow) {
@@ -871,9 +873,9 @@ class Parser {
       } else if (!Peek().IsCommand("end")) {
         return Fail(fmt::format("a matrix entry ends with {}", Shown(Peek())));
       }
-      if (node->columns != 0 && node->columns != columns)
+      if (node.columns != 0 && node.columns != columns)
         return Fail("the matrix has rows of unequal length");
-      node->columns = columns;
+      node.columns = columns;
       columns = 0;
     }
     Next();
@@ -882,8 +884,8 @@ class Parser {
       if (Peek().kind == TokenKind::kEnd) return Fail("\\end without a name");
       Next();
     }
-    if (node->children.empty() || node->columns == 0) return Fail("the matrix is empty");
-    return node;
+    if (node.children.empty() || node.columns == 0) return Fail("the matrix is empty");
+    return Bounded(std::move(node));
   }
 
   std::vector<Token> tokens_;

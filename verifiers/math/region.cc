@@ -60,9 +60,9 @@ void CollectVariables(const Node& node, std::vector<const Node*>& variables) {
 NodePtr Substitute(const NodePtr& node, const Node& variable, const NodePtr& value) {
   if (SameTree(*node, variable)) return value;
   if (node->children.empty()) return node;
-  auto copy = std::make_shared<Node>(*node);
-  for (NodePtr& child : copy->children) child = Substitute(child, variable, value);
-  return copy;
+  Node copy = *node;
+  for (NodePtr& child : copy.children) child = Substitute(child, variable, value);
+  return Share(std::move(copy));
 }
 
 class RegionReader {

@@ -4,12 +4,14 @@
 
 namespace ponder::math {
 
+NodePtr Share(Node node) {
+  node.depth = 1;
+  for (const NodePtr& child : node.children) node.depth = std::max(node.depth, child->depth + 1);
+  return std::make_shared<const Node>(std::move(node));
+}
+
 NodePtr MakeNode(NodeKind kind, std::vector<NodePtr> children, std::string name) {
-  auto node = std::make_shared<Node>();
-  node->kind = kind;
-  node->name = std::move(name);
-  node->children = std::move(children);
-  return node;
+  return Share({.kind = kind, .name = std::move(name), .children = std::move(children)});
 }
 
 NodePtr MakeNumber(mpq_class number, int64_t decimals) {

@@ -54,12 +54,15 @@ struct Node {
   std::vector<Relation> relations;  // kRelation
   char open = 0, close = 0;         // kBracketed
   int64_t columns = 0;              // kMatrix
+  int64_t depth = 1;                // levels of this tree
 };
 
-constexpr int64_t kMaxDepth = 120;
+constexpr int64_t kMaxDepth = 150;
 constexpr int64_t kMaxTokens = 4096;
 constexpr int64_t kMaxTextBytes = 16384;
 
+// Shares a node whose children are set; works out its depth.
+NodePtr Share(Node node);
 NodePtr MakeNode(NodeKind kind, std::vector<NodePtr> children, std::string name = "");
 NodePtr MakeNumber(mpq_class number, int64_t decimals = -1);
 

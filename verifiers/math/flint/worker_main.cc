@@ -66,10 +66,12 @@ int Serve() {
 
 int main(int argc, char** argv) {
   if (argc != 2) return 2;
-#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)  // they reserve terabytes
   const auto limit = static_cast<rlim_t>(std::strtoull(argv[1], nullptr, 10));
   const rlimit memory = {.rlim_cur = limit, .rlim_max = limit};
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)  // they reserve terabytes
   setrlimit(RLIMIT_AS, &memory);
+#else
+  static_cast<void>(memory);
 #endif
   const rlimit no_core = {.rlim_cur = 0, .rlim_max = 0};
   setrlimit(RLIMIT_CORE, &no_core);
