@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "verifiers/built_in.h"
+#include "verifiers/code/code_verifier.h"
 
 namespace ponder {
 namespace {
@@ -117,14 +118,21 @@ absl::StatusOr<std::unique_ptr<Verifier>> CreateVerifier(const std::string& name
   const bool anywhere = settings.extraction == "anywhere";
   if (name == "math") return CreateBuiltInVerifier(CreateMathJudge(anywhere));
   if (name == "countdown") return CreateBuiltInVerifier(CreateCountdownJudge());
+  const auto make_code = [anywhere, settings] {
+    return CreateCodeVerifier({.anywhere = anywhere,
+                               .allow_weak_sandbox = settings.allow_weak_sandbox,
+                               .log = settings.log});
+  };
+  if (name == "code") return make_code();
   if (name == "auto") {
     std::vector<std::unique_ptr<ItemJudge>> judges;
     judges.push_back(CreateMathJudge(anywhere));
     judges.push_back(CreateCountdownJudge());
-    return CreateBuiltInVerifier(std::make_unique<AutoJudge>(std::move(judges)));
+    return CreateAutoVerifier(CreateBuiltInVerifier(std::make_unique<AutoJudge>(std::move(judges))),
+                              make_code);
   }
   return InvalidArgument(
-      "no verifier is called \"{}\"; known are \"auto\", \"countdown\", \"math\"", name);
+      "no verifier is called \"{}\"; known are \"auto\", \"code\", \"countdown\", \"math\"", name);
 }
 
 }  // namespace ponder

@@ -3,6 +3,7 @@
 #include <absl/time/time.h>
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -41,9 +42,11 @@ class Verifier {
 struct VerifierSettings {
   std::string extraction =
       "strict";  // "strict": what a reward needs; "anywhere": as graders for evaluation do
+  bool allow_weak_sandbox = false;  // "code": see CodeVerifierOptions
+  std::function<void(const std::string&)> log;  // takes a line where there is news; may be empty
 };
 
-// "math", "countdown"; "auto" picks by each task's kind. INVALID_ARGUMENT names the known ones.
+// "math", "countdown", "code"; "auto" picks by each task's kind. INVALID_ARGUMENT names the known ones.
 absl::StatusOr<std::unique_ptr<Verifier>> CreateVerifier(const std::string& name,
                                                          const VerifierSettings& settings = {});
 

@@ -1,0 +1,196 @@
+"""The candidate's side of a check, in a fresh fork of the zygote with every limit on.
+
+The code under test runs in this process, so nothing here can be trusted afterwards, and nothing here is secret: no expected
+value ever arrives. What goes out is checked byte by byte by the service.
+
+Service -> candidate, after the 16 bytes of the nonce and the source (each with its length in front):
+    u32 length | marshal((operation, target, name or arguments, keywords or value, wants_arguments))
+Candidate -> service:
+    nonce | u32 number | u8 kind | u32 length | marshal, version 2
+`number` is 0 for the loading and then counts the operations. Values are exact plain types; anything else stays here and is
+named by a handle.
+"""
+
+import builtins
+import marshal
+import os
+import sys
+import threading
+import time
+import types
+from collections import Counter, OrderedDict, defaultdict
+
+CALL, GET, SET, ITERATE = 1, 2, 3, 4
+READY, SYNTAX, RAISED, VALUE, VALUE_AND_ARGUMENTS, HANDLE, MISSING = 1, 2, 3, 4, 5, 6, 7
+
+MAX_MESSAGE = 300          # characters of an exception's text
+FLUSH_AFTER_S = 0.002      # answers wait for one another no longer than this
+HANDLE_MARK = Ellipsis     # (..., n) in arguments stands for object n
+
+
+class NotPlain(Exception):
+    pass
+
+
+def serve_module(channel, nonce, source):
+    """Loads `source` as a module and answers operations on it until the service is gone. Never returns."""
+    # References of our own, taken before the code is loaded.
+    dumps, loads, read, write = marshal.dumps, marshal.loads, os.read, os.write
+    clock, exit_now = time.monotonic, os._exit
+    from_bytes, kind_of, size = int.from_bytes, type, len
+    string, tuple_of, list_of, dict_of = str, tuple, list, dict
+    base_exception, value_error, any_exception = BaseException, ValueError, Exception
+    builtin_names = frozenset(n for n, v in vars(builtins).items() if isinstance(v, type) and issubclass(v, BaseException))
+    mro_of = type.__dict__["__mro__"].__get__
+    name_of = type.__dict__["__name__"].__get__
+    as_dict = {Counter, OrderedDict, defaultdict}
+    plain = {int, float, complex, bool, str, bytes, kind_of(None)}
+    sequences = {list, tuple, set, frozenset}
+    objects = []
+    waiting = []
+    module = types.ModuleType("solution")
+    names = module.__dict__
+
+    def to_plain(value, depth=0):
+        """The value with the dictionaries of `collections` made plain ones; NotPlain names any other type."""
+        kind = kind_of(value)
+        if kind in plain:
+            return value
+        if depth > 100:
+            raise NotPlain("deeply nested " + name_of(kind))
+        if kind in sequences:
+            return kind([to_plain(item, depth + 1) for item in value])
+        if kind is dict_of or kind in as_dict:
+            return {to_plain(k, depth + 1): to_plain(v, depth + 1) for k, v in dict_of.items(value)}
+        raise NotPlain(name_of(kind))
+
+    def encode(value):
+        try:
+            return VALUE, dumps(value, 2)
+        except value_error:
+            pass
+        try:
+            return VALUE, dumps(to_plain(value), 2)
+        except (NotPlain, value_error) as problem:
+            objects.append(value)
+            inner = string(problem) if kind_of(problem) is NotPlain else "value"
+            return HANDLE, dumps((size(objects) - 1, name_of(kind_of(value))[:MAX_MESSAGE], inner[:MAX_MESSAGE]), 2)
+
+    def describe(error):
+        kind = kind_of(error)
+        try:
+            text = string(error)
+            text = text[:MAX_MESSAGE] if kind_of(text) is string else ""
+        except base_exception:
+            text = ""
+        known = [name_of(k) for k in mro_of(kind) if name_of(k) in builtin_names]
+        return dumps((name_of(kind)[:MAX_MESSAGE], text, known[0] if known else "Exception"), 2)
+
+    def resolve(value):
+        """Arguments with the objects that handles stand for."""
+        kind = kind_of(value)
+        if kind is tuple_of and size(value) == 2 and value[0] is HANDLE_MARK:
+            return objects[value[1]]
+        if kind in sequences:
+            return kind([resolve(item) for item in value])
+        if kind is dict_of:
+            return {resolve(k): resolve(v) for k, v in value.items()}
+        return value
+
+    def perform(operation, target, first, second, wants_arguments, has_handles):
+        if kind_of(target) is string:
+            if target not in names:
+                return MISSING, dumps(target, 2)
+            target = names[target]
+        else:
+            target = objects[target]
+        if has_handles:
+            first, second = resolve(first), resolve(second)
+        if operation == CALL:
+            kind, payload = encode(target(*first, **second))
+            if wants_arguments and kind == VALUE:
+                arguments = encode(list_of(first))
+                if arguments[0] == VALUE:
+                    return VALUE_AND_ARGUMENTS, b"(\x02\x00\x00\x00" + payload + arguments[1]
+            return kind, payload
+        if operation == GET:
+            return encode(getattr(target, first))
+        if operation == SET:
+            setattr(target, first, second)
+            return encode(None)
+        return encode(list_of(target))
+
+    def send(number, kind, payload):
+        waiting.append(nonce + number.to_bytes(4, "little") + bytes((kind,)) + size(payload).to_bytes(4, "little") + payload)
+
+    def flush():
+        data = b"".join(waiting)
+        waiting.clear()
+        while data:
+            data = data[write(channel, data):]
+
+    try:
+        try:
+            code = compile(source, "solution.py", "exec", dont_inherit=True)
+        except MemoryError:
+            raise
+        except any_exception as error:
+            send(0, SYNTAX, describe(error))
+            flush()
+            exit_now(0)
+        sys.modules["solution"] = module
+        exec(code, names)
+        send(0, READY, b"N")
+    except base_exception as error:
+        send(0, RAISED, describe(error))
+        flush()
+        exit_now(0)
+    flush()
+
+    buffer, number = b"", 0
+    while True:
+        more = read(channel, 1 << 16)
+        if not more:
+            exit_now(0)
+        buffer += more
+        flushed = clock()
+        while size(buffer) >= 4 and size(buffer) >= 4 + from_bytes(buffer[:4], "little"):
+            end = 4 + from_bytes(buffer[:4], "little")
+            request, buffer = buffer[4:end], buffer[end:]
+            number += 1
+            try:
+                answer = perform(*loads(request))
+            except base_exception as error:
+                answer = RAISED, describe(error)
+            send(number, *answer)
+            if clock() - flushed > FLUSH_AFTER_S:
+                flush()
+                flushed = clock()
+        if waiting:
+            flush()
+
+
+def run_program(channel, nonce, source):
+    """Runs `source` as a program whose standard input and output are set already. Never returns."""
+    report, kind = b"N", READY
+    try:
+        code = compile(source, "solution.py", "exec", dont_inherit=True)
+    except MemoryError:
+        raise
+    except Exception as error:
+        report, kind = marshal.dumps((type(error).__name__, str(error)[:MAX_MESSAGE], "SyntaxError"), 2), SYNTAX
+    os.write(channel, nonce + bytes(4) + bytes((kind,)) + len(report).to_bytes(4, "little") + report)
+    os.close(channel)
+    if kind == SYNTAX:
+        os._exit(0)
+    module = types.ModuleType("__main__")
+    module.__dict__["__builtins__"] = builtins
+    sys.modules["__main__"] = module
+    sys.argv = ["solution.py"]
+    try:
+        exec(code, module.__dict__)
+    except BaseException:
+        pass  # what was printed until then is what counts
+    threading._shutdown()
+    sys.stdout.flush()
+    os._exit(0)

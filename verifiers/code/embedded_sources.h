@@ -1,0 +1,12 @@
+#pragma once
+
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace ponder {
+
+// The Python files of this folder, name and content; the build writes them into the program.
+const std::vector<std::pair<std::string_view, std::string_view>>& EmbeddedSources();
+
+}  // namespace ponder

@@ -1,0 +1,156 @@
+#include "verifiers/code/zygote.h"
+
+#include <poll.h>
+#include <sys/socket.h>
+
+#include <cerrno>
+#include <cmath>
+#include <cstring>
+#include <nlohmann/json.hpp>
+
+namespace ponder {
+namespace {
+
+using nlohmann::json;
+
+constexpr int kReadyLimitMs = 20'000;  // for the interpreter to start, on a loaded machine
+constexpr int64_t kMiB = int64_t{1} << 20;
+// What the interpreter itself takes, beside the candidate's share.
+constexpr int64_t kOwnMemory = 48 * kMiB;
+constexpr int64_t kOwnAddressSpace = 192 * kMiB;
+constexpr int64_t kOwnProcesses = 2;  // the zygote, and the candidate before it loads the code
+constexpr int64_t kStack = 64 * kMiB;
+
+std::string_view ToString(JobKind kind) {
+  switch (kind) {
+    case JobKind::kModule:
+      return "module";
+    case JobKind::kProgram:
+      return "program";
+    case JobKind::kCompile:
+      return "compile";
+    case JobKind::kBinary:
+      return "binary";
+  }
+  return "";
+}
+
+int64_t MemoryOf(const CodeLimits& limits, JobKind kind) {
+  return kMiB * (kind == JobKind::kCompile ? limits.compile_memory_mib : limits.memory_mib);
+}
+
+// Kernel limits on a process. Where a control group bounds the tree, the address space is only to
+// turn one huge allocation into an error within the program.
+json Resources(const CodeLimits& limits, JobKind kind, bool has_group) {
+  const int64_t memory = MemoryOf(limits, kind);
+  const double cpu_s = kind == JobKind::kCompile ? limits.compile_cpu_s : limits.cpu_s;
+  const int64_t disk = kMiB * (kind == JobKind::kCompile ? 4 * limits.disk_mib : limits.disk_mib);
+  json resources = {{"CORE", 0},
+                    {"CPU", static_cast<int64_t>(std::ceil(cpu_s)) + 1},
+                    {"FSIZE", disk},
+                    {"NOFILE", std::max<int64_t>(limits.open_files, 8)},
+                    {"MEMLOCK", 0},
+                    {"STACK", kStack}};
+  if (memory > 0) resources["AS"] = (has_group ? 3 * memory : memory) + kOwnAddressSpace;
+  if (limits.processes > 0) resources["NPROC"] = limits.processes + kOwnProcesses;
+  return resources;
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Zygote>> Zygote::Start(const Sandbox& sandbox, int64_t slot,
+                                                      bool with_compiler) {
+  PONDER_ASSIGN_OR_RETURN(std::unique_ptr<Cgroup> cgroup, sandbox.MakeCgroup(slot, with_compiler));
+  if (cgroup != nullptr && sandbox.Limits().processes > 0) {
+    PONDER_RETURN_IF_ERROR(cgroup->SetProcesses(sandbox.Limits().processes + kOwnProcesses));
+  }
+  PONDER_ASSIGN_OR_RETURN(std::unique_ptr<Box> box,
+                          sandbox.StartZygote(slot, with_compiler, cgroup.get()));
+  std::unique_ptr<Zygote> zygote(new Zygote(sandbox, std::move(cgroup), std::move(box)));
+  struct pollfd event = {.fd = zygote->Descriptor(), .events = POLLIN, .revents = 0};
+  int ready = 0;
+  while ((ready = poll(&event, 1, kReadyLimitMs)) < 0 && errno == EINTR) {
+  }
+  char word[256];
+  const ssize_t got = ready > 0 ? recv(zygote->Descriptor(), word, sizeof(word), 0) : -1;
+  if (got != 5 || std::memcmp(word, "ready", 5) != 0) {
+    return Unavailable("the sandbox's interpreter did not start within {} ms", kReadyLimitMs);
+  }
+  return zygote;
+}
+
+absl::Status Zygote::Send(const std::string& message, const std::vector<int>& descriptors) {
+  struct iovec part = {.iov_base = const_cast<char*>(message.data()), .iov_len = message.size()};
+  alignas(struct cmsghdr) char control[CMSG_SPACE(8 * sizeof(int))] = {};
+  struct msghdr header = {};
+  header.msg_iov = &part;
+  header.msg_iovlen = 1;
+  if (!descriptors.empty()) {
+    const size_t bytes = descriptors.size() * sizeof(int);
+    header.msg_control = control;
+    header.msg_controllen = CMSG_SPACE(bytes);
+    struct cmsghdr* const rights = CMSG_FIRSTHDR(&header);
+    rights->cmsg_level = SOL_SOCKET;
+    rights->cmsg_type = SCM_RIGHTS;
+    rights->cmsg_len = CMSG_LEN(bytes);
+    std::memcpy(CMSG_DATA(rights), descriptors.data(), bytes);
+  }
+  ssize_t sent = 0;
+  while ((sent = sendmsg(box_->Control(), &header, MSG_NOSIGNAL | MSG_DONTWAIT)) < 0 &&
+         errno == EINTR) {
+  }
+  if (sent < 0) return Unavailable("a sandbox takes no orders: {}", std::strerror(errno));
+  return absl::OkStatus();
+}
+
+absl::Status Zygote::StartJob(const JobOptions& job) {
+  const CodeLimits& limits = sandbox_.Limits();
+  const int64_t memory = MemoryOf(limits, job.kind);
+  if (cgroup_ != nullptr && memory > 0 && memory != memory_limit_) {
+    PONDER_RETURN_IF_ERROR(cgroup_->SetMemory(memory + kOwnMemory));
+    memory_limit_ = memory;
+  }
+  // Without a group nothing adds up the memory of several processes, so there is to be one only.
+  // The compiler's driver needs its children; they are ours, not the candidate's.
+  const bool processes = cgroup_ != nullptr || limits.memory_mib == 0 || job.kind == JobKind::kCompile;
+  std::vector<int> descriptors, places;
+  for (const auto& [ours, place] : job.descriptors) {
+    descriptors.push_back(ours);
+    places.push_back(place);
+  }
+  const json message = {
+      {"job", ToString(job.kind)},
+      {"as", places},
+      {"command", job.command},
+      {"limits",
+       {{"disk_bytes", kMiB * (job.kind == JobKind::kCompile ? 4 * limits.disk_mib : limits.disk_mib)},
+        {"files", limits.files},
+        {"filter", processes ? "processes" : "threads"},
+        {"resources", Resources(limits, job.kind, cgroup_ != nullptr)}}}};
+  return Send(message.dump(), descriptors);
+}
+
+absl::Status Zygote::AskProcessorTime() { return Send("C"); }
+
+absl::Status Zygote::Kill() { return Send("K"); }
+
+absl::StatusOr<ZygoteEvent> Zygote::Read() {
+  char bytes[64];
+  const ssize_t got = recv(box_->Control(), bytes, sizeof(bytes), MSG_DONTWAIT);
+  if (got < 0 && (errno == EAGAIN || errno == EINTR)) return ZygoteEvent{};
+  ZygoteEvent event;
+  if (got == 9 && bytes[0] == 'C') {
+    event.kind = ZygoteEvent::Kind::kProcessorTime;
+    std::memcpy(&event.processor_ns, bytes + 1, sizeof(event.processor_ns));
+    return event;
+  }
+  if (got == 13 && bytes[0] == 'E') {
+    event.kind = ZygoteEvent::Kind::kEnded;
+    std::memcpy(&event.status, bytes + 1, sizeof(event.status));
+    std::memcpy(&event.processor_ns, bytes + 5, sizeof(event.processor_ns));
+    return event;
+  }
+  return Unavailable("a sandbox has ended");
+}
+
+}  // namespace ponder
