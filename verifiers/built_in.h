@@ -27,8 +27,8 @@ std::unique_ptr<ItemJudge> CreateCountdownJudge();
 // A verifier of a judge: size limits, deadline between items, an exception is an INTERNAL verdict.
 std::unique_ptr<Verifier> CreateBuiltInVerifier(std::unique_ptr<ItemJudge> judge);
 
-// Sends tasks of kind "code" to the verifier that `make_code` makes when the first of them comes, all
-// others to `by_rule`. Where it cannot be made, calls with such tasks fail with its status.
+// Sends tasks of kind "code" to the verifier that `make_code` makes when the first of them comes,
+// all others to `by_rule`. Where it cannot be made, calls with such tasks fail with its status.
 std::unique_ptr<Verifier> CreateAutoVerifier(
     std::unique_ptr<Verifier> by_rule,
     std::function<absl::StatusOr<std::unique_ptr<Verifier>>()> make_code);

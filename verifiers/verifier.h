@@ -42,11 +42,12 @@ class Verifier {
 struct VerifierSettings {
   std::string extraction =
       "strict";  // "strict": what a reward needs; "anywhere": as graders for evaluation do
-  bool allow_weak_sandbox = false;  // "code": see CodeVerifierOptions
+  bool allow_weak_sandbox = false;              // "code": see CodeVerifierOptions
   std::function<void(const std::string&)> log;  // takes a line where there is news; may be empty
 };
 
-// "math", "countdown", "code"; "auto" picks by each task's kind. INVALID_ARGUMENT names the known ones.
+// "math", "countdown", "code"; "auto" picks by each task's kind. INVALID_ARGUMENT names the known
+// ones.
 absl::StatusOr<std::unique_ptr<Verifier>> CreateVerifier(const std::string& name,
                                                          const VerifierSettings& settings = {});
 

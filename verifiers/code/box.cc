@@ -56,7 +56,8 @@ bool MapUsers(pid_t pid, const std::string& users, const std::string& groups) {
 
 // The folders above the path that no step has made yet.
 void AddParents(const std::string& path, std::set<std::string>& made, BoxPlan& plan) {
-  for (size_t slash = path.find('/'); slash != std::string::npos; slash = path.find('/', slash + 1)) {
+  for (size_t slash = path.find('/'); slash != std::string::npos;
+       slash = path.find('/', slash + 1)) {
     const std::string folder = path.substr(0, slash);
     if (!folder.empty() && made.insert(folder).second) {
       plan.steps.push_back({BoxPlan::Kind::kFolder, folder});
@@ -158,8 +159,8 @@ struct Rising {
 absl::StatusOr<std::unique_ptr<Box>> Box::Start(const BoxOptions& options) {
   PONDER_ASSIGN_OR_RETURN(BoxPlan plan, MakePlan(options));
   const bool privileged = IsPrivileged();
-  constexpr uint64_t kInner = CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWIPC |
-                              CLONE_NEWUTS | CLONE_NEWCGROUP;
+  constexpr uint64_t kInner =
+      CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWCGROUP;
   plan.outer_namespaces = privileged ? CLONE_NEWNS : CLONE_NEWNS | CLONE_NEWUSER;
   plan.inner_namespaces = privileged ? kInner | CLONE_NEWUSER : kInner;
   int ends[2];
@@ -175,7 +176,8 @@ absl::StatusOr<std::unique_ptr<Box>> Box::Start(const BoxOptions& options) {
   plan.wait_inner = inner.read.Get();
   plan.report = report.write.Get();
 
-  // Not fork: its handlers (gRPC has some) are not meant for a process that only waits and executes.
+  // Not fork: its handlers (gRPC has some) are not meant for a process that only waits and
+  // executes.
   struct clone_args arguments = {};
   arguments.flags = plan.outer_namespaces;
   arguments.exit_signal = SIGCHLD;

@@ -15,15 +15,15 @@
 namespace ponder {
 
 struct BoxOptions {
-  std::vector<std::string> mounts;                           // folders and files of this machine,
-                                                             // at the same path, read-only
-  std::vector<std::pair<std::string, std::string>> links;    // path, target
-  std::vector<std::pair<std::string, std::string>> files;    // path, content
-  std::vector<std::string> command;                          // the first is the program's path
-  std::vector<std::string> environment;                      // "NAME=value"
-  int socket_type = 0;                                       // of the control socket
-  int64_t slot = 0;                                          // chooses the user ids
-  Cgroup* cgroup = nullptr;                                  // may be null; outlives the box
+  std::vector<std::string> mounts;                         // folders and files of this machine,
+                                                           // at the same path, read-only
+  std::vector<std::pair<std::string, std::string>> links;  // path, target
+  std::vector<std::pair<std::string, std::string>> files;  // path, content
+  std::vector<std::string> command;                        // the first is the program's path
+  std::vector<std::string> environment;                    // "NAME=value"
+  int socket_type = 0;                                     // of the control socket
+  int64_t slot = 0;                                        // chooses the user ids
+  Cgroup* cgroup = nullptr;                                // may be null; outlives the box
 };
 
 // A program that this machine is hidden from: its own user, mount, process, network, ipc, host-name
@@ -38,7 +38,8 @@ struct BoxOptions {
 // belong to the namespace above and cannot be undone from within; and it works in a chroot.
 class Box {
  public:
-  // FAILED_PRECONDITION where the machine does not allow such namespaces, with the step that failed.
+  // FAILED_PRECONDITION where the machine does not allow such namespaces, with the step that
+  // failed.
   static absl::StatusOr<std::unique_ptr<Box>> Start(const BoxOptions& options);
   ~Box();  // kills, reaps, closes
   Box(const Box&) = delete;

@@ -107,8 +107,8 @@ void BuildRoot(const BoxPlan& plan) {
 
 [[noreturn]] void BecomeProgram(const BoxPlan& plan) {
   AwaitByte(plan, plan.wait_inner);
-  // User 0 of the box, whoever that is outside. Where the namespace has one user only, groups cannot
-  // be changed and need not be.
+  // User 0 of the box, whoever that is outside. Where the namespace has one user only, groups
+  // cannot be changed and need not be.
   (void)!syscall(SYS_setgroups, 0, nullptr);
   if (syscall(SYS_setresgid, 0, 0, 0) != 0 || syscall(SYS_setresuid, 0, 0, 0) != 0) {
     Fail(plan, "becoming the box's user");

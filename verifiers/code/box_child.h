@@ -12,8 +12,8 @@ struct BoxPlan {
   enum class Kind { kFolder, kMount, kDevice, kLink, kFile };
   struct Step {
     Kind kind;
-    std::string path;    // in the box, relative: "usr/lib"
-    std::string source;  // kMount, kDevice: path outside; kLink: target; kFile: content
+    std::string path;        // in the box, relative: "usr/lib"
+    std::string source;      // kMount, kDevice: path outside; kLink: target; kFile: content
     bool is_folder = false;  // kMount: what is mounted
   };
   std::vector<Step> steps;

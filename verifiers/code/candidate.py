@@ -4,7 +4,7 @@ The code under test runs in this process, so nothing here can be trusted afterwa
 value ever arrives. What goes out is checked byte by byte by the service.
 
 Service -> candidate, after the 16 bytes of the nonce and the source (each with its length in front):
-    u32 length | marshal((operation, target, name or arguments, keywords or value, wants_arguments))
+    u32 length | marshal((operation, target, name or arguments, keywords or value, wants_arguments, has_marks))
 Candidate -> service:
     nonce | u32 number | u8 kind | u32 length | marshal, version 2
 `number` is 0 for the loading and then counts the operations. Values are exact plain types; anything else stays here and is
@@ -20,12 +20,12 @@ import time
 import types
 from collections import Counter, OrderedDict, defaultdict
 
-CALL, GET, SET, ITERATE = 1, 2, 3, 4
+CALL, GET, SET, ITERATE, TRUTH = 1, 2, 3, 4, 5
 READY, SYNTAX, RAISED, VALUE, VALUE_AND_ARGUMENTS, HANDLE, MISSING = 1, 2, 3, 4, 5, 6, 7
 
 MAX_MESSAGE = 300          # characters of an exception's text
 FLUSH_AFTER_S = 0.002      # answers wait for one another no longer than this
-HANDLE_MARK = Ellipsis     # (..., n) in arguments stands for object n
+HANDLE_MARK = Ellipsis     # (..., n) in arguments stands for object n, (..., "int") for that built-in type
 
 
 class NotPlain(Exception):
@@ -46,6 +46,7 @@ def serve_module(channel, nonce, source):
     as_dict = {Counter, OrderedDict, defaultdict}
     plain = {int, float, complex, bool, str, bytes, kind_of(None)}
     sequences = {list, tuple, set, frozenset}
+    built_in = dict(vars(builtins))
     objects = []
     waiting = []
     module = types.ModuleType("solution")
@@ -87,24 +88,24 @@ def serve_module(channel, nonce, source):
         return dumps((name_of(kind)[:MAX_MESSAGE], text, known[0] if known else "Exception"), 2)
 
     def resolve(value):
-        """Arguments with the objects that handles stand for."""
+        """Arguments with the objects that marks stand for."""
         kind = kind_of(value)
         if kind is tuple_of and size(value) == 2 and value[0] is HANDLE_MARK:
-            return objects[value[1]]
+            return built_in[value[1]] if kind_of(value[1]) is string else objects[value[1]]
         if kind in sequences:
             return kind([resolve(item) for item in value])
         if kind is dict_of:
             return {resolve(k): resolve(v) for k, v in value.items()}
         return value
 
-    def perform(operation, target, first, second, wants_arguments, has_handles):
+    def perform(operation, target, first, second, wants_arguments, has_marks):
         if kind_of(target) is string:
             if target not in names:
                 return MISSING, dumps(target, 2)
             target = names[target]
         else:
             target = objects[target]
-        if has_handles:
+        if has_marks:
             first, second = resolve(first), resolve(second)
         if operation == CALL:
             kind, payload = encode(target(*first, **second))
@@ -118,6 +119,8 @@ def serve_module(channel, nonce, source):
         if operation == SET:
             setattr(target, first, second)
             return encode(None)
+        if operation == TRUTH:
+            return encode(True if target else False)
         return encode(list_of(target))
 
     def send(number, kind, payload):

@@ -37,8 +37,7 @@ void CandidateChannel::Send(std::string_view operation) {
 
 absl::Status CandidateChannel::Exchange() {
   while (!out_.empty()) {
-    const ssize_t sent =
-        send(ours_.Get(), out_.data(), out_.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+    const ssize_t sent = send(ours_.Get(), out_.data(), out_.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
     if (sent < 0 && (errno == EAGAIN || errno == EINTR)) break;
     if (sent < 0) {
       out_.clear();  // nobody reads any more; what was written before may still be read

@@ -32,8 +32,8 @@ class CandidateChannel {
   absl::StatusOr<std::optional<Answer>> Next() { return reader_.Next(); }
 
  private:
-  CandidateChannel(FileDescriptor ours, FileDescriptor theirs, const Nonce& nonce, const WireLimits& limits,
-                   std::string out)
+  CandidateChannel(FileDescriptor ours, FileDescriptor theirs, const Nonce& nonce,
+                   const WireLimits& limits, std::string out)
       : ours_(std::move(ours)),
         theirs_(std::move(theirs)),
         reader_(nonce, limits),

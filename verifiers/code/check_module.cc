@@ -195,8 +195,7 @@ absl::StatusOr<Finding> CheckModule(Zygote& zygote, JudgeProcess& judge, const C
   PONDER_RETURN_IF_ERROR(judge.Exchange());
   PONDER_ASSIGN_OR_RETURN(
       std::unique_ptr<Job> job,
-      Job::Start(zygote,
-                 {.kind = JobKind::kModule, .descriptors = {{channel.TheirEnd(), 3}}},
+      Job::Start(zygote, {.kind = JobKind::kModule, .descriptors = {{channel.TheirEnd(), 3}}},
                  {.cpu_s = limits.cpu_s, .wall_s = limits.wall_s, .deadline = deadline}));
   channel.CloseTheirEnd();
   return ModuleCheck(judge, std::move(channel), std::move(job)).Run();

@@ -68,8 +68,8 @@ absl::StatusOr<Finding> CheckRuns(const std::vector<ProgramRun>& runs, const Run
     }
     if (!fault) {
       if (const auto difference = Difference(result.output, runs[i].output)) {
-        fault = Finding{VerdictStatus::kWrong, fmt::format("{}: {}; the program {}", place,
-                                                           *difference, result.ending)};
+        fault = Finding{VerdictStatus::kWrong,
+                        fmt::format("{}: {}; the program {}", place, *difference, result.ending)};
       }
     }
     if (!fault && result.zygote_lost) {
@@ -104,14 +104,13 @@ absl::StatusOr<Finding> CheckCppProgram(Zygote& zygote, const CodeLimits& limits
   PONDER_ASSIGN_OR_RETURN(CandidateChannel channel, CandidateChannel::Make(limits, source));
   PONDER_ASSIGN_OR_RETURN(
       const ProgramResult compiled,
-      RunProgram(zygote,
-                 {.kind = JobKind::kCompile,
-                  .descriptors = {{program.Get(), 4}},
-                  .command = compile_command},
-                 {.cpu_s = limits.compile_cpu_s,
-                  .wall_s = limits.compile_wall_s,
-                  .deadline = deadline},
-                 limits.output_kib * 1024, std::move(channel), {}));
+      RunProgram(
+          zygote,
+          {.kind = JobKind::kCompile,
+           .descriptors = {{program.Get(), 4}},
+           .command = compile_command},
+          {.cpu_s = limits.compile_cpu_s, .wall_s = limits.compile_wall_s, .deadline = deadline},
+          limits.output_kib * 1024, std::move(channel), {}));
   if (compiled.fault || !compiled.loaded || compiled.zygote_lost) {
     Finding fault = compiled.fault.value_or(
         Finding{VerdictStatus::kUnparseable, "the program " + compiled.ending});
@@ -128,8 +127,7 @@ absl::StatusOr<Finding> CheckCppProgram(Zygote& zygote, const CodeLimits& limits
     return Internal("cannot seal the program: {}", std::strerror(errno));
   }
   return CheckRuns(task.runs, [&](std::string_view input) {
-    return RunProgram(zygote,
-                      {.kind = JobKind::kBinary, .descriptors = {{program.Get(), 4}}},
+    return RunProgram(zygote, {.kind = JobKind::kBinary, .descriptors = {{program.Get(), 4}}},
                       RunTimes(limits, deadline), limits.output_kib * 1024, std::nullopt, input);
   });
 }

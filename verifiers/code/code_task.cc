@@ -30,8 +30,7 @@ absl::StatusOr<std::vector<std::string>> Texts(const json& object, const char* n
   std::vector<std::string> texts;
   const json* const value = Find(object, name);
   if (value == nullptr) return texts;
-  if (!value->is_array())
-    return InvalidArgument("\"{}\" of the task's data is not an array", name);
+  if (!value->is_array()) return InvalidArgument("\"{}\" of the task's data is not an array", name);
   for (const json& item : *value) {
     if (!item.is_string()) {
       return InvalidArgument("\"{}\" of the task's data holds something else than texts", name);
@@ -56,8 +55,9 @@ absl::Status ReadCheck(const json& data, CodeTask& task) {
   if (task.entry_point.empty()) {
     return InvalidArgument("the task's data has \"test\" but no \"entry_point\"");
   }
-  task.tests = json{{"tests", {test}}, {"prompt", task.prompt}, {"entry_point", task.entry_point}}
-                   .dump(-1, ' ', false, json::error_handler_t::replace);
+  task.tests =
+      json{{"tests", {test}}, {"prompt", task.prompt}, {"entry_point", task.entry_point}}.dump(
+          -1, ' ', false, json::error_handler_t::replace);
   return absl::OkStatus();
 }
 
@@ -68,8 +68,9 @@ absl::Status ReadAsserts(const json& data, CodeTask& task) {
   PONDER_ASSIGN_OR_RETURN(const std::string setup, Text(data, "test_setup_code"));
   if (tests.empty()) return InvalidArgument("\"test_list\" of the task's data is empty");
   task.prompt.clear();  // MBPP's prompt is in words
-  task.tests = json{{"tests", tests}, {"setup", fmt::format("{}\n{}", fmt::join(imports, "\n"), setup)}}
-                   .dump(-1, ' ', false, json::error_handler_t::replace);
+  task.tests =
+      json{{"tests", tests}, {"setup", fmt::format("{}\n{}", fmt::join(imports, "\n"), setup)}}
+          .dump(-1, ' ', false, json::error_handler_t::replace);
   return absl::OkStatus();
 }
 

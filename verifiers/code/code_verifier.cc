@@ -46,8 +46,9 @@ class CodeVerifier : public Verifier {
     auto first = std::make_unique<Slot>(sandbox_, 0, anywhere_);
     PONDER_ASSIGN_OR_RETURN(const std::string probed, first->Probe());
     PONDER_RETURN_IF_ERROR(CheckProbe(probed, options.allow_weak_sandbox));
-    const int64_t slots =
-        options.slots > 0 ? options.slots : std::max<unsigned>(1, std::thread::hardware_concurrency());
+    const int64_t slots = options.slots > 0
+                              ? options.slots
+                              : std::max<unsigned>(1, std::thread::hardware_concurrency());
     if (options.log) {
       options.log(fmt::format("code sandbox: {} slots; {}", slots, first->DescribeLimits()));
     }

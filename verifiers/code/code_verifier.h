@@ -13,24 +13,24 @@ namespace ponder {
 // What a program may use. 0 takes a limit off, which only `allow_weak_sandbox` permits for memory
 // and processes; times cannot be taken off.
 struct CodeLimits {
-  double cpu_s = 3;            // processor time: of a function's program with all its calls, or of
-                               // one run on one input; all its threads and processes together
-  double wall_s = 8;           // likewise by the clock on the wall
-  int64_t memory_mib = 512;    // with what it keeps in files
-  int64_t disk_mib = 64;       // files in /tmp
-  int64_t files = 1024;        // their number
-  int64_t processes = 64;      // processes and threads
-  int64_t open_files = 64;     // descriptors of a process
-  int64_t output_kib = 4096;   // what it prints in a run, or one returned value
-  double compile_cpu_s = 10;   // the C++ compiler's own
+  double cpu_s = 3;           // processor time: of a function's program with all its calls, or of
+                              // one run on one input; all its threads and processes together
+  double wall_s = 8;          // likewise by the clock on the wall
+  int64_t memory_mib = 512;   // with what it keeps in files
+  int64_t disk_mib = 64;      // files in /tmp
+  int64_t files = 1024;       // their number
+  int64_t processes = 64;     // processes and threads
+  int64_t open_files = 64;    // descriptors of a process
+  int64_t output_kib = 4096;  // what it prints in a run, or one returned value
+  double compile_cpu_s = 10;  // the C++ compiler's own
   double compile_wall_s = 20;
   int64_t compile_memory_mib = 1024;
 };
 
 struct CodeVerifierOptions {
   CodeLimits limits;
-  int64_t slots = 0;      // programs at a time; 0: one a core
-  bool anywhere = false;  // a completion without any code block is code as a whole
+  int64_t slots = 0;                // programs at a time; 0: one a core
+  bool anywhere = false;            // a completion without any code block is code as a whole
   bool allow_weak_sandbox = false;  // start also where memory or processes cannot be limited
   std::string python = "/usr/bin/python3";
   std::string compiler = "/usr/bin/g++";

@@ -115,8 +115,7 @@ absl::Status Job::Finish() {
 }
 
 bool Job::KilledForMemory() const {
-  return zygote_.Group() != nullptr &&
-         zygote_.Group()->KilledForMemory() > memory_kills_at_start_;
+  return zygote_.Group() != nullptr && zygote_.Group()->KilledForMemory() > memory_kills_at_start_;
 }
 
 std::string Job::Ending() const {

@@ -24,7 +24,8 @@ import sys
 from collections import OrderedDict
 
 import privileges
-from candidate import (CALL, GET, HANDLE, HANDLE_MARK, ITERATE, MISSING, RAISED, SET, VALUE, VALUE_AND_ARGUMENTS)
+from candidate import (CALL, GET, HANDLE, HANDLE_MARK, ITERATE, MISSING, RAISED, SET, TRUTH, VALUE,
+                       VALUE_AND_ARGUMENTS)
 
 CHANNEL = 3
 TASK, ANSWER, GONE = 1, 2, 3
@@ -39,6 +40,8 @@ HARMLESS_MODULES = {"math", "cmath", "copy", "string", "itertools", "functools",
 HARMFUL_NAMES = {"exec", "eval", "compile", "open", "__import__", "globals", "locals", "vars", "setattr", "delattr", "input",
                  "breakpoint", "exit", "quit", "__builtins__"}
 HARMFUL_METHODS = {"seed", "setstate", "setcontext", "modules", "register"}
+
+PLAIN = {int, float, complex, bool, str, bytes, type(None)}
 
 short = reprlib.Repr()
 short.maxstring = short.maxother = short.maxlong = 120
@@ -99,10 +102,10 @@ class Conversation:
         self.program = program
         self.test = 0           # the test under way, counted from 1
         self.answered = 0       # values that came back
-        self.handles = 0        # objects that stayed with the candidate
-        self.lowered = False    # the operation under way names one of them
+        self.lowered = False    # the operation under way has marks in it
         self.last = str         # says what the last operation was
         self.foreseen = []      # operations that were sent before the tests asked for them
+        self.early = []         # answers to the first of these
         self.gone = False
 
     def start(self):
@@ -121,18 +124,25 @@ class Conversation:
             request = marshal.dumps((operation, target, *plain, self.program.wants_arguments, self.lowered), 2)
         except ValueError:
             raise Broken("the tests pass a value that is no plain data: " + label()) from None
-        if not self.foreseen:
+        if self.foreseen and is_same_request(self.foreseen[0], request):
+            self.foreseen.pop(0)
+            frame = self.early.pop(0) if self.early else self.read_answer()
+        else:  # answers come in order, so those that were foreseen come first
             self.service.write_frames([bytes((OPERATION,)) + request])
-        elif not is_same_request(self.foreseen.pop(0), request):
-            raise Broken("the tests make other calls than they say: " + label())
-        frame = self.service.read_frame()
-        if frame[0] == GONE:
-            self.gone = True
-            raise Gone
+            while len(self.early) < len(self.foreseen):
+                self.early.append(self.read_answer())
+            frame = self.read_answer()
         self.answered += 1
         value = self.take(frame[1], marshal.loads(frame[2:]), first, label)
         self.last = lambda: f"{label()} gave {show(value)}"
         return value
+
+    def read_answer(self):
+        frame = self.service.read_frame()
+        if frame[0] == GONE:
+            self.gone = True
+            raise Gone
+        return frame
 
     def take(self, kind, value, first, label):
         if kind == VALUE:
@@ -143,7 +153,6 @@ class Conversation:
                 replace_content(mine, theirs)
             return value
         if kind == HANDLE:
-            self.handles += 1
             return Remote(self, value[0], value[1])
         if kind == MISSING:
             raise Missing(value)
@@ -159,12 +168,15 @@ class Conversation:
         raise problem
 
     def lower(self, value):
-        """Arguments with marks in place of the candidate's objects."""
-        if self.handles == 0:
+        """Arguments with marks in place of the candidate's objects and of built-in types."""
+        if type(value) in PLAIN:
             return value
         if type(value) is Remote:
             self.lowered = True
             return HANDLE_MARK, value._ponder[1]
+        if isinstance(value, type) and vars(builtins).get(value.__name__) is value:
+            self.lowered = True
+            return HANDLE_MARK, value.__name__
         if type(value) in (list, tuple, set, frozenset):
             return type(value)([self.lower(item) for item in value])
         if type(value) is dict:
@@ -220,7 +232,8 @@ class Remote:
         return iter(value)
 
     def __bool__(self):
-        raise TypeError(f"{self._ponder[2]} is no plain data")
+        conversation, target, mine = self._ponder
+        return conversation.ask(TRUTH, target, None, None, lambda: f"the truth of {mine}") is True
 
     def __repr__(self):
         return f"<{self._ponder[2]}, no plain data>"
@@ -234,11 +247,11 @@ class Mark(ast.NodeTransformer):
     """Puts a call that notes the test's number before every assertion."""
 
     def __init__(self):
-        self.count = 0
+        self.asserts = []
 
     def visit_Assert(self, node):
-        self.count += 1
-        call = ast.Call(ast.Name("__ponder_test__", ast.Load()), [ast.Constant(self.count)], [])
+        self.asserts.append(node)
+        call = ast.Call(ast.Name("__ponder_test__", ast.Load()), [ast.Constant(len(self.asserts))], [])
         return [ast.copy_location(ast.Expr(call), node), node]
 
 
@@ -333,7 +346,8 @@ class Program:
         for tree in tests:
             mark.visit(tree)
             body += tree.body
-        self.tests = mark.count
+        self.asserts = mark.asserts
+        self.tests = len(mark.asserts)
         if self.tests == 0:
             raise Broken("the tests assert nothing")
         whole = ast.Module(setup.body + body, [])
@@ -357,11 +371,13 @@ class Program:
         self.harmless = leaves_nothing_behind(whole) and leaves_nothing_behind(prompt)
         self.prompt = compile(prompt, "prompt", "exec", dont_inherit=True)
         self.code = compile(ast.fix_missing_locations(whole), "tests", "exec", dont_inherit=True)
-        self.sources = assert_sources(tests)
         self.foreseen = []
         if self.harmless and not self.wants_arguments and not setup.body:
             self.foreseen = [marshal.dumps((CALL, entry_point if name == "candidate" else name, arguments, {}, False, False), 2)
                              for name, arguments in self.foreseeable(body, functions)]
+
+    def source_of(self, test):
+        return ast.unparse(self.asserts[test - 1])[:200]
 
     def foreseeable(self, body, functions):
         if not self.calls_check:
@@ -392,10 +408,6 @@ class Program:
 def is_mark(statement):
     return (isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Call) and
             isinstance(statement.value.func, ast.Name) and statement.value.func.id == "__ponder_test__")
-
-
-def assert_sources(trees):
-    return [ast.unparse(node) for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Assert)]
 
 
 def outermost_calls(statements):
@@ -438,7 +450,10 @@ class Calls:
             conversation.test = number
             value = function(*call["args"], **call["kwargs"])
             if not same_json(value, call["expected"]):
-                raise AssertionError(f"expected {show(call['expected'])}")
+                raise AssertionError
+
+    def source_of(self, test):
+        return f"the comparison with {show(self.calls[test - 1]['expected'])}"
 
 
 def same_json(value, expected):
@@ -538,8 +553,7 @@ class Judge:
             return "broken", f"the tests raise {type(problem).__name__}: {problem}"
         after = f"after {conversation.last()}"
         if isinstance(problem, AssertionError):
-            source = program.sources[conversation.test - 1][:200] if isinstance(program, Program) else str(problem)
-            return "failed", f"{source} fails {after}"
+            return "failed", f"{program.source_of(conversation.test)} fails {after}"
         return "failed", f"the test raises {type(problem).__name__}: {problem} {after}"
 
 

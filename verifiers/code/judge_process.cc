@@ -20,7 +20,8 @@ constexpr char kOperation = 1, kOutcome = 2;
 
 size_t LengthAt(std::string_view bytes) {
   uint32_t length = 0;
-  for (int i = 0; i < 4; ++i) length |= static_cast<uint32_t>(static_cast<uint8_t>(bytes[i])) << 8 * i;
+  for (int i = 0; i < 4; ++i)
+    length |= static_cast<uint32_t>(static_cast<uint8_t>(bytes[i])) << 8 * i;
   return length;
 }
 
@@ -59,8 +60,7 @@ void JudgeProcess::SayGone() { Send({&kGone, 1}, {}); }
 
 absl::Status JudgeProcess::Exchange() {
   while (!out_.empty()) {
-    const ssize_t sent =
-        send(Descriptor(), out_.data(), out_.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+    const ssize_t sent = send(Descriptor(), out_.data(), out_.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
     if (sent < 0 && (errno == EAGAIN || errno == EINTR)) break;
     if (sent < 0) return Unavailable("the process that runs the tests has ended");
     out_.erase(0, static_cast<size_t>(sent));

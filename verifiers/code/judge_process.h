@@ -21,7 +21,7 @@ struct TestOutcome {
     kGone,    // the candidate ended under way
   };
   Kind kind = Kind::kBroken;
-  int64_t test = 0;    // the one under way, counted from 1
+  int64_t test = 0;  // the one under way, counted from 1
   int64_t tests = 0;
   std::string reason;  // for kGone: what was asked last
 };

@@ -30,8 +30,9 @@ absl::StatusOr<Ends> MakeStream() {
 
 class RunningProgram {
  public:
-  RunningProgram(std::unique_ptr<Job> job, std::optional<CandidateChannel> channel, FileDescriptor in,
-             FileDescriptor out, std::string_view input, int64_t max_output_bytes)
+  RunningProgram(std::unique_ptr<Job> job, std::optional<CandidateChannel> channel,
+                 FileDescriptor in, FileDescriptor out, std::string_view input,
+                 int64_t max_output_bytes)
       : job_(std::move(job)),
         channel_(std::move(channel)),
         in_(std::move(in)),
@@ -60,12 +61,11 @@ class RunningProgram {
  private:
   void Wait() {
     const int channel_events = POLLIN | (channel_ && channel_->HasToWrite() ? POLLOUT : 0);
-    struct pollfd events[4] = {
-        {.fd = job_->Ended() ? -1 : job_->Descriptor(), .events = POLLIN},
-        {.fd = in_.Get(), .events = POLLOUT},
-        {.fd = out_.Get(), .events = POLLIN},
-        {.fd = channel_ ? channel_->Descriptor() : -1,
-         .events = static_cast<short>(channel_events)}};
+    struct pollfd events[4] = {{.fd = job_->Ended() ? -1 : job_->Descriptor(), .events = POLLIN},
+                               {.fd = in_.Get(), .events = POLLOUT},
+                               {.fd = out_.Get(), .events = POLLIN},
+                               {.fd = channel_ ? channel_->Descriptor() : -1,
+                                .events = static_cast<short>(channel_events)}};
     poll(events, 4, job_->Ended() ? kShortWaitMs : job_->PollLimitMs());
   }
 
@@ -88,9 +88,8 @@ class RunningProgram {
       if (got <= 0) return out_.Close();
       result_.output.append(bytes, static_cast<size_t>(got));
       if (result_.output.size() > max_output_bytes_) {
-        result_.fault = {VerdictStatus::kWrong,
-                         fmt::format("the program printed more than {} KiB",
-                                     max_output_bytes_ / 1024)};
+        result_.fault = {VerdictStatus::kWrong, fmt::format("the program printed more than {} KiB",
+                                                            max_output_bytes_ / 1024)};
         return;
       }
     }
@@ -155,7 +154,7 @@ absl::StatusOr<ProgramResult> RunProgram(Zygote& zygote, JobOptions job, const J
   out.theirs.Close();
   if (channel) channel->CloseTheirEnd();
   return RunningProgram(std::move(started), std::move(channel), std::move(in.ours),
-                    std::move(out.ours), input, max_output_bytes)
+                        std::move(out.ours), input, max_output_bytes)
       .Run();
 }
 

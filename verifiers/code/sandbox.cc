@@ -17,8 +17,8 @@ namespace fs = std::filesystem;
 constexpr char kLibraries[] = "/usr/lib/x86_64-linux-gnu";
 constexpr char kLoader[] = "/lib64/ld-linux-x86-64.so.2";
 const std::vector<std::string> kEnvironment = {
-    "PATH=/usr/bin",         "LANG=C.UTF-8",      "HOME=/tmp",
-    "PYTHONHASHSEED=0",      "MALLOC_ARENA_MAX=2"};  // the same order of sets in every run
+    "PATH=/usr/bin", "LANG=C.UTF-8", "HOME=/tmp", "PYTHONHASHSEED=0",
+    "MALLOC_ARENA_MAX=2"};  // the same order of sets in every run
 
 absl::StatusOr<std::string> Canonical(const std::string& path, const char* what) {
   std::error_code error;
@@ -43,8 +43,9 @@ absl::Status CheckLimits(const CodeVerifierOptions& options) {
   }
   if (limits.memory_mib < 0 || limits.memory_mib > int64_t{1} << 24 || limits.processes < 0 ||
       limits.processes > int64_t{1} << 20) {
-    return InvalidArgument("expected limits of memory and processes, or 0 for none; found {} and {}",
-                           limits.memory_mib, limits.processes);
+    return InvalidArgument(
+        "expected limits of memory and processes, or 0 for none; found {} and {}",
+        limits.memory_mib, limits.processes);
   }
   if ((limits.memory_mib == 0 || limits.processes == 0) && !options.allow_weak_sandbox) {
     return FailedPrecondition(
@@ -136,8 +137,8 @@ absl::StatusOr<std::unique_ptr<Cgroup>> Sandbox::MakeCgroup(int64_t slot,
 
 absl::StatusOr<std::vector<std::string>> Sandbox::CompileCommand() const {
   PONDER_RETURN_IF_ERROR(compiler_fault_);
-  return std::vector<std::string>{options_.compiler, "-std=c++20", "-O2", "-o", "program",
-                                  "main.cc"};
+  return std::vector<std::string>{options_.compiler, "-std=c++20", "-O2", "-o",
+                                  "program",         "main.cc"};
 }
 
 }  // namespace ponder

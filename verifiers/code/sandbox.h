@@ -38,7 +38,7 @@ class Sandbox {
   BoxOptions PythonBox(int64_t slot, const std::string& script) const;
 
   CodeVerifierOptions options_;
-  std::string python_;         // the interpreter's own path, links followed
+  std::string python_;  // the interpreter's own path, links followed
   std::vector<std::string> python_mounts_;
   std::string filter_processes_, filter_threads_;
   int64_t calls_allowed_ = 0;

@@ -37,9 +37,9 @@ Verdict Slot::Check(const VerifyItem& item, absl::Time deadline) {
   }
   const ExtractedCode code = ExtractCode(item.completion, task->language, anywhere_);
   if (!code.found) {
-    return MakeCodeVerdict(
-        VerdictStatus::kNoAnswer, false, "",
-        fmt::format("no block ```{} ... ``` was found outside the thoughts", ToString(task->language)));
+    return MakeCodeVerdict(VerdictStatus::kNoAnswer, false, "",
+                           fmt::format("no block ```{} ... ``` was found outside the thoughts",
+                                       ToString(task->language)));
   }
   if (!code.problem.empty()) {
     return MakeCodeVerdict(VerdictStatus::kUnparseable, false, "", code.problem);
@@ -110,10 +110,12 @@ std::string Slot::DescribeLimits() const {
   const CodeLimits& limits = sandbox_.Limits();
   const Cgroup* const group = python_->Group();
   const std::string by =
-      group != nullptr ? fmt::format("by cgroup v{}", group->Version())
-                       : "a process, of which there is one (no cgroup: " + sandbox_.CgroupFault() + ")";
+      group != nullptr
+          ? fmt::format("by cgroup v{}", group->Version())
+          : "a process, of which there is one (no cgroup: " + sandbox_.CgroupFault() + ")";
   return fmt::format(
-      "namespaces user, mount, pid, net, ipc, uts, cgroup; {} system calls allowed; memory {} MiB {}; "
+      "namespaces user, mount, pid, net, ipc, uts, cgroup; {} system calls allowed; memory {} MiB "
+      "{}; "
       "{} processes and threads by {}; {} MiB and {} files in /tmp; {} s processor time ({}), {} s "
       "in all; {}",
       sandbox_.SystemCallsAllowed(), limits.memory_mib, by, limits.processes,

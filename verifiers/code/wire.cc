@@ -12,7 +12,8 @@ constexpr size_t kHeaderBytes = kNonceBytes + 4 + 1 + 4;
 
 uint32_t ReadU32(std::string_view bytes) {
   uint32_t value = 0;
-  for (int i = 0; i < 4; ++i) value |= static_cast<uint32_t>(static_cast<uint8_t>(bytes[i])) << 8 * i;
+  for (int i = 0; i < 4; ++i)
+    value |= static_cast<uint32_t>(static_cast<uint8_t>(bytes[i])) << 8 * i;
   return value;
 }
 
@@ -72,7 +73,8 @@ class PlainWalk {
         return Items(depth, hashable || tag == '>');
       case '[':
       case '<':
-        if (hashable) return InvalidArgument("a list or set stands where only a hashable value can");
+        if (hashable)
+          return InvalidArgument("a list or set stands where only a hashable value can");
         return Items(depth, /*hashable=*/tag == '<');
       case '{':
         if (hashable) return InvalidArgument("a dict stands where only a hashable value can");

@@ -2,10 +2,12 @@
 
 #include <poll.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <cmath>
 #include <cstring>
+#include <fstream>
 #include <nlohmann/json.hpp>
 
 namespace ponder {
@@ -17,7 +19,7 @@ constexpr int kReadyLimitMs = 20'000;  // for the interpreter to start, on a loa
 constexpr int64_t kMiB = int64_t{1} << 20;
 // What the interpreter itself takes, beside the candidate's share.
 constexpr int64_t kOwnMemory = 48 * kMiB;
-constexpr int64_t kOwnAddressSpace = 192 * kMiB;
+constexpr int64_t kOwnAddressSpace = 32 * kMiB;  // beside what the interpreter has at the fork
 constexpr int64_t kOwnProcesses = 2;  // the zygote, and the candidate before it loads the code
 constexpr int64_t kStack = 64 * kMiB;
 
@@ -39,19 +41,25 @@ int64_t MemoryOf(const CodeLimits& limits, JobKind kind) {
   return kMiB * (kind == JobKind::kCompile ? limits.compile_memory_mib : limits.memory_mib);
 }
 
+int64_t AddressSpaceOf(pid_t pid) {
+  std::ifstream file(fmt::format("/proc/{}/statm", pid));
+  int64_t pages = 0;
+  file >> pages;
+  return pages * sysconf(_SC_PAGESIZE);
+}
+
 // Kernel limits on a process. Where a control group bounds the tree, the address space is only to
 // turn one huge allocation into an error within the program.
-json Resources(const CodeLimits& limits, JobKind kind, bool has_group) {
+json Resources(const CodeLimits& limits, JobKind kind, bool has_group, int64_t warm_bytes) {
   const int64_t memory = MemoryOf(limits, kind);
   const double cpu_s = kind == JobKind::kCompile ? limits.compile_cpu_s : limits.cpu_s;
   const int64_t disk = kMiB * (kind == JobKind::kCompile ? 4 * limits.disk_mib : limits.disk_mib);
-  json resources = {{"CORE", 0},
-                    {"CPU", static_cast<int64_t>(std::ceil(cpu_s)) + 1},
-                    {"FSIZE", disk},
-                    {"NOFILE", std::max<int64_t>(limits.open_files, 8)},
-                    {"MEMLOCK", 0},
-                    {"STACK", kStack}};
-  if (memory > 0) resources["AS"] = (has_group ? 3 * memory : memory) + kOwnAddressSpace;
+  json resources = {{"CORE", 0},     {"CPU", static_cast<int64_t>(std::ceil(cpu_s)) + 1},
+                    {"FSIZE", disk}, {"NOFILE", std::max<int64_t>(limits.open_files, 8)},
+                    {"MEMLOCK", 0},  {"STACK", kStack}};
+  if (memory > 0) {
+    resources["AS"] = (has_group ? 3 * memory : memory) + kOwnAddressSpace + warm_bytes;
+  }
   if (limits.processes > 0) resources["NPROC"] = limits.processes + kOwnProcesses;
   return resources;
 }
@@ -76,6 +84,7 @@ absl::StatusOr<std::unique_ptr<Zygote>> Zygote::Start(const Sandbox& sandbox, in
   if (got != 5 || std::memcmp(word, "ready", 5) != 0) {
     return Unavailable("the sandbox's interpreter did not start within {} ms", kReadyLimitMs);
   }
+  zygote->warm_bytes_ = AddressSpaceOf(zygote->Pid());
   return zygote;
 }
 
@@ -112,7 +121,8 @@ absl::Status Zygote::StartJob(const JobOptions& job) {
   }
   // Without a group nothing adds up the memory of several processes, so there is to be one only.
   // The compiler's driver needs its children; they are ours, not the candidate's.
-  const bool processes = cgroup_ != nullptr || limits.memory_mib == 0 || job.kind == JobKind::kCompile;
+  const bool processes =
+      cgroup_ != nullptr || limits.memory_mib == 0 || job.kind == JobKind::kCompile;
   std::vector<int> descriptors, places;
   for (const auto& [ours, place] : job.descriptors) {
     descriptors.push_back(ours);
@@ -123,10 +133,11 @@ absl::Status Zygote::StartJob(const JobOptions& job) {
       {"as", places},
       {"command", job.command},
       {"limits",
-       {{"disk_bytes", kMiB * (job.kind == JobKind::kCompile ? 4 * limits.disk_mib : limits.disk_mib)},
+       {{"disk_bytes",
+         kMiB * (job.kind == JobKind::kCompile ? 4 * limits.disk_mib : limits.disk_mib)},
         {"files", limits.files},
         {"filter", processes ? "processes" : "threads"},
-        {"resources", Resources(limits, job.kind, cgroup_ != nullptr)}}}};
+        {"resources", Resources(limits, job.kind, cgroup_ != nullptr, warm_bytes_)}}}};
   return Send(message.dump(), descriptors);
 }
 

@@ -40,8 +40,8 @@ class Zygote {
                                                        bool with_compiler);
 
   absl::Status StartJob(const JobOptions& job);
-  absl::Status AskProcessorTime();  // answered by an event
-  absl::Status Kill();              // the job; answered by kEnded
+  absl::Status AskProcessorTime();                    // answered by an event
+  absl::Status Kill();                                // the job; answered by kEnded
   int Descriptor() const { return box_->Control(); }  // readable: an event is there
   // Does not wait. UNAVAILABLE where the box has ended.
   absl::StatusOr<ZygoteEvent> Read();
@@ -60,6 +60,7 @@ class Zygote {
   std::unique_ptr<Cgroup> cgroup_;  // outlives the box
   std::unique_ptr<Box> box_;
   int64_t memory_limit_ = -1;  // as the group has it
+  int64_t warm_bytes_ = 0;     // address space of the interpreter before any candidate
 };
 
 }  // namespace ponder
