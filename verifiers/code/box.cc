@@ -141,15 +141,20 @@ absl::StatusOr<Pipe> MakePipe() {
   return Pipe{FileDescriptor(ends[0]), FileDescriptor(ends[1])};
 }
 
-// The processes of a box on the way up; kills what it still holds.
+// The processes of a box on the way up; kills and reaps what it still holds. The first leads a group
+// of its own, by which the second is found even where the first died before it could name it.
 struct Rising {
-  pid_t outer = -1;
+  pid_t group = -1;
   pid_t inner = -1;
   ~Rising() {
-    for (const pid_t pid : {outer, inner}) {
-      if (pid <= 0) continue;
-      kill(pid, SIGKILL);
-      Reap(pid);
+    if (inner > 0) {
+      kill(inner, SIGKILL);
+      Reap(inner);
+    }
+    if (group <= 0) return;
+    kill(-group, SIGKILL);
+    pid_t reaped = 0;
+    while ((reaped = waitpid(-group, nullptr, 0)) > 0 || (reaped < 0 && errno == EINTR)) {
     }
   }
 };
@@ -184,7 +189,8 @@ absl::StatusOr<std::unique_ptr<Box>> Box::Start(const BoxOptions& options) {
   const long child = syscall(SYS_clone3, &arguments, sizeof(arguments));
   if (child < 0) return Refused("making the namespaces", errno);
   if (child == 0) RunBoxChild(plan);
-  Rising rising{.outer = static_cast<pid_t>(child)};
+  Rising rising{.group = static_cast<pid_t>(child)};
+  setpgid(rising.group, rising.group);  // the child does it, too: whoever comes first
   theirs.Close();
   report.write.Close();
 
@@ -192,7 +198,8 @@ absl::StatusOr<std::unique_ptr<Box>> Box::Start(const BoxOptions& options) {
   if (!privileged) {
     const std::string users = fmt::format("0 {} 1", geteuid());
     const std::string groups = fmt::format("0 {} 1", getegid());
-    if (!WriteProc(rising.outer, "setgroups", "deny") || !MapUsers(rising.outer, users, groups)) {
+    if (!WriteProc(rising.group, "setgroups", "deny") ||
+        !MapUsers(rising.group, users, groups)) {
       return Refused("mapping the user", errno);
     }
   }
@@ -202,8 +209,7 @@ absl::StatusOr<std::unique_ptr<Box>> Box::Start(const BoxOptions& options) {
     return made.error != 0 ? Refused(made.step, made.error) : Unavailable("a sandbox ended early");
   }
   rising.inner = made.inner_pid;
-  Reap(rising.outer);
-  rising.outer = -1;
+  Reap(rising.group);
   if (privileged) {
     for (const int64_t base : kUserBases) {
       const std::string map = fmt::format("0 {} 2", base + 2 * options.slot);
@@ -218,6 +224,7 @@ absl::StatusOr<std::unique_ptr<Box>> Box::Start(const BoxOptions& options) {
   PONDER_ASSIGN_OR_RETURN(const BoxReport started, ReadReport(report.read.Get()));
   if (started.error != 0) return Refused(started.step, started.error);
   const pid_t pid = std::exchange(rising.inner, -1);
+  rising.group = -1;
   return std::unique_ptr<Box>(new Box(ours.Release(), pid, own_users));
 }
 

@@ -137,6 +137,7 @@ void BuildRoot(const BoxPlan& plan) {
 }  // namespace
 
 void RunBoxChild(const BoxPlan& plan) {
+  setpgid(0, 0);
   AwaitByte(plan, plan.wait_outer);
   BuildRoot(plan);
   struct clone_args arguments = {};

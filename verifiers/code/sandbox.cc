@@ -18,7 +18,7 @@ constexpr char kLibraries[] = "/usr/lib/x86_64-linux-gnu";
 constexpr char kLoader[] = "/lib64/ld-linux-x86-64.so.2";
 const std::vector<std::string> kEnvironment = {
     "PATH=/usr/bin", "LANG=C.UTF-8", "HOME=/tmp", "PYTHONHASHSEED=0",
-    "MALLOC_ARENA_MAX=2"};  // the same order of sets in every run
+    "MALLOC_ARENA_MAX=1"};  // the same order of sets in every run
 
 absl::StatusOr<std::string> Canonical(const std::string& path, const char* what) {
   std::error_code error;
