@@ -107,6 +107,7 @@ std::vector<std::string> RunAttacks(const std::vector<Attack>& attacks) {
     failures.push_back(attack.program + ": " + what);
   };
   auto verifier = CreateCodeVerifier(SmallLimits()).value();
+  JudgeCode(*verifier, HonestItem());  // what starts once has started
   std::map<pid_t, int64_t> resident;
   for (const Attack& attack : attacks) {
     const absl::Time start = absl::Now();

@@ -60,10 +60,9 @@ std::vector<std::string> UseNineTenths() {
     for (int repeat = 0; repeat < repeats; ++repeat) {
       for (const NearLimit& limit : kNearLimits) {
         const bool large = limit.name == "values";
-        batch.push_back(CodeItem(
-            large ? R"({"test_list":["assert set(large()) == {'x'}"]})"
-                  : R"({"test_list":["assert f(1) == 2"]})",
-            With(limit.code, percent)));
+        batch.push_back(CodeItem(large ? R"({"test_list":["assert set(large()) == {'x'}"]})"
+                                       : R"({"test_list":["assert f(1) == 2"]})",
+                                 With(limit.code, percent)));
         names.push_back(limit.name + " at " + std::to_string(percent) + " %");
       }
     }

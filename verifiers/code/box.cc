@@ -141,8 +141,8 @@ absl::StatusOr<Pipe> MakePipe() {
   return Pipe{FileDescriptor(ends[0]), FileDescriptor(ends[1])};
 }
 
-// The processes of a box on the way up; kills and reaps what it still holds. The first leads a group
-// of its own, by which the second is found even where the first died before it could name it.
+// The processes of a box on the way up; kills and reaps what it still holds. The first leads a
+// group of its own, by which the second is found even where the first died before it could name it.
 struct Rising {
   pid_t group = -1;
   pid_t inner = -1;
@@ -198,8 +198,7 @@ absl::StatusOr<std::unique_ptr<Box>> Box::Start(const BoxOptions& options) {
   if (!privileged) {
     const std::string users = fmt::format("0 {} 1", geteuid());
     const std::string groups = fmt::format("0 {} 1", getegid());
-    if (!WriteProc(rising.group, "setgroups", "deny") ||
-        !MapUsers(rising.group, users, groups)) {
+    if (!WriteProc(rising.group, "setgroups", "deny") || !MapUsers(rising.group, users, groups)) {
       return Refused("mapping the user", errno);
     }
   }

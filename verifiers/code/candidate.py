@@ -32,13 +32,15 @@ class NotPlain(Exception):
     pass
 
 
-def serve_module(channel, nonce, source):
-    """Loads `source` as a module and answers operations on it until the service is gone. Never returns."""
-    # References of our own, taken before the code is loaded.
+def make_server():
+    """A function (channel, nonce, source, operations) that loads the source as a module and answers operations on it, first
+    those that were read already, until the service is gone; it never returns. Made once, before any candidate: what it uses
+    are references of its own, and a fork has little left to do."""
     dumps, loads, read, write = marshal.dumps, marshal.loads, os.read, os.write
     clock, exit_now = time.monotonic, os._exit
     from_bytes, kind_of, size = int.from_bytes, type, len
-    string, tuple_of, list_of, dict_of = str, tuple, list, dict
+    string, tuple_of, list_of, dict_of, bytes_of = str, tuple, list, dict, bytes
+    get_attribute, set_attribute = getattr, setattr
     base_exception, value_error, any_exception = BaseException, ValueError, Exception
     builtin_names = frozenset(n for n, v in vars(builtins).items() if isinstance(v, type) and issubclass(v, BaseException))
     mro_of = type.__dict__["__mro__"].__get__
@@ -47,10 +49,12 @@ def serve_module(channel, nonce, source):
     plain = {int, float, complex, bool, str, bytes, kind_of(None)}
     sequences = {list, tuple, set, frozenset}
     built_in = dict(vars(builtins))
+    compile_source, run, modules, memory_error = compile, exec, sys.modules, MemoryError
     objects = []
     waiting = []
     module = types.ModuleType("solution")
     names = module.__dict__
+    modules["solution"] = module
 
     def to_plain(value, depth=0):
         """The value with the dictionaries of `collections` made plain ones; NotPlain names any other type."""
@@ -115,74 +119,79 @@ def serve_module(channel, nonce, source):
                     return VALUE_AND_ARGUMENTS, b"(\x02\x00\x00\x00" + payload + arguments[1]
             return kind, payload
         if operation == GET:
-            return encode(getattr(target, first))
+            return encode(get_attribute(target, first))
         if operation == SET:
-            setattr(target, first, second)
+            set_attribute(target, first, second)
             return encode(None)
         if operation == TRUTH:
             return encode(True if target else False)
         return encode(list_of(target))
 
-    def send(number, kind, payload):
-        waiting.append(nonce + number.to_bytes(4, "little") + bytes((kind,)) + size(payload).to_bytes(4, "little") + payload)
+    def send(nonce, number, kind, payload):
+        waiting.append(nonce + number.to_bytes(4, "little") + bytes_of((kind,)) + size(payload).to_bytes(4, "little") + payload)
 
-    def flush():
+    def flush(channel):
         data = b"".join(waiting)
         waiting.clear()
         while data:
             data = data[write(channel, data):]
 
-    try:
+    def serve(channel, nonce, source, buffer):
         try:
-            code = compile(source, "solution.py", "exec", dont_inherit=True)
-        except MemoryError:
-            raise
-        except any_exception as error:
-            send(0, SYNTAX, describe(error))
-            flush()
-            exit_now(0)
-        sys.modules["solution"] = module
-        exec(code, names)
-        send(0, READY, b"N")
-    except base_exception as error:
-        send(0, RAISED, describe(error))
-        flush()
-        exit_now(0)
-    flush()
-
-    buffer, number = b"", 0
-    while True:
-        more = read(channel, 1 << 16)
-        if not more:
-            exit_now(0)
-        buffer += more
-        flushed = clock()
-        while size(buffer) >= 4 and size(buffer) >= 4 + from_bytes(buffer[:4], "little"):
-            end = 4 + from_bytes(buffer[:4], "little")
-            request, buffer = buffer[4:end], buffer[end:]
-            number += 1
             try:
-                answer = perform(*loads(request))
-            except base_exception as error:
-                answer = RAISED, describe(error)
-            send(number, *answer)
-            if clock() - flushed > FLUSH_AFTER_S:
-                flush()
-                flushed = clock()
-        if waiting:
-            flush()
+                code = compile_source(source, "solution.py", "exec", dont_inherit=True)
+            except memory_error:
+                raise
+            except any_exception as error:
+                send(nonce, 0, SYNTAX, describe(error))
+                flush(channel)
+                exit_now(0)
+            run(code, names)
+            send(nonce, 0, READY, b"N")
+        except base_exception as error:
+            send(nonce, 0, RAISED, describe(error))
+            flush(channel)
+            exit_now(0)
+        number = 0
+        while True:
+            flushed = clock()
+            while size(buffer) >= 4 and size(buffer) >= 4 + from_bytes(buffer[:4], "little"):
+                end = 4 + from_bytes(buffer[:4], "little")
+                request, buffer = buffer[4:end], buffer[end:]
+                number += 1
+                try:
+                    answer = perform(*loads(request))
+                except base_exception as error:
+                    answer = RAISED, describe(error)
+                send(nonce, number, *answer)
+                if clock() - flushed > FLUSH_AFTER_S:
+                    flush(channel)
+                    flushed = clock()
+            if waiting:
+                flush(channel)
+            more = read(channel, 1 << 16)
+            if not more:
+                exit_now(0)
+            buffer += more
+
+    return serve
+
+
+def report_loading(channel, nonce, kind, report):
+    payload = marshal.dumps(report, 2)
+    os.write(channel, nonce + bytes(4) + bytes((kind,)) + len(payload).to_bytes(4, "little") + payload)
 
 
 def run_program(channel, nonce, source):
     """Runs `source` as a program whose standard input and output are set already. Never returns."""
-    report, kind = b"N", READY
+    report, kind = None, READY
     try:
         code = compile(source, "solution.py", "exec", dont_inherit=True)
     except MemoryError:
         raise
     except Exception as error:
-        report, kind = marshal.dumps((type(error).__name__, str(error)[:MAX_MESSAGE], "SyntaxError"), 2), SYNTAX
-    os.write(channel, nonce + bytes(4) + bytes((kind,)) + len(report).to_bytes(4, "little") + report)
+        report, kind = (type(error).__name__, str(error)[:MAX_MESSAGE], "SyntaxError"), SYNTAX
+    report_loading(channel, nonce, kind, report)
     os.close(channel)
     if kind == SYNTAX:
         os._exit(0)

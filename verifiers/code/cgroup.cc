@@ -12,7 +12,7 @@
 #include <map>
 #include <vector>
 
-#include "base/file.h"
+#include "verifiers/code/file_descriptor.h"
 
 namespace ponder {
 namespace {
@@ -20,17 +20,20 @@ namespace {
 constexpr size_t kMaxFileBytes = size_t{1} << 20;
 
 // Kernel files say their size is 0, so read until the end.
-std::string ReadKernelFile(const std::string& path) {
+std::string ReadKernelFile(int file) {
   std::string content;
-  const int file = open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  if (file < 0) return content;
   char bytes[4096];
   ssize_t got = 0;
-  while (content.size() < kMaxFileBytes && (got = read(file, bytes, sizeof(bytes))) > 0) {
+  while (content.size() < kMaxFileBytes &&
+         (got = pread(file, bytes, sizeof(bytes), static_cast<off_t>(content.size()))) > 0) {
     content.append(bytes, static_cast<size_t>(got));
   }
-  close(file);
   return content;
+}
+
+std::string ReadKernelFile(const std::string& path) {
+  const FileDescriptor file(open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  return ReadKernelFile(file.Get());
 }
 
 absl::Status WriteKernelFile(const std::string& path, const std::string& text) {
@@ -69,6 +72,9 @@ class GroupFolder {
     }
   }
   std::string File(const char* name) const { return path_ + "/" + name; }
+  FileDescriptor Open(const char* name) const {
+    return FileDescriptor(open(File(name).c_str(), O_RDONLY | O_CLOEXEC));
+  }
 
  private:
   explicit GroupFolder(std::string path) : path_(std::move(path)) {}
@@ -119,6 +125,8 @@ class CgroupV1 : public Cgroup {
       }
       PONDER_ASSIGN_OR_RETURN(*folder, GroupFolder::Make(place->second + "/" + name));
     }
+    group->processor_time_ = group->cpuacct_->Open("cpuacct.usage");
+    group->memory_events_ = group->memory_->Open("memory.oom_control");
     return group;
   }
 
@@ -136,15 +144,14 @@ class CgroupV1 : public Cgroup {
   absl::Status SetProcesses(int64_t count) override {
     return WriteKernelFile(pids_->File("pids.max"), std::to_string(count));
   }
-  int64_t ProcessorNs() const override {
-    return Number(ReadKernelFile(cpuacct_->File("cpuacct.usage")), "");
-  }
+  int64_t ProcessorNs() const override { return Number(ReadKernelFile(processor_time_.Get()), ""); }
   int64_t KilledForMemory() const override {
-    return Number(ReadKernelFile(memory_->File("memory.oom_control")), "oom_kill ");
+    return Number(ReadKernelFile(memory_events_.Get()), "oom_kill ");
   }
 
  private:
   std::unique_ptr<GroupFolder> memory_, pids_, cpuacct_;
+  FileDescriptor processor_time_, memory_events_;
 };
 
 class CgroupV2 : public Cgroup {
@@ -162,7 +169,10 @@ class CgroupV2 : public Cgroup {
     return fault;
   }
 
-  explicit CgroupV2(std::unique_ptr<GroupFolder> folder) : folder_(std::move(folder)) {}
+  explicit CgroupV2(std::unique_ptr<GroupFolder> folder)
+      : folder_(std::move(folder)),
+        processor_time_(folder_->Open("cpu.stat")),
+        memory_events_(folder_->Open("memory.events")) {}
 
   int Version() const override { return 2; }
   absl::Status Add(pid_t process) override {
@@ -178,11 +188,11 @@ class CgroupV2 : public Cgroup {
     return WriteKernelFile(folder_->File("pids.max"), std::to_string(count));
   }
   int64_t ProcessorNs() const override {
-    const int64_t us = Number(ReadKernelFile(folder_->File("cpu.stat")), "usage_usec ");
+    const int64_t us = Number(ReadKernelFile(processor_time_.Get()), "usage_usec ");
     return us < 0 ? us : us * 1000;
   }
   int64_t KilledForMemory() const override {
-    return Number(ReadKernelFile(folder_->File("memory.events")), "oom_kill ");
+    return Number(ReadKernelFile(memory_events_.Get()), "oom_kill ");
   }
 
  private:
@@ -204,6 +214,7 @@ class CgroupV2 : public Cgroup {
   }
 
   std::unique_ptr<GroupFolder> folder_;
+  FileDescriptor processor_time_, memory_events_;
 };
 
 }  // namespace

@@ -36,7 +36,6 @@ absl::StatusOr<Finding> CheckPythonProgram(Zygote& zygote, const CodeLimits& lim
 
 // The same for C++: compiled once, then run.
 absl::StatusOr<Finding> CheckCppProgram(Zygote& zygote, const CodeLimits& limits,
-                                        const std::vector<std::string>& compile_command,
                                         const CodeTask& task, std::string_view source,
                                         absl::Time deadline);
 

@@ -23,10 +23,19 @@ constexpr int kShortWaitMs = 50;
 // candidate, and watches the clocks.
 class ModuleCheck {
  public:
-  ModuleCheck(JudgeProcess& judge, CandidateChannel channel, std::unique_ptr<Job> job)
-      : judge_(judge), channel_(std::move(channel)), job_(std::move(job)) {}
+  ModuleCheck(JudgeProcess& judge, CandidateChannel channel)
+      : judge_(judge), channel_(std::move(channel)) {}
 
-  absl::StatusOr<Finding> Run() {
+  absl::StatusOr<Finding> Run(Zygote& zygote, const JobTimes& times) {
+    // The candidate starts when there is something for it to do; source and operations then come to
+    // it in one piece.
+    while (!finding_ && asked_ == 0) PONDER_RETURN_IF_ERROR(AwaitOperation(times.deadline));
+    if (finding_) return *std::move(finding_);
+    PONDER_ASSIGN_OR_RETURN(
+        job_,
+        Job::Start(zygote, {.kind = JobKind::kModule, .descriptors = {{channel_.TheirEnd(), 3}}},
+                   times));
+    channel_.CloseTheirEnd();
     while (!finding_) PONDER_RETURN_IF_ERROR(Step());
     // The candidate must be gone before the slot's next one starts.
     finding_->zygote_lost = !job_->Finish().ok();
@@ -34,6 +43,24 @@ class ModuleCheck {
   }
 
  private:
+  absl::Status AwaitOperation(absl::Time deadline) {
+    const absl::Time until = std::min(deadline, judge_turn_ + kJudgeLimit);
+    const int64_t left_ms = absl::ToInt64Milliseconds(until - absl::Now()) + 1;
+    struct pollfd event = {
+        .fd = judge_.Descriptor(),
+        .events = static_cast<short>(POLLIN | (judge_.HasToWrite() ? POLLOUT : 0))};
+    poll(&event, 1, static_cast<int>(std::clamp<int64_t>(left_ms, 0, 1000)));
+    PONDER_RETURN_IF_ERROR(judge_.Exchange());
+    PONDER_RETURN_IF_ERROR(FromJudge());
+    if (finding_ || asked_ > 0 || absl::Now() < until) return absl::OkStatus();
+    JudgeIsSlow();
+    if (absl::Now() >= deadline) {
+      finding_->status = VerdictStatus::kInternal;
+      finding_->reason = "the caller's deadline passed before the tests began";
+    }
+    return absl::OkStatus();
+  }
+
   absl::Status Step() {
     Wait();
     PONDER_RETURN_IF_ERROR(judge_.Exchange());
@@ -193,12 +220,8 @@ absl::StatusOr<Finding> CheckModule(Zygote& zygote, JudgeProcess& judge, const C
   PONDER_ASSIGN_OR_RETURN(CandidateChannel channel, CandidateChannel::Make(limits, source));
   judge.BeginTask(task.tests);
   PONDER_RETURN_IF_ERROR(judge.Exchange());
-  PONDER_ASSIGN_OR_RETURN(
-      std::unique_ptr<Job> job,
-      Job::Start(zygote, {.kind = JobKind::kModule, .descriptors = {{channel.TheirEnd(), 3}}},
-                 {.cpu_s = limits.cpu_s, .wall_s = limits.wall_s, .deadline = deadline}));
-  channel.CloseTheirEnd();
-  return ModuleCheck(judge, std::move(channel), std::move(job)).Run();
+  return ModuleCheck(judge, std::move(channel))
+      .Run(zygote, {.cpu_s = limits.cpu_s, .wall_s = limits.wall_s, .deadline = deadline});
 }
 
 }  // namespace ponder

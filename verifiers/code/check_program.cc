@@ -96,7 +96,6 @@ absl::StatusOr<Finding> CheckPythonProgram(Zygote& zygote, const CodeLimits& lim
 }
 
 absl::StatusOr<Finding> CheckCppProgram(Zygote& zygote, const CodeLimits& limits,
-                                        const std::vector<std::string>& compile_command,
                                         const CodeTask& task, std::string_view source,
                                         absl::Time deadline) {
   const FileDescriptor program(memfd_create("program", MFD_CLOEXEC | MFD_ALLOW_SEALING));
@@ -105,10 +104,7 @@ absl::StatusOr<Finding> CheckCppProgram(Zygote& zygote, const CodeLimits& limits
   PONDER_ASSIGN_OR_RETURN(
       const ProgramResult compiled,
       RunProgram(
-          zygote,
-          {.kind = JobKind::kCompile,
-           .descriptors = {{program.Get(), 4}},
-           .command = compile_command},
+          zygote, {.kind = JobKind::kCompile, .descriptors = {{program.Get(), 4}}},
           {.cpu_s = limits.compile_cpu_s, .wall_s = limits.compile_wall_s, .deadline = deadline},
           limits.output_kib * 1024, std::move(channel), {}));
   if (compiled.fault || !compiled.loaded || compiled.zygote_lost) {

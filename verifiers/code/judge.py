@@ -15,24 +15,26 @@ Judge -> service, after u32 length:
 
 import ast
 import builtins
+import ctypes
 import gc
 import json
 import marshal
 import os
 import reprlib
+import resource
 import sys
 from collections import OrderedDict
 
-import privileges
 from candidate import (CALL, GET, HANDLE, HANDLE_MARK, ITERATE, MISSING, RAISED, SET, TRUTH, VALUE,
                        VALUE_AND_ARGUMENTS)
 
 CHANNEL = 3
 TASK, ANSWER, GONE = 1, 2, 3
 OPERATION, OUTCOME = 1, 2
-RESOURCES = {"AS": 2 << 30, "CORE": 0, "NOFILE": 32, "FSIZE": 0, "NPROC": 8}
+RESOURCES = {resource.RLIMIT_AS: 2 << 30, resource.RLIMIT_CORE: 0, resource.RLIMIT_NOFILE: 32, resource.RLIMIT_FSIZE: 0,
+             resource.RLIMIT_NPROC: 8}
 MAX_REASON = 600    # characters
-KEPT_PROGRAMS = 64  # compiled tests, for the many completions of one task
+KEPT_PROGRAMS = 256  # compiled tests, for the many completions of one task
 
 # Tests that import and call no more than this leave nothing behind; others run in a fork.
 HARMLESS_MODULES = {"math", "cmath", "copy", "string", "itertools", "functools", "collections", "operator", "re", "typing",
@@ -558,7 +560,10 @@ class Judge:
 
 
 def main():
-    privileges.give_up(privileges.user_for_others(), RESOURCES, privileges.load_filter("/ponder/processes.bpf"))
+    for kind, value in RESOURCES.items():
+        resource.setrlimit(kind, (value, value))
+    if ctypes.CDLL("/ponder/native.so").PonderConfine() != 0:
+        os._exit(1)
     sys.set_int_max_str_digits(0)
     gc.collect()
     gc.freeze()

@@ -5,6 +5,7 @@
 
 #include <atomic>
 #include <filesystem>
+#include <nlohmann/json.hpp>
 
 #include "verifiers/code/embedded_sources.h"
 #include "verifiers/code/seccomp_filter.h"
@@ -101,6 +102,7 @@ BoxOptions Sandbox::PythonBox(int64_t slot, const std::string& script) const {
   for (const auto& [name, content] : EmbeddedSources()) {
     box.files.emplace_back("/ponder/" + std::string(name), content);
   }
+  box.files.emplace_back("/ponder/native.so", EmbeddedNative());
   box.files.emplace_back("/ponder/processes.bpf", filter_processes_);
   box.files.emplace_back("/ponder/threads.bpf", filter_threads_);
   // No site-packages, nothing from the user, no bytecode written.
@@ -113,6 +115,10 @@ BoxOptions Sandbox::PythonBox(int64_t slot, const std::string& script) const {
 absl::StatusOr<std::unique_ptr<Box>> Sandbox::StartZygote(int64_t slot, bool with_compiler,
                                                           Cgroup* cgroup) const {
   BoxOptions box = PythonBox(slot, "zygote.py");
+  // Writes "program" from "main.cc".
+  const nlohmann::json settings = {
+      {"compile_command", {options_.compiler, "-std=c++20", "-O2", "-o", "program", "main.cc"}}};
+  box.files.emplace_back("/ponder/settings.json", settings.dump());
   if (with_compiler) {
     PONDER_RETURN_IF_ERROR(compiler_fault_);
     box.mounts.insert(box.mounts.end(), compiler_mounts_.begin(), compiler_mounts_.end());
@@ -133,12 +139,6 @@ absl::StatusOr<std::unique_ptr<Cgroup>> Sandbox::MakeCgroup(int64_t slot,
                                                             bool with_compiler) const {
   if (!cgroup_fault_.empty()) return nullptr;
   return Cgroup::Create(fmt::format("{}-{}{}", name_, with_compiler ? "cpp" : "python", slot));
-}
-
-absl::StatusOr<std::vector<std::string>> Sandbox::CompileCommand() const {
-  PONDER_RETURN_IF_ERROR(compiler_fault_);
-  return std::vector<std::string>{options_.compiler, "-std=c++20", "-O2", "-o",
-                                  "program",         "main.cc"};
 }
 
 }  // namespace ponder

@@ -27,9 +27,6 @@ class Sandbox {
   // A group for a slot's candidates; null where this machine gives none.
   absl::StatusOr<std::unique_ptr<Cgroup>> MakeCgroup(int64_t slot, bool with_compiler) const;
 
-  // The compiler's command, which writes "program" from "main.cc"; FAILED_PRECONDITION without one.
-  absl::StatusOr<std::vector<std::string>> CompileCommand() const;
-
   int64_t SystemCallsAllowed() const { return calls_allowed_; }
   const std::string& CgroupFault() const { return cgroup_fault_; }
 

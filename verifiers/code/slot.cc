@@ -90,11 +90,10 @@ absl::StatusOr<Finding> Slot::RunPythonProgram(const CodeTask& task, const std::
 
 absl::StatusOr<Finding> Slot::RunCppProgram(const CodeTask& task, const std::string& source,
                                             absl::Time deadline) {
-  PONDER_ASSIGN_OR_RETURN(const std::vector<std::string> command, sandbox_.CompileCommand());
   if (cpp_ == nullptr) {
     PONDER_ASSIGN_OR_RETURN(cpp_, Zygote::Start(sandbox_, number_, /*with_compiler=*/true));
   }
-  return CheckCppProgram(*cpp_, sandbox_.Limits(), command, task, source, deadline);
+  return CheckCppProgram(*cpp_, sandbox_.Limits(), task, source, deadline);
 }
 
 absl::StatusOr<std::string> Slot::Probe() {

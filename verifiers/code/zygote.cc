@@ -1,6 +1,7 @@
 #include "verifiers/code/zygote.h"
 
 #include <poll.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -8,12 +9,9 @@
 #include <cmath>
 #include <cstring>
 #include <fstream>
-#include <nlohmann/json.hpp>
 
 namespace ponder {
 namespace {
-
-using nlohmann::json;
 
 constexpr int kReadyLimitMs = 20'000;  // for the interpreter to start, on a loaded machine
 constexpr int64_t kMiB = int64_t{1} << 20;
@@ -22,20 +20,6 @@ constexpr int64_t kOwnMemory = 48 * kMiB;
 constexpr int64_t kOwnAddressSpace = 32 * kMiB;  // beside what the interpreter has at the fork
 constexpr int64_t kOwnProcesses = 2;  // the zygote, and the candidate before it loads the code
 constexpr int64_t kStack = 64 * kMiB;
-
-std::string_view ToString(JobKind kind) {
-  switch (kind) {
-    case JobKind::kModule:
-      return "module";
-    case JobKind::kProgram:
-      return "program";
-    case JobKind::kCompile:
-      return "compile";
-    case JobKind::kBinary:
-      return "binary";
-  }
-  return "";
-}
 
 int64_t MemoryOf(const CodeLimits& limits, JobKind kind) {
   return kMiB * (kind == JobKind::kCompile ? limits.compile_memory_mib : limits.memory_mib);
@@ -50,18 +34,20 @@ int64_t AddressSpaceOf(pid_t pid) {
 
 // Kernel limits on a process. Where a control group bounds the tree, the address space is only to
 // turn one huge allocation into an error within the program.
-json Resources(const CodeLimits& limits, JobKind kind, bool has_group, int64_t warm_bytes) {
-  const int64_t memory = MemoryOf(limits, kind);
-  const double cpu_s = kind == JobKind::kCompile ? limits.compile_cpu_s : limits.cpu_s;
-  const int64_t disk = kMiB * (kind == JobKind::kCompile ? 4 * limits.disk_mib : limits.disk_mib);
-  json resources = {{"CORE", 0},     {"CPU", static_cast<int64_t>(std::ceil(cpu_s)) + 1},
-                    {"FSIZE", disk}, {"NOFILE", std::max<int64_t>(limits.open_files, 8)},
-                    {"MEMLOCK", 0},  {"STACK", kStack}};
-  if (memory > 0) {
-    resources["AS"] = (has_group ? 3 * memory : memory) + kOwnAddressSpace + warm_bytes;
-  }
-  if (limits.processes > 0) resources["NPROC"] = limits.processes + kOwnProcesses;
-  return resources;
+void AddLimits(const CodeLimits& limits, bool has_group, int64_t warm_bytes, JobMessage& job) {
+  const int64_t memory = MemoryOf(limits, job.kind);
+  const double cpu_s = job.kind == JobKind::kCompile ? limits.compile_cpu_s : limits.cpu_s;
+  const auto add = [&](int resource, int64_t value) {
+    job.limits[job.limit_count++] = {resource, static_cast<uint64_t>(value)};
+  };
+  add(RLIMIT_CORE, 0);
+  add(RLIMIT_CPU, static_cast<int64_t>(std::ceil(cpu_s)) + 1);
+  add(RLIMIT_FSIZE, static_cast<int64_t>(job.disk_bytes));
+  add(RLIMIT_NOFILE, std::max<int64_t>(limits.open_files, 8));
+  add(RLIMIT_MEMLOCK, 0);
+  add(RLIMIT_STACK, kStack);
+  if (memory > 0) add(RLIMIT_AS, (has_group ? 3 * memory : memory) + kOwnAddressSpace + warm_bytes);
+  if (limits.processes > 0) add(RLIMIT_NPROC, limits.processes + kOwnProcesses);
 }
 
 }  // namespace
@@ -88,9 +74,9 @@ absl::StatusOr<std::unique_ptr<Zygote>> Zygote::Start(const Sandbox& sandbox, in
   return zygote;
 }
 
-absl::Status Zygote::Send(const std::string& message, const std::vector<int>& descriptors) {
+absl::Status Zygote::Send(std::string_view message, const std::vector<int>& descriptors) {
   struct iovec part = {.iov_base = const_cast<char*>(message.data()), .iov_len = message.size()};
-  alignas(struct cmsghdr) char control[CMSG_SPACE(8 * sizeof(int))] = {};
+  alignas(struct cmsghdr) char control[CMSG_SPACE(JobMessage::kMaxDescriptors * sizeof(int))] = {};
   struct msghdr header = {};
   header.msg_iov = &part;
   header.msg_iovlen = 1;
@@ -123,22 +109,18 @@ absl::Status Zygote::StartJob(const JobOptions& job) {
   // The compiler's driver needs its children; they are ours, not the candidate's.
   const bool processes =
       cgroup_ != nullptr || limits.memory_mib == 0 || job.kind == JobKind::kCompile;
-  std::vector<int> descriptors, places;
+  JobMessage message{.kind = job.kind,
+                     .may_fork = processes,
+                     .disk_bytes = static_cast<uint64_t>(kMiB * limits.disk_mib *
+                                                         (job.kind == JobKind::kCompile ? 4 : 1)),
+                     .disk_files = static_cast<uint64_t>(limits.files)};
+  std::vector<int> descriptors;
   for (const auto& [ours, place] : job.descriptors) {
     descriptors.push_back(ours);
-    places.push_back(place);
+    message.places[message.descriptor_count++] = static_cast<int8_t>(place);
   }
-  const json message = {
-      {"job", ToString(job.kind)},
-      {"as", places},
-      {"command", job.command},
-      {"limits",
-       {{"disk_bytes",
-         kMiB * (job.kind == JobKind::kCompile ? 4 * limits.disk_mib : limits.disk_mib)},
-        {"files", limits.files},
-        {"filter", processes ? "processes" : "threads"},
-        {"resources", Resources(limits, job.kind, cgroup_ != nullptr, warm_bytes_)}}}};
-  return Send(message.dump(), descriptors);
+  AddLimits(limits, cgroup_ != nullptr, warm_bytes_, message);
+  return Send({reinterpret_cast<const char*>(&message), sizeof(message)}, descriptors);
 }
 
 absl::Status Zygote::AskProcessorTime() { return Send("C"); }
@@ -155,10 +137,9 @@ absl::StatusOr<ZygoteEvent> Zygote::Read() {
     std::memcpy(&event.processor_ns, bytes + 1, sizeof(event.processor_ns));
     return event;
   }
-  if (got == 13 && bytes[0] == 'E') {
+  if (got == 5 && bytes[0] == 'E') {
     event.kind = ZygoteEvent::Kind::kEnded;
     std::memcpy(&event.status, bytes + 1, sizeof(event.status));
-    std::memcpy(&event.processor_ns, bytes + 5, sizeof(event.processor_ns));
     return event;
   }
   return Unavailable("a sandbox has ended");

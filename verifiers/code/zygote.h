@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -12,23 +13,21 @@
 #include "verifiers/code/box.h"
 #include "verifiers/code/cgroup.h"
 #include "verifiers/code/code_verifier.h"
+#include "verifiers/code/job_message.h"
 #include "verifiers/code/sandbox.h"
 
 namespace ponder {
-
-enum class JobKind { kModule, kProgram, kCompile, kBinary };
 
 struct JobOptions {
   JobKind kind = JobKind::kModule;
   // Descriptors of ours and what they become: 0, 1 (2 is nothing), 3 the channel, 4 a file.
   std::vector<std::pair<int, int>> descriptors;
-  std::vector<std::string> command;  // kCompile
 };
 
 struct ZygoteEvent {
   enum class Kind { kNone, kProcessorTime, kEnded };
   Kind kind = Kind::kNone;
-  int64_t processor_ns = 0;  // so far; of kEnded: of the first process and the children it awaited
+  int64_t processor_ns = 0;  // kProcessorTime: so far
   int status = 0;            // kEnded, as of wait
 };
 
@@ -54,7 +53,7 @@ class Zygote {
  private:
   Zygote(const Sandbox& sandbox, std::unique_ptr<Cgroup> cgroup, std::unique_ptr<Box> box)
       : sandbox_(sandbox), cgroup_(std::move(cgroup)), box_(std::move(box)) {}
-  absl::Status Send(const std::string& message, const std::vector<int>& descriptors = {});
+  absl::Status Send(std::string_view message, const std::vector<int>& descriptors = {});
 
   const Sandbox& sandbox_;
   std::unique_ptr<Cgroup> cgroup_;  // outlives the box
