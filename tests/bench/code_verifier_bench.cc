@@ -1,7 +1,7 @@
-#include <CLI/CLI.hpp>
 #include <absl/time/clock.h>
 #include <unistd.h>
 
+#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cstdio>
 #include <fstream>
@@ -13,9 +13,9 @@
 
 #include "verifiers/code/code_verifier.h"
 
-// Checks of Python programs with all limits on, beside two executors without any sandbox that run in
-// the same sitting, turn by turn: one forks a warm interpreter for each check, one starts a process.
-// All use as many processes side by side as there are slots.
+// Checks of Python programs with all limits on, beside two executors without any sandbox that run
+// in the same sitting, turn by turn: one forks a warm interpreter for each check, one starts a
+// process. All use as many processes side by side as there are slots.
 namespace ponder {
 namespace {
 
@@ -29,7 +29,8 @@ struct Program {
 // Short functions with a handful of asserts, as HumanEval and MBPP have them.
 const std::vector<Program> kPrograms = {
     {"def f(numbers, threshold):\n    for i, a in enumerate(numbers):\n        for j, b in "
-     "enumerate(numbers):\n            if i != j and abs(a - b) < threshold:\n                return "
+     "enumerate(numbers):\n            if i != j and abs(a - b) < threshold:\n                "
+     "return "
      "True\n    return False\n",
      {"assert f([1.0, 2.0, 3.9, 4.0, 5.0, 2.2], 0.3) == True",
       "assert f([1.0, 2.0, 3.9, 4.0, 5.0, 2.2], 0.05) == False",
@@ -37,15 +38,18 @@ const std::vector<Program> kPrograms = {
       "assert f([1.0, 2.0, 5.9, 4.0, 5.0], 0.8) == False",
       "assert f([1.1, 2.2, 3.1, 4.1, 5.1], 1.0) == True"}},
     {"from collections import Counter\n\ndef f(text):\n    counts = Counter(text.lower().split())\n"
-     "    most = max(counts.values(), default=0)\n    return {w: n for w, n in counts.items() if n == "
+     "    most = max(counts.values(), default=0)\n    return {w: n for w, n in counts.items() if n "
+     "== "
      "most}\n",
      {"assert f('a b b a') == {'a': 2, 'b': 2}", "assert f('a b c a b') == {'a': 2, 'b': 2}",
       "assert f('') == {}", "assert f('b b b b a') == {'b': 4}"}},
-    {"def f(n):\n    primes = []\n    for k in range(2, n + 1):\n        if all(k % p for p in primes if "
+    {"def f(n):\n    primes = []\n    for k in range(2, n + 1):\n        if all(k % p for p in "
+     "primes if "
      "p * p <= k):\n            primes.append(k)\n    return primes\n",
      {"assert f(10) == [2, 3, 5, 7]", "assert f(2) == [2]", "assert f(1) == []",
       "assert len(f(1000)) == 168"}},
-    {"import re\nimport math\n\nclass Solver:\n    def __init__(self, text):\n        self.numbers = "
+    {"import re\nimport math\n\nclass Solver:\n    def __init__(self, text):\n        self.numbers "
+     "= "
      "[int(t) for t in re.findall(r'-?\\d+', text)]\n\n    def answer(self):\n        return "
      "math.gcd(*self.numbers) if self.numbers else None\n\ndef f(text):\n    return "
      "Solver(text).answer()\n",
@@ -65,9 +69,8 @@ double RunBare(const std::string& how, int64_t checks, int64_t processes,
   std::vector<std::thread> threads;
   for (double& mine : seconds) {
     threads.emplace_back([&] {
-      const std::string command =
-          fmt::format("/usr/bin/python3 {} {} {} {} < {}", PONDER_BARE_LOOP, how, checks,
-                      PONDER_ZYGOTE_FOLDER, input);
+      const std::string command = fmt::format("/usr/bin/python3 {} {} {} {} < {}", PONDER_BARE_LOOP,
+                                              how, checks, PONDER_ZYGOTE_FOLDER, input);
       FILE* const output = popen(command.c_str(), "r");
       if (output == nullptr || std::fscanf(output, "%lf", &mine) != 1) mine = -1;
       pclose(output);
@@ -86,8 +89,8 @@ struct Rates {
     return sorted[static_cast<size_t>(share * static_cast<double>(sorted.size() - 1))];
   }
   void Print(const std::string& name, const std::string& unit, double limit) const {
-    std::cout << json{{"name", name},       {"unit", unit},   {"median", At(0.5)}, {"min", At(0)},
-                      {"max", At(1)},       {"limit", limit}, {"share", At(0.5) / limit}}
+    std::cout << json{{"name", name}, {"unit", unit},   {"median", At(0.5)},       {"min", At(0)},
+                      {"max", At(1)}, {"limit", limit}, {"share", At(0.5) / limit}}
                      .dump()
               << std::endl;
   }
@@ -136,7 +139,8 @@ int Main(int argc, char** argv) {
   for (int64_t round = 0; round < rounds; ++round) {
     fork.values.push_back(total / RunBare("fork", checks, slots, input));
     ours.values.push_back(total / run_verifier(batch.size()));
-    process.values.push_back(static_cast<double>(few * slots) / RunBare("process", few, slots, input));
+    process.values.push_back(static_cast<double>(few * slots) /
+                             RunBare("process", few, slots, input));
     over_fork.values.push_back(ours.values.back() / fork.values.back());
     over_process.values.push_back(ours.values.back() / process.values.back());
   }

@@ -61,10 +61,11 @@ std::vector<std::string> JudgeUnderKills() {
   CodeVerifierOptions options = SmallLimits();
   options.limits.cpu_s = 0.1;
   options.slots = 2;
+  const int64_t descriptors = OpenDescriptors();
   auto verifier = CreateCodeVerifier(options).value();
   std::vector<std::string> failures;
   int64_t internal = 0, answered = 0;
-  int64_t resident = 0, descriptors = 0;
+  int64_t resident = 0;
   std::atomic<bool> stop = false;
   std::atomic<int64_t> kills = 0;
   std::thread killer([&] { KillAtRandom(stop, kills); });
@@ -85,10 +86,7 @@ std::vector<std::string> JudgeUnderKills() {
             fmt::format("item {}: {}: {}", first + i, ToString(verdict.status), verdict.reason));
       }
     }
-    if (first == 2 * kBatch) {
-      resident = ResidentBytes(getpid());
-      descriptors = OpenDescriptors();
-    }
+    if (first == 2 * kBatch) resident = ResidentBytes(getpid());
   }
   stop = true;
   killer.join();
@@ -100,9 +98,9 @@ std::vector<std::string> JudgeUnderKills() {
     const Verdict verdict = JudgeCode(*verifier, HonestItem());
     if (i > 1 && verdict.status != VerdictStatus::kCorrect) failures.push_back(verdict.reason);
   }
-  if (OpenDescriptors() > descriptors + 4) failures.push_back("descriptors leak");
   if (ResidentBytes(getpid()) > resident + (int64_t{8} << 20)) failures.push_back("memory leaks");
   verifier.reset();
+  if (OpenDescriptors() != descriptors) failures.push_back("descriptors leak");
   if (waitpid(-1, nullptr, WNOHANG) != -1) failures.push_back("a child or zombie is left");
   if (!Descendants().empty()) failures.push_back("a process is left");
   return failures;

@@ -19,7 +19,7 @@ const std::vector<NearLimit> kNearLimits = {
     {"processor time",
      "import time\ndef f(x):\n  end = 0.4 * N / 100 - 0.02\n"
      "  while time.process_time() < end: pass\n  return x + 1"},
-    {"wall time", "import time\ndef f(x):\n  time.sleep(2 * N / 100)\n  return x + 1"},
+    {"wall time", "import time\ndef f(x):\n  time.sleep(5 * N / 100)\n  return x + 1"},
     {"memory",
      "kept = []\ndef f(x):\n  while len(kept) < 128 * N // 100:\n    kept.append(bytearray(b'x') * "
      "(1 << 20))\n  return x + 1"},
@@ -52,6 +52,7 @@ std::string With(std::string code, int percent) {
 // Four slots on however few cores: nearly everything waits for something else.
 std::vector<std::string> UseNineTenths() {
   CodeVerifierOptions options = SmallLimits();
+  options.limits.wall_s = 5;
   options.slots = 4;
   auto verifier = CreateCodeVerifier(options).value();
   std::vector<VerifyItem> batch;

@@ -3,7 +3,8 @@
 asm(".section .rodata\n"
     ".balign 16\n"
     "ponder_native_begin:\n"
-    ".incbin \"" PONDER_NATIVE "\"\n"
+    ".incbin \"" PONDER_NATIVE
+    "\"\n"
     "ponder_native_end:\n"
     ".previous\n");
 

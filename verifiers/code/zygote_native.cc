@@ -2,8 +2,9 @@
 // candidate. Python code would touch, and after a fork copy, hundreds of pages on the way.
 //
 // The control socket keeps message boundaries:
-//   service -> zygote: JobMessage with descriptors: start a job; "K": kill it; "C": its processor time
-//   zygote -> service: "ready"; "C" + u64 nanoseconds; "E" + i32 wait status: the job has ended
+//   service -> zygote: JobMessage with descriptors: start a job; "K": kill it; "C": its processor
+//   time zygote -> service: "ready"; "C" + u64 nanoseconds; "E" + i32 wait status: the job has
+//   ended
 #include <fcntl.h>
 #include <grp.h>
 #include <linux/capability.h>
@@ -115,7 +116,8 @@ bool BecomeCandidate(const JobMessage& job, const int* descriptors) {
   }
   for (int i = 0; i < job.limit_count; ++i) {
     const rlimit limit = {job.limits[i].value, job.limits[i].value};
-    if (setrlimit(static_cast<__rlimit_resource>(job.limits[i].resource), &limit) != 0) return false;
+    if (setrlimit(static_cast<__rlimit_resource>(job.limits[i].resource), &limit) != 0)
+      return false;
   }
   return Confine(job.may_fork ? filter_processes : filter_threads);
 }
@@ -201,8 +203,8 @@ class Zygote {
     timespec used = {};
     clockid_t clock = 0;
     if (child_ > 0 && clock_getcpuclockid(child_, &clock) == 0) clock_gettime(clock, &used);
-    const uint64_t ns = static_cast<uint64_t>(used.tv_sec) * 1'000'000'000 +
-                        static_cast<uint64_t>(used.tv_nsec);
+    const uint64_t ns =
+        static_cast<uint64_t>(used.tv_sec) * 1'000'000'000 + static_cast<uint64_t>(used.tv_nsec);
     char message[9] = {'C'};
     memcpy(message + 1, &ns, sizeof(ns));
     (void)!send(kControl, message, sizeof(message), MSG_NOSIGNAL);
