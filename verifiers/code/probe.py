@@ -8,6 +8,8 @@ import resource
 import socket
 import threading
 
+MOST_THREADS = 1000  # a higher limit is not tried
+
 refused = {}
 
 
@@ -29,7 +31,10 @@ def more_threads_than_allowed():
     stop = threading.Event()
     threads = []
     try:
-        for _ in range(resource.getrlimit(resource.RLIMIT_NPROC)[0] + 1 if has_limit("NPROC") else 1):
+        limit = resource.getrlimit(resource.RLIMIT_NPROC)[0] if has_limit("NPROC") else 0
+        if limit > MOST_THREADS:
+            raise OSError
+        for _ in range(limit + 1):
             threads.append(threading.Thread(target=stop.wait))
             threads[-1].start()
     finally:
