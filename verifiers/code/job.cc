@@ -13,6 +13,7 @@ namespace {
 // A box that has not buried a killed candidate by then is given up. Killing and unmounting take
 // milliseconds, longer where gigabytes are to be freed on a loaded machine.
 constexpr absl::Duration kBurialLimit = absl::Seconds(5);
+constexpr int kAfterKillMs = 100;
 constexpr absl::Duration kLeastLook = absl::Milliseconds(10);
 
 absl::Duration Cores() {
@@ -45,6 +46,7 @@ absl::StatusOr<std::unique_ptr<Job>> Job::Start(Zygote& zygote, const JobOptions
 Job::~Job() { Finish().IgnoreError(); }
 
 int Job::PollLimitMs() const {
+  if (stop_ != JobStop::kNone) return kAfterKillMs;  // its end is what there is to wait for
   const absl::Time until = std::min({wall_end_, times_.deadline, next_look_});
   const int64_t left = absl::ToInt64Milliseconds(until - absl::Now()) + 1;
   return static_cast<int>(std::clamp<int64_t>(left, 0, 1000));
