@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -26,6 +27,12 @@ std::unique_ptr<ItemJudge> CreateCountdownJudge();
 
 // A verifier of a judge: size limits, deadline between items, an exception is an INTERNAL verdict.
 std::unique_ptr<Verifier> CreateBuiltInVerifier(std::unique_ptr<ItemJudge> judge);
+
+// Sends tasks of kind "code" to the verifier that `make_code` makes when the first of them comes,
+// all others to `by_rule`. Where it cannot be made, calls with such tasks fail with its status.
+std::unique_ptr<Verifier> CreateAutoVerifier(
+    std::unique_ptr<Verifier> by_rule,
+    std::function<absl::StatusOr<std::unique_ptr<Verifier>>()> make_code);
 
 // `extracted` cut to a length for people, between characters.
 Verdict MakeVerdict(VerdictStatus status, bool keeps_form, std::string_view extracted,

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "verifiers/built_in.h"
+#include "verifiers/code/code_verifier.h"
 
 namespace ponder {
 namespace {
@@ -117,14 +118,21 @@ absl::StatusOr<std::unique_ptr<Verifier>> CreateVerifier(const std::string& name
   PONDER_ASSIGN_OR_RETURN(const MathOptions math, ToMathOptions(settings));
   if (name == "math") return CreateBuiltInVerifier(CreateMathJudge(math));
   if (name == "countdown") return CreateBuiltInVerifier(CreateCountdownJudge());
+  const auto make_code = [anywhere = math.anywhere, settings] {
+    return CreateCodeVerifier({.anywhere = anywhere,
+                               .allow_weak_sandbox = settings.allow_weak_sandbox,
+                               .log = settings.log});
+  };
+  if (name == "code") return make_code();
   if (name == "auto") {
     std::vector<std::unique_ptr<ItemJudge>> judges;
     judges.push_back(CreateMathJudge(math));
     judges.push_back(CreateCountdownJudge());
-    return CreateBuiltInVerifier(std::make_unique<AutoJudge>(std::move(judges)));
+    return CreateAutoVerifier(CreateBuiltInVerifier(std::make_unique<AutoJudge>(std::move(judges))),
+                              make_code);
   }
   return InvalidArgument(
-      "no verifier is called \"{}\"; known are \"auto\", \"countdown\", \"math\"", name);
+      "no verifier is called \"{}\"; known are \"auto\", \"code\", \"countdown\", \"math\"", name);
 }
 
 }  // namespace ponder

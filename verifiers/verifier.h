@@ -3,6 +3,7 @@
 #include <absl/time/time.h>
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -42,12 +43,15 @@ struct VerifierSettings {
   std::string extraction =
       "strict";  // "strict": what a reward needs; "anywhere": as graders for evaluation do
   // Of "math"; a task's data may override them, see docs/verifiers.md.
-  std::string decimal_places;      // "exact" or a count; empty: exact, or 6 with "anywhere"
-  std::string percent = "either";  // "either": 28% equals 28 and 0.28; "exact": 0.28 alone
-  std::string units = "ignore";    // "ignore", or "match" where both sides have one
+  std::string decimal_places;       // "exact" or a count; empty: exact, or 6 with "anywhere"
+  std::string percent = "either";   // "either": 28% equals 28 and 0.28; "exact": 0.28 alone
+  std::string units = "ignore";     // "ignore", or "match" where both sides have one
+  bool allow_weak_sandbox = false;  // "code": see CodeVerifierOptions
+  std::function<void(const std::string&)> log;  // takes a line where there is news; may be empty
 };
 
-// "math", "countdown"; "auto" picks by each task's kind. INVALID_ARGUMENT names the known ones.
+// "math", "countdown", "code"; "auto" picks by each task's kind. INVALID_ARGUMENT names the known
+// ones.
 absl::StatusOr<std::unique_ptr<Verifier>> CreateVerifier(const std::string& name,
                                                          const VerifierSettings& settings = {});
 

@@ -30,6 +30,7 @@ struct VerifyOptions {
 
 absl::StatusOr<VerifierSettings> ParseSettings(const std::vector<std::string>& settings) {
   VerifierSettings out;
+  out.log = [](const std::string& line) { fmt::print(stderr, "{}\n", line); };
   for (const std::string& setting : settings) {
     const size_t equals = setting.find('=');
     const std::string key = setting.substr(0, equals);
@@ -42,9 +43,12 @@ absl::StatusOr<VerifierSettings> ParseSettings(const std::vector<std::string>& s
       out.percent = value;
     } else if (key == "units") {
       out.units = value;
+    } else if (key == "allow_weak_sandbox" && (value == "true" || value == "false")) {
+      out.allow_weak_sandbox = value == "true";
     } else {
       return InvalidArgument(
-          "expected --set KEY=VALUE with extraction, decimal_places, percent or units, found '{}'",
+          "expected --set KEY=VALUE with extraction, decimal_places, percent, units or "
+          "allow_weak_sandbox=true or false, found '{}'",
           setting);
     }
   }
@@ -161,10 +165,12 @@ void AddVerifyCommands(CommandLine& line) {
       line.app, "verify",
       R"(Judge JSON lines {"id","gold","completion"} or {"id","task","completion"})",
       R"(echo '{"id":1,"gold":"5","completion":"so \\boxed{5}"}' | ponder verify --verifier math)");
-  command->add_option("--verifier", verify->name, "math, countdown, or auto by the task's kind")
+  command
+      ->add_option("--verifier", verify->name, "math, countdown, code, or auto by the task's kind")
       ->capture_default_str();
   command->add_option("--address", verify->address, "a gRPC verifier instead, HOST:PORT");
-  command->add_option("--set", verify->settings, "a setting of the verifier: extraction=anywhere");
+  command->add_option("--set", verify->settings,
+                      "a setting of the verifier: extraction=anywhere, allow_weak_sandbox=true");
   command->add_option("--deadline-s", verify->deadline_s, "longest time for an item")
       ->capture_default_str()
       ->check(CLI::PositiveNumber);
@@ -174,11 +180,12 @@ void AddVerifyCommands(CommandLine& line) {
   serve->name = "auto";
   command = AddCommand(line.app, "verifier", "Serve a verifier over gRPC",
                        "ponder verifier --name math --listen 127.0.0.1:5001");
-  command->add_option("--name", serve->name, "math, countdown, or auto by the task's kind")
+  command->add_option("--name", serve->name, "math, countdown, code, or auto by the task's kind")
       ->capture_default_str();
   command->add_option("--listen", serve->listen, "address; port 0 takes a free one")
       ->capture_default_str();
-  command->add_option("--set", serve->settings, "a setting of the verifier: extraction=anywhere");
+  command->add_option("--set", serve->settings,
+                      "a setting of the verifier: extraction=anywhere, allow_weak_sandbox=true");
   command->add_flag("--until-input-closes", serve->until_input_closes,
                     "end when standard input closes: for a process that starts this one");
   command->callback([&line, serve] { line.chosen = [serve] { return RunVerifier(*serve); }; });

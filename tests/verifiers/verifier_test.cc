@@ -228,9 +228,9 @@ TEST(AutoVerifier, PicksByTheTasksKind) {
                      "\\boxed{3+4}")
                 .status,
             VerdictStatus::kCorrect);
-  const Verdict unknown = JudgeOne("auto", {.kind = "code", .gold = "7"}, "\\boxed{7}");
+  const Verdict unknown = JudgeOne("auto", {.kind = "poem", .gold = "7"}, "\\boxed{7}");
   EXPECT_EQ(unknown.status, VerdictStatus::kInvalidGold);
-  EXPECT_THAT(unknown.reason, HasSubstr("\"code\"; known are math, countdown"));
+  EXPECT_THAT(unknown.reason, HasSubstr("\"poem\"; known are math, countdown"));
 }
 
 TEST(BuiltInVerifier, GivesOneVerdictAnItemInOrder) {
@@ -285,8 +285,9 @@ TEST(BuiltInVerifier, RefusesACompletionBeyondItsLimit) {
 }
 
 TEST(CreateVerifier, NamesTheKnownOnes) {
-  EXPECT_THAT(std::string(CreateVerifier("maths").status().message()),
-              AllOf(HasSubstr("\"maths\""), HasSubstr("\"auto\", \"countdown\", \"math\"")));
+  EXPECT_THAT(
+      std::string(CreateVerifier("maths").status().message()),
+      AllOf(HasSubstr("\"maths\""), HasSubstr("\"auto\", \"code\", \"countdown\", \"math\"")));
   EXPECT_THAT(std::string(CreateVerifier("math", {.extraction = "loose"}).status().message()),
               HasSubstr("\"strict\" or \"anywhere\""));
   EXPECT_EQ(CreateVerifier("auto").value()->Describe().name, "auto");

