@@ -4,7 +4,7 @@
 
 #include <optional>
 
-#include "app/child_process.h"
+#include "base/child_process.h"
 #include "verifiers/service/verifier_service.h"
 
 namespace ponder {

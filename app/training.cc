@@ -9,7 +9,7 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 
-#include "app/child_process.h"
+#include "base/child_process.h"
 #include "app/commands/command.h"
 #include "app/config_convert.h"
 #include "app/run_directory.h"

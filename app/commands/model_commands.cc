@@ -6,7 +6,7 @@
 #include <iostream>
 #include <nlohmann/json.hpp>
 
-#include "app/child_process.h"
+#include "base/child_process.h"
 #include "app/commands/command.h"
 #include "base/file.h"
 #include "learner/trainer.h"

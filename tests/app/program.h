@@ -3,7 +3,7 @@
 #include <string>
 #include <vector>
 
-#include "app/child_process.h"
+#include "base/child_process.h"
 
 namespace ponder {
 

@@ -1,4 +1,4 @@
-#include "app/child_process.h"
+#include "base/child_process.h"
 
 #include <absl/time/clock.h>
 #include <fcntl.h>
@@ -17,6 +17,8 @@ extern char** environ;
 
 namespace ponder {
 namespace {
+
+constexpr size_t kMaxLineBytes = size_t{1} << 20;
 
 absl::StatusOr<pid_t> Spawn(const std::vector<std::string>& arguments, int input, int output) {
   std::vector<char*> argv;
@@ -41,6 +43,29 @@ absl::StatusOr<pid_t> Spawn(const std::vector<std::string>& arguments, int input
   if (error != 0) return Internal("cannot start {}: {}", arguments[0], std::strerror(error));
   return pid;
 }
+
+// While it lives, this thread's writes into a pipe without a reader give EPIPE and no signal.
+class BlockedBrokenPipe {
+ public:
+  BlockedBrokenPipe() {
+    sigemptyset(&signal_);
+    sigaddset(&signal_, SIGPIPE);
+    pthread_sigmask(SIG_BLOCK, &signal_, &before_);
+  }
+  ~BlockedBrokenPipe() {
+    const struct timespec at_once = {};
+    if (sigismember(&before_, SIGPIPE) == 0) {
+      while (sigtimedwait(&signal_, nullptr, &at_once) < 0 && errno == EINTR) {
+      }
+    }
+    pthread_sigmask(SIG_SETMASK, &before_, nullptr);
+  }
+  BlockedBrokenPipe(const BlockedBrokenPipe&) = delete;
+  BlockedBrokenPipe& operator=(const BlockedBrokenPipe&) = delete;
+
+ private:
+  sigset_t signal_, before_;
+};
 
 }  // namespace
 
@@ -71,6 +96,7 @@ absl::StatusOr<ChildProcess> ChildProcess::Start(const std::vector<std::string>&
     close(output[0]);
     return pid.status();
   }
+  fcntl(input[1], F_SETFL, O_NONBLOCK);
   return ChildProcess(*pid, input[1], output[0]);
 }
 
@@ -78,13 +104,15 @@ ChildProcess::ChildProcess(ChildProcess&& other) noexcept
     : pid_(std::exchange(other.pid_, -1)),
       input_(std::exchange(other.input_, -1)),
       output_(std::exchange(other.output_, -1)),
-      buffer_(std::move(other.buffer_)) {}
+      buffer_(std::move(other.buffer_)),
+      searched_(std::exchange(other.searched_, 0)) {}
 
 ChildProcess& ChildProcess::operator=(ChildProcess&& other) noexcept {
   std::swap(pid_, other.pid_);
   std::swap(input_, other.input_);
   std::swap(output_, other.output_);
   std::swap(buffer_, other.buffer_);
+  std::swap(searched_, other.searched_);
   return *this;
 }
 
@@ -95,20 +123,40 @@ ChildProcess::~ChildProcess() {
 }
 
 absl::StatusOr<std::string> ChildProcess::ReadLine(absl::Duration timeout) {
-  const absl::Time deadline = absl::Now() + timeout;
+  std::string_view nothing;
+  return Converse(nothing, absl::Now() + timeout);
+}
+
+absl::StatusOr<std::string> ChildProcess::Converse(std::string_view& input, absl::Time deadline) {
+  // A child that no longer reads must cost this process an error, not its life.
+  const BlockedBrokenPipe blocked;
   for (;;) {
-    if (const size_t end = buffer_.find('\n'); end != std::string::npos) {
+    if (const size_t end = buffer_.find('\n', searched_); end != std::string::npos) {
       std::string line = buffer_.substr(0, end);
       buffer_.erase(0, end + 1);
+      searched_ = 0;
       return line;
+    }
+    searched_ = buffer_.size();
+    if (searched_ > kMaxLineBytes) {
+      return ResourceExhausted("process {} wrote a line of more than {} bytes", pid_,
+                               kMaxLineBytes);
     }
     const int64_t left_ms = absl::ToInt64Milliseconds(deadline - absl::Now());
     if (left_ms <= 0) {
-      return absl::DeadlineExceededError(
-          fmt::format("process {} wrote no line within {}", pid_, absl::FormatDuration(timeout)));
+      return absl::DeadlineExceededError(fmt::format("process {} wrote no line in time", pid_));
     }
-    struct pollfd event = {.fd = output_, .events = POLLIN, .revents = 0};
-    if (poll(&event, 1, static_cast<int>(std::min<int64_t>(left_ms, 1000))) <= 0) continue;
+    struct pollfd events[2] = {{.fd = output_, .events = POLLIN, .revents = 0},
+                               {.fd = input_, .events = POLLOUT, .revents = 0}};
+    const nfds_t watched = input.empty() ? 1 : 2;
+    if (poll(events, watched, static_cast<int>(std::min<int64_t>(left_ms, 1000))) <= 0) continue;
+    if (events[1].revents != 0) {
+      const ssize_t sent = write(input_, input.data(), input.size());
+      if (sent > 0) input.remove_prefix(static_cast<size_t>(sent));
+      // It may have written its last words before it stopped reading.
+      if (sent < 0 && errno != EINTR && errno != EAGAIN) input = {};
+    }
+    if (events[0].revents == 0) continue;
     char bytes[4096];
     const ssize_t got = read(output_, bytes, sizeof(bytes));
     if (got < 0 && errno == EINTR) continue;
@@ -119,15 +167,19 @@ absl::StatusOr<std::string> ChildProcess::ReadLine(absl::Duration timeout) {
 
 bool ChildProcess::Running() {
   if (pid_ < 0) return false;
-  int status = 0;
-  const pid_t ended = waitpid(pid_, &status, WNOHANG);
-  if (ended == 0 || (ended < 0 && errno == EINTR)) return true;
-  pid_ = -1;
+  siginfo_t ended = {};
+  if (waitid(P_PID, static_cast<id_t>(pid_), &ended, WEXITED | WNOHANG | WNOWAIT) != 0 ||
+      ended.si_pid == 0) {
+    return true;
+  }
+  Kill();
   return false;
 }
 
 void ChildProcess::Kill() {
   if (pid_ < 0) return;
+  // Not reaped yet, so the number is still this child's, and so is its group.
+  kill(-pid_, SIGKILL);
   kill(pid_, SIGKILL);
   while (waitpid(pid_, nullptr, 0) < 0 && errno == EINTR) {
   }

@@ -1,11 +1,12 @@
 #pragma once
 
+#include <absl/time/time.h>
 #include <sys/types.h>
 
 #include <string>
+#include <string_view>
 #include <vector>
 
-#include "absl/time/time.h"
 #include "base/status.h"
 
 namespace ponder {
@@ -24,20 +25,25 @@ class ChildProcess {
   ~ChildProcess();  // kills and reaps
 
   pid_t Pid() const { return pid_; }
-  // The next line of its output. DEADLINE_EXCEEDED after `timeout`, UNAVAILABLE where it ended
-  // first.
+  // The next line of its output, without its end. DEADLINE_EXCEEDED after `timeout`, UNAVAILABLE
+  // where it ended first, RESOURCE_EXHAUSTED where the line has more than 1 MiB.
   absl::StatusOr<std::string> ReadLine(absl::Duration timeout);
-  // False once it has ended (and is reaped).
+  // The same while the child is fed: what it takes of `input` is removed from its front, also where
+  // the call fails. All of it is dropped once the child no longer reads.
+  absl::StatusOr<std::string> Converse(std::string_view& input, absl::Time deadline);
+  // False once it has ended; it is reaped then, and what it left in its process group killed.
   bool Running();
+  // Kills the child and what it started in its process group; reaps the child.
   void Kill();
 
  private:
   ChildProcess(pid_t pid, int input, int output) : pid_(pid), input_(input), output_(output) {}
 
   pid_t pid_ = -1;
-  int input_ = -1;   // write end of its standard input
+  int input_ = -1;   // write end of its standard input, non-blocking
   int output_ = -1;  // read end of its standard output
   std::string buffer_;
+  size_t searched_ = 0;  // bytes of buffer_ without a line's end
 };
 
 // The path of the running program.
