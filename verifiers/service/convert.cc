@@ -1,8 +1,8 @@
 #include "verifiers/service/convert.h"
 
-#include <fmt/format.h>
+#include <utility>
 
-#include <cmath>
+#include "verifiers/verdict_check.h"
 
 namespace ponder {
 namespace {
@@ -73,10 +73,6 @@ VerdictStatus FromProto(v1::VerdictStatus status) {
   }
 }
 
-Verdict InternalVerdict(std::string reason) {
-  return {.status = VerdictStatus::kInternal, .reason = std::move(reason)};
-}
-
 }  // namespace
 
 std::string ToUtf8(std::string_view text) {
@@ -134,23 +130,8 @@ Verdict FromProto(const v1::Verdict& message) {
                   .extracted = message.extracted(),
                   .reason = message.reason(),
                   .elapsed_us = message.elapsed_us()};
-  if (verdict.status == VerdictStatus::kUnspecified) {
-    return InternalVerdict(fmt::format("the verifier gave no known status, found {}",
-                                       static_cast<int>(message.status())));
-  }
-  // Written so that NaN fails too.
-  if (!(verdict.score >= 0 && verdict.score <= 1)) {
-    return InternalVerdict(
-        fmt::format("the verifier gave a score outside 0 to 1, found {}", verdict.score));
-  }
-  for (const auto& [name, value] : message.parts()) {
-    if (!std::isfinite(value)) {
-      return InternalVerdict(
-          fmt::format("the verifier gave a part \"{}\" that is no finite number", name));
-    }
-    verdict.parts[name] = value;
-  }
-  return verdict;
+  for (const auto& [name, value] : message.parts()) verdict.parts[name] = value;
+  return CheckedVerdict(std::move(verdict));
 }
 
 }  // namespace ponder

@@ -19,8 +19,7 @@ void ToProto(const VerifyItem& item, v1::VerifyItem* message);
 VerifyItem FromProto(const v1::VerifyItem& message);
 
 void ToProto(const Verdict& verdict, v1::Verdict* message);
-// What cannot be a verdict (no or an unknown status; a score outside 0 ... 1, a part that is no
-// finite number) becomes INTERNAL with the reason, so that it is never a reward.
+// What cannot be a verdict becomes INTERNAL with the reason, see CheckedVerdict.
 Verdict FromProto(const v1::Verdict& message);
 
 }  // namespace ponder
