@@ -9,13 +9,13 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 
-#include "base/child_process.h"
 #include "app/commands/command.h"
 #include "app/config_convert.h"
 #include "app/run_directory.h"
 #include "app/session.h"
 #include "app/supervised_verifier.h"
 #include "app/train_loop.h"
+#include "base/child_process.h"
 #include "base/file.h"
 #include "base/random.h"
 #include "learner/library.h"

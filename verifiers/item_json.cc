@@ -19,8 +19,8 @@ std::string Field(const json& value, const char* name) {
 
 VerdictStatus StatusCalled(std::string_view name) {
   using enum VerdictStatus;
-  constexpr std::array kAll = {kCorrect, kWrong, kNoAnswer, kUnparseable, kInvalidGold, kTimeout,
-                               kInternal};
+  constexpr std::array kAll = {kCorrect,     kWrong,   kNoAnswer, kUnparseable,
+                               kInvalidGold, kTimeout, kInternal};
   for (const VerdictStatus status : kAll) {
     if (ToString(status) == name) return status;
   }
@@ -58,9 +58,12 @@ json ToJson(const VerifyItem& item) {
 }
 
 json ToJson(const Verdict& verdict) {
-  return {{"status", ToString(verdict.status)}, {"score", verdict.score},
-          {"parts", verdict.parts},             {"extracted", verdict.extracted},
-          {"reason", verdict.reason},           {"elapsed_us", verdict.elapsed_us}};
+  return {{"status", ToString(verdict.status)},
+          {"score", verdict.score},
+          {"parts", verdict.parts},
+          {"extracted", verdict.extracted},
+          {"reason", verdict.reason},
+          {"elapsed_us", verdict.elapsed_us}};
 }
 
 std::string Dump(const json& value) {

@@ -44,8 +44,7 @@ Verdict CheckedVerdict(Verdict verdict) {
                                  name.size(), kMaxPartNameBytes));
     }
     if (!std::isfinite(value)) {
-      return Refused(
-          fmt::format("the verifier gave a part \"{}\" that is no finite number", name));
+      return Refused(fmt::format("the verifier gave a part \"{}\" that is no finite number", name));
     }
   }
   Cut(verdict.extracted);

@@ -6,8 +6,8 @@
 #include <iostream>
 #include <nlohmann/json.hpp>
 
-#include "base/child_process.h"
 #include "app/commands/command.h"
+#include "base/child_process.h"
 #include "base/file.h"
 #include "learner/trainer.h"
 

@@ -110,8 +110,7 @@ TEST(CommandVerifier, AnItemThatKillsTheProcessIsInternalAndTheOthersAreJudgedBy
 }
 
 TEST(CommandVerifier, WhatIsOwedAtTheDeadlineIsInternalAndTheNextCallIsAnswered) {
-  const auto verifier =
-      Start({.command = Python(kByText), .start_timeout = absl::ZeroDuration()});
+  const auto verifier = Start({.command = Python(kByText), .start_timeout = absl::ZeroDuration()});
   // The first call must not be cut short by the start of the interpreter.
   EXPECT_THAT(Statuses(verifier->Verify(Items({"7"}), absl::Now() + kLong)), ElementsAre(kCorrect));
   EXPECT_THAT(
@@ -129,8 +128,8 @@ TEST(CommandVerifier, ASlowStartIsNotTakenForAHang) {
 
 TEST(CommandVerifier, WhatIsNoVerdictIsInternal) {
   for (const std::string answer :
-       {"{'status': 'MAYBE'}", "{'score': 2}", "{'score': float('nan')}", "{'score': 'high'}",
-        "{}", "{'score': 1, 'parts': [1]}", "{'id': 77, 'score': 1}", "{'id': None, 'score': 1}"}) {
+       {"{'status': 'MAYBE'}", "{'score': 2}", "{'score': float('nan')}", "{'score': 'high'}", "{}",
+        "{'score': 1, 'parts': [1]}", "{'id': 77, 'score': 1}", "{'id': None, 'score': 1}"}) {
     const auto verifier = Start({.command = Python("    return " + answer)});
     EXPECT_THAT(Statuses(verifier->Verify(Items({"7"}), absl::Now() + kLong)),
                 ElementsAre(kInternal))
