@@ -118,6 +118,7 @@ absl::StatusOr<std::unique_ptr<Verifier>> CreateVerifier(const std::string& name
   PONDER_ASSIGN_OR_RETURN(const MathOptions math, ToMathOptions(settings));
   if (name == "math") return CreateBuiltInVerifier(CreateMathJudge(math));
   if (name == "countdown") return CreateBuiltInVerifier(CreateCountdownJudge());
+  if (name == "text") return CreateBuiltInVerifier(CreateTextJudge());
   const auto make_code = [anywhere = math.anywhere, settings] {
     return CreateCodeVerifier({.anywhere = anywhere,
                                .allow_weak_sandbox = settings.allow_weak_sandbox,
@@ -128,11 +129,14 @@ absl::StatusOr<std::unique_ptr<Verifier>> CreateVerifier(const std::string& name
     std::vector<std::unique_ptr<ItemJudge>> judges;
     judges.push_back(CreateMathJudge(math));
     judges.push_back(CreateCountdownJudge());
+    judges.push_back(CreateTextJudge());
     return CreateAutoVerifier(CreateBuiltInVerifier(std::make_unique<AutoJudge>(std::move(judges))),
                               make_code);
   }
   return InvalidArgument(
-      "no verifier is called \"{}\"; known are \"auto\", \"code\", \"countdown\", \"math\"", name);
+      "no verifier is called \"{}\"; known are \"auto\", \"code\", \"countdown\", \"math\", "
+      "\"text\"",
+      name);
 }
 
 }  // namespace ponder

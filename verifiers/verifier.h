@@ -50,8 +50,8 @@ struct VerifierSettings {
   std::function<void(const std::string&)> log;  // takes a line where there is news; may be empty
 };
 
-// "math", "countdown", "code"; "auto" picks by each task's kind. INVALID_ARGUMENT names the known
-// ones.
+// "math", "countdown", "text", "code"; "auto" picks by each task's kind. INVALID_ARGUMENT names the
+// known ones.
 absl::StatusOr<std::unique_ptr<Verifier>> CreateVerifier(const std::string& name,
                                                          const VerifierSettings& settings = {});
 

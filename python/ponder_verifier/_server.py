@@ -5,7 +5,7 @@ import signal
 import threading
 import time
 from concurrent import futures
-from typing import Callable, Sequence, Tuple, Union
+from typing import Callable, Dict, Sequence, Tuple, Union
 
 import grpc
 
@@ -63,7 +63,7 @@ def start(
         return _wire.write_verdicts([_judge_item(judge, task, text, context) for task, text in items])
 
     # Without (de)serializers handlers get and give bytes.
-    handlers = {
+    handlers: Dict[str, grpc.RpcMethodHandler[bytes, bytes]] = {
         "Describe": grpc.unary_unary_rpc_method_handler(describe),
         "Verify": grpc.unary_unary_rpc_method_handler(verify),
     }

@@ -230,7 +230,7 @@ TEST(AutoVerifier, PicksByTheTasksKind) {
             VerdictStatus::kCorrect);
   const Verdict unknown = JudgeOne("auto", {.kind = "poem", .gold = "7"}, "\\boxed{7}");
   EXPECT_EQ(unknown.status, VerdictStatus::kInvalidGold);
-  EXPECT_THAT(unknown.reason, HasSubstr("\"poem\"; known are math, countdown"));
+  EXPECT_THAT(unknown.reason, HasSubstr("\"poem\"; known are math, countdown, text"));
 }
 
 TEST(BuiltInVerifier, GivesOneVerdictAnItemInOrder) {
@@ -285,12 +285,27 @@ TEST(BuiltInVerifier, RefusesACompletionBeyondItsLimit) {
 }
 
 TEST(CreateVerifier, NamesTheKnownOnes) {
-  EXPECT_THAT(
-      std::string(CreateVerifier("maths").status().message()),
-      AllOf(HasSubstr("\"maths\""), HasSubstr("\"auto\", \"code\", \"countdown\", \"math\"")));
+  EXPECT_THAT(std::string(CreateVerifier("maths").status().message()),
+              AllOf(HasSubstr("\"maths\""),
+                    HasSubstr("\"auto\", \"code\", \"countdown\", \"math\", \"text\"")));
   EXPECT_THAT(std::string(CreateVerifier("math", {.extraction = "loose"}).status().message()),
               HasSubstr("\"strict\" or \"anywhere\""));
   EXPECT_EQ(CreateVerifier("auto").value()->Describe().name, "auto");
+}
+
+TEST(TextVerifier, ComparesTheMarkedAnswerLetterByLetter) {
+  const auto judge = [](const std::string& gold, const std::string& completion) {
+    return JudgeOne("text", {.kind = "text", .gold = gold}, completion);
+  };
+  EXPECT_EQ(judge(" Blue\twhale", "It is \\boxed{blue  Whale }").status, VerdictStatus::kCorrect);
+  EXPECT_EQ(judge("blue whale", "It is \\boxed{bluewhale}").status, VerdictStatus::kWrong);
+  EXPECT_EQ(judge("blue whale", "the answer is blue whale").status, VerdictStatus::kCorrect);
+  EXPECT_EQ(judge("1/2", "\\boxed{0.5}").status, VerdictStatus::kWrong);
+  EXPECT_EQ(judge("blue", "blue").status, VerdictStatus::kNoAnswer);
+  EXPECT_EQ(judge("blue", "\\boxed{blue").status, VerdictStatus::kUnparseable);
+  EXPECT_EQ(judge(" \n", "\\boxed{blue}").status, VerdictStatus::kInvalidGold);
+  EXPECT_EQ(JudgeOne("auto", {.kind = "text", .gold = "a"}, "\\boxed{A}").status,
+            VerdictStatus::kCorrect);
 }
 
 }  // namespace

@@ -13,7 +13,8 @@
 extern "C" {
 #endif
 
-/* Raised by a change that old plugins do not survive; Ponder refuses a plugin of another version. */
+/* Raised by a change that old plugins do not survive; Ponder refuses a plugin of another version.
+ */
 #define PONDER_VERIFIER_ABI_VERSION 1
 
 /* Text that the caller owns: `size` bytes, not ended by a zero, not always UTF-8. */

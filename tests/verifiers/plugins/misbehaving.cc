@@ -1,5 +1,5 @@
-// A plugin that does what its item's completion says; as which plugin it presents itself is a matter
-// of how it was compiled.
+// A plugin that does what its item's completion says; as which plugin it presents itself is a
+// matter of how it was compiled.
 #include <cmath>
 #include <cstring>
 #include <stdexcept>
