@@ -48,20 +48,33 @@ std::string FullName(std::string_view section, std::string_view name) {
   return section.empty() ? std::string(name) : fmt::format("{}.{}", section, name);
 }
 
-const ConfigSection* FindSection(std::string_view name) {
-  for (const ConfigSection& section : ConfigSchema()) {
-    if (section.name == name) return &section;
-  }
-  return nullptr;
+// A name that stands in metrics and on the command line.
+bool IsVerifierName(std::string_view name) {
+  constexpr size_t kLongest = 32;
+  return !name.empty() && name.size() <= kLongest &&
+         std::all_of(name.begin(), name.end(), [](char c) {
+           return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_' || c == '-';
+         });
 }
 
-const ConfigKey* FindKey(std::string_view section, std::string_view name) {
-  const ConfigSection* const found = FindSection(section);
-  if (found == nullptr) return nullptr;
-  for (const ConfigKey& key : found->keys) {
-    if (key.name == name) return &key;
+std::optional<ConfigSection> FindSection(std::string_view name) {
+  for (const ConfigSection& section : ConfigSchema()) {
+    if (section.name == name) return section;
   }
-  return nullptr;
+  constexpr std::string_view kPrefix = "verifiers.";
+  if (name.starts_with(kPrefix) && IsVerifierName(name.substr(kPrefix.size()))) {
+    return AddedVerifierSection(std::string(name.substr(kPrefix.size())));
+  }
+  return std::nullopt;
+}
+
+std::optional<ConfigKey> FindKey(std::string_view section, std::string_view name) {
+  const std::optional<ConfigSection> found = FindSection(section);
+  if (!found) return std::nullopt;
+  for (const ConfigKey& key : found->keys) {
+    if (key.name == name) return key;
+  }
+  return std::nullopt;
 }
 
 // The key's own name weighs most: a right name in the wrong table is the likelier slip.
@@ -69,7 +82,12 @@ std::string NearestKey(std::string_view section, std::string_view name) {
   constexpr int64_t kOtherTable = 3;
   std::string nearest;
   int64_t least = std::numeric_limits<int64_t>::max();
-  for (const ConfigSection& candidate : ConfigSchema()) {
+  RunConfig with_added;
+  if (const std::optional<ConfigSection> added = FindSection(section);
+      added && added->name.starts_with("verifiers.")) {
+    added->keys.front().find(with_added);  // its table is one of the candidates
+  }
+  for (const ConfigSection& candidate : ConfigSections(with_added)) {
     const int64_t table_cost = std::min(EditDistance(section, candidate.name), kOtherTable);
     for (const ConfigKey& key : candidate.keys) {
       const int64_t cost = 2 * EditDistance(name, key.name) + table_cost;
@@ -90,6 +108,7 @@ std::string UnknownKey(std::string_view section, std::string_view name) {
 std::string UnknownTable(std::string_view name) {
   std::vector<std::string> known;
   for (const ConfigSection& section : ConfigSchema()) known.push_back(section.name);
+  known.push_back("verifiers.NAME");
   return fmt::format("unknown table [{}]; the nearest known one is [{}]", ShownName(name),
                      NearestName(name, known));
 }
@@ -161,12 +180,41 @@ std::string SetKey(const std::string& full_name, const ConfigKey& key, const tom
 }
 
 void ApplyTable(const toml::table& table, const std::string& name, RunConfig& config,
+                std::vector<Problem>& problems);
+
+void ApplyAddedVerifiers(const toml::table& table, RunConfig& config,
+                         std::vector<Problem>& problems) {
+  for (const auto& [toml_key, node] : table) {
+    const std::string name(toml_key.str());
+    const int64_t line = toml_key.source().begin.line;
+    if (!node.is_table() || !IsVerifierName(name)) {
+      const std::string text = fmt::format(
+          "expected tables [verifiers.NAME] whose names have 1 to 32 of a-z 0-9 _ -, found {} {}",
+          ShownName(FullName(kAddedVerifiers, name)), node.is_table() ? "" : Found(node));
+      problems.push_back({line, [text] { return text; }});
+      continue;
+    }
+    if (config.verifiers.size() == kMaxAddedVerifiers && !config.verifiers.contains(name)) {
+      problems.push_back({line, [] {
+                            return fmt::format("expected at most {} tables [verifiers.NAME]",
+                                               kMaxAddedVerifiers);
+                          }});
+      return;
+    }
+    config.verifiers[name];
+    ApplyTable(*node.as_table(), FullName(kAddedVerifiers, name), config, problems);
+  }
+}
+
+void ApplyTable(const toml::table& table, const std::string& name, RunConfig& config,
                 std::vector<Problem>& problems) {
   for (const auto& [toml_key, node] : table) {
     const std::string_view key_name = toml_key.str();
     const std::string full_name = FullName(name, key_name);
     const int64_t line = toml_key.source().begin.line;
-    if (FindSection(full_name) != nullptr) {
+    if (full_name == kAddedVerifiers && node.is_table()) {
+      ApplyAddedVerifiers(*node.as_table(), config, problems);
+    } else if (FindSection(full_name)) {
       if (node.is_table()) {
         ApplyTable(*node.as_table(), full_name, config, problems);
         continue;
@@ -174,7 +222,7 @@ void ApplyTable(const toml::table& table, const std::string& name, RunConfig& co
       const std::string text =
           fmt::format("{}: expected the table [{}], found {}", full_name, full_name, Found(node));
       problems.push_back({line, [text] { return text; }});
-    } else if (const ConfigKey* const key = FindKey(name, key_name)) {
+    } else if (const std::optional<ConfigKey> key = FindKey(name, key_name)) {
       const std::string text = SetKey(full_name, *key, node, config);
       if (!text.empty()) problems.push_back({line, [text] { return text; }});
     } else if (node.is_table() || node.is_array_of_tables()) {
@@ -201,8 +249,8 @@ std::string ApplyOverride(std::string_view text, RunConfig& config) {
   const size_t dot = name.rfind('.');
   const std::string_view section = dot == std::string_view::npos ? "" : name.substr(0, dot);
   const std::string_view key_name = dot == std::string_view::npos ? name : name.substr(dot + 1);
-  const ConfigKey* const key = FindKey(section, key_name);
-  if (key == nullptr) return UnknownKey(section, key_name);
+  const std::optional<ConfigKey> key = FindKey(section, key_name);
+  if (!key) return UnknownKey(section, key_name);
 
   const ConfigValue target = key->find(config);
   const bool quoted = !value.empty() && (value.front() == '"' || value.front() == '\'');

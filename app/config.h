@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <span>
 #include <string>
 #include <string_view>
@@ -96,19 +97,68 @@ struct RolloutKeys {
   double no_worker_timeout_s = 600;
 };
 
-struct VerifierKeys {
-  std::string name = "auto";
-  std::string address;  // empty: a child process of the run
-  std::string extraction = "strict";
+// How one verifier is reached and what it is told. At most one of address, command and plugin.
+struct VerifierChoiceKeys {
+  std::string name = "auto";          // a built-in one, in a child process of the run
+  std::string address;                // a gRPC service
+  std::vector<std::string> command;   // a program that reads and writes JSON lines
+  std::string plugin;                 // a shared object, in a child process of the run
+  std::string extraction = "strict";  // the rest is for built-in ones
+  std::string decimal_places;
+  std::string percent = "either";
+  std::string units = "ignore";
+  bool allow_weak_sandbox = false;
+};
+
+struct VerifierKeys : VerifierChoiceKeys {
   double deadline_s = 10;
   int64_t max_retries = 3;
   int64_t max_restarts = 10;
 };
 
+// [verifiers.NAME]: one beside the main one.
+struct AddedVerifierKeys : VerifierChoiceKeys {
+  std::string role = "part";
+  double weight = 0;
+  double share = 1;
+  std::vector<std::string> sources;
+  std::vector<std::string> kinds;
+};
+
+struct LanguageKeys {
+  double weight = 0;
+  std::string target = "en";
+};
+
+struct OverlongKeys {
+  double weight = 0;
+  int64_t tokens = 0;  // 0: a fifth of rollout.max_new_tokens
+};
+
+struct RepetitionKeys {
+  double weight = 0;
+  int64_t ngram = 20;
+};
+
+struct CosineKeys {
+  double weight = 0;
+  double correct_short = 2;
+  double correct_long = 1;
+  double wrong_short = -10;
+  double wrong_long = 0;
+  double exceeded = -10;
+};
+
 struct RewardKeys {
   double correct = 1;
   double format = 0.1;
+  double r1_format = 0;
   double truncated_penalty = 0;
+  std::vector<std::string> gates;
+  LanguageKeys language;
+  OverlongKeys overlong;
+  RepetitionKeys repetition;
+  CosineKeys cosine;
 };
 
 struct LearnerKeys {
@@ -167,6 +217,7 @@ struct RunConfig {
   PromptKeys prompt;
   RolloutKeys rollout;
   VerifierKeys verifier;
+  std::map<std::string, AddedVerifierKeys> verifiers;  // by NAME
   RewardKeys reward;
   LearnerKeys learner;
   OptimizerKeys optimizer;

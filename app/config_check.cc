@@ -45,7 +45,7 @@ bool IsHostAndPort(std::string_view address) {
 }
 
 void CheckValues(RunConfig config, Checker& check) {
-  for (const ConfigSection& section : ConfigSchema()) {
+  for (const ConfigSection& section : ConfigSections(config)) {
     for (const ConfigKey& key : section.keys) {
       const ConfigValue value = key.find(config);
       const std::string found = ConfigViolation(key, value);
@@ -127,6 +127,62 @@ void CheckSizes(const RolloutKeys& rollout, const LearnerKeys& learner, Checker&
                 learner.kl_reference_every);
 }
 
+// The table is named in messages.
+void CheckVerifierChoice(const std::string& table, const VerifierChoiceKeys& keys, Checker& check) {
+  const int others = !keys.address.empty() + !keys.command.empty() + !keys.plugin.empty();
+  check.Require(others <= 1, "{} must have one of address, command and plugin, found {}", table,
+                others);
+  check.Require(keys.address.empty() || IsHostAndPort(keys.address),
+                "{}.address must be host:port, found \"{}\"", table, keys.address);
+  if (others == 0) return;
+  const VerifierChoiceKeys none;
+  check.Require(keys.name == none.name && keys.extraction == none.extraction &&
+                    keys.decimal_places == none.decimal_places && keys.percent == none.percent &&
+                    keys.units == none.units && keys.allow_weak_sandbox == none.allow_weak_sandbox,
+                "{}: name, extraction, decimal_places, percent, units and allow_weak_sandbox are "
+                "for built-in verifiers; leave them out beside address, command or plugin",
+                table);
+}
+
+void CheckVerifiers(const RunConfig& config, Checker& check) {
+  CheckVerifierChoice("verifier", config.verifier, check);
+  check.Require(config.verifiers.size() <= kMaxAddedVerifiers,
+                "expected at most {} tables [verifiers.NAME], found {}", kMaxAddedVerifiers,
+                config.verifiers.size());
+  // Parts of verdicts and terms of rewards share their names in metrics.
+  constexpr std::string_view kTaken[] = {"correct",  "format",     "r1_format", "truncated",
+                                         "language", "repetition", "overlong",  "cosine",
+                                         "gated",    "mean",       "std",       "audit"};
+  for (const auto& [name, keys] : config.verifiers) {
+    const std::string table = fmt::format("{}.{}", kAddedVerifiers, name);
+    check.Require(std::find(std::begin(kTaken), std::end(kTaken), name) == std::end(kTaken),
+                  "{}: \"{}\" is the name of a reward's own term; take another one", table, name);
+    CheckVerifierChoice(table, keys, check);
+    check.Require(keys.role == "part" || keys.weight == 0,
+                  "{}.weight is for role \"part\", found role \"{}\"", table, keys.role);
+    check.Require(keys.role == "audit" || keys.share == 1,
+                  "{}.share is for role \"audit\", found role \"{}\"", table, keys.role);
+    check.Require(keys.role != "judge" || !keys.sources.empty() || !keys.kinds.empty(),
+                  "{}: a judge of all tasks belongs in [verifier]; name its sources or kinds",
+                  table);
+  }
+}
+
+void CheckReward(const RunConfig& config, Checker& check) {
+  const RewardKeys& reward = config.reward;
+  for (const std::string& gate : reward.gates) {
+    const auto added = config.verifiers.find(gate);
+    check.Require(gate == "format" || gate == "r1_format" || gate == "language" ||
+                      (added != config.verifiers.end() && added->second.role == "part"),
+                  "reward.gates must name format, r1_format, language or a [verifiers.NAME] with "
+                  "role \"part\", found \"{}\"",
+                  gate);
+  }
+  check.Require(reward.overlong.tokens <= config.rollout.max_new_tokens,
+                "reward.overlong.tokens must not be above rollout.max_new_tokens = {}, found {}",
+                config.rollout.max_new_tokens, reward.overlong.tokens);
+}
+
 }  // namespace
 
 absl::Status CheckConfig(const RunConfig& config, const std::string& origin) {
@@ -140,8 +196,8 @@ absl::Status CheckConfig(const RunConfig& config, const std::string& origin) {
   CheckSizes(config.rollout, config.learner, check);
   check.Require(config.rollout.listen.empty() || IsHostAndPort(config.rollout.listen),
                 "rollout.listen must be host:port, found \"{}\"", config.rollout.listen);
-  check.Require(config.verifier.address.empty() || IsHostAndPort(config.verifier.address),
-                "verifier.address must be host:port, found \"{}\"", config.verifier.address);
+  CheckVerifiers(config, check);
+  CheckReward(config, check);
   const bool from_file = config.tasks.kind == "file";
   check.Require(config.sft.examples == 0 || !config.sft.path.empty() || !from_file ||
                     !config.tasks.file.solution_field.empty(),

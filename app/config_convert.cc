@@ -1,6 +1,9 @@
 #include "app/config_convert.h"
 
+#include <algorithm>
+
 #include "app/session.h"
+#include "base/check.h"
 
 namespace ponder {
 
@@ -50,9 +53,34 @@ absl::StatusOr<TrainerOptions> ToTrainerOptions(const RunConfig& config) {
 }
 
 RewardSettings ToRewardSettings(const RunConfig& config) {
-  return {.correct_weight = config.reward.correct,
-          .format_weight = config.reward.format,
-          .truncated_penalty = config.reward.truncated_penalty};
+  const RewardKeys& keys = config.reward;
+  const int64_t limit = config.rollout.max_new_tokens;
+  RewardSettings settings{.correct_weight = keys.correct,
+                          .part_weights = {{"format", keys.format}},
+                          .truncated_penalty = keys.truncated_penalty,
+                          .r1_format_weight = keys.r1_format,
+                          .language_weight = keys.language.weight,
+                          .overlong_weight = keys.overlong.weight,
+                          .overlong_buffer = keys.overlong.tokens > 0
+                                                 ? keys.overlong.tokens
+                                                 : std::max<int64_t>(limit / 5, 1),
+                          .repetition_weight = keys.repetition.weight,
+                          .repetition_ngram = keys.repetition.ngram,
+                          .cosine_weight = keys.cosine.weight,
+                          .cosine = {.correct_short = keys.cosine.correct_short,
+                                     .correct_long = keys.cosine.correct_long,
+                                     .wrong_short = keys.cosine.wrong_short,
+                                     .wrong_long = keys.cosine.wrong_long,
+                                     .exceeded = keys.cosine.exceeded},
+                          .max_new_tokens = limit,
+                          .gates = keys.gates};
+  absl::StatusOr<LanguageShare> language = LanguageShare::Create(keys.language.target);
+  PONDER_CHECK(language.ok(), "CheckConfig has looked at the language");
+  settings.language = *std::move(language);
+  for (const auto& [name, added] : config.verifiers) {
+    if (added.role == "part") settings.part_weights[name] = added.weight;
+  }
+  return settings;
 }
 
 SamplingParams ToSamplingParams(const RunConfig& config, std::vector<int32_t> stop_ids) {

@@ -42,7 +42,7 @@ std::string DumpConfig(const RunConfig& config) {
   PONDER_CHECK(status.ok(), std::string(status.message()));
   RunConfig values = config, defaults;
   std::string out;
-  for (const ConfigSection& section : ConfigSchema()) {
+  for (const ConfigSection& section : ConfigSections(config)) {
     if (!out.empty()) out += "\n";
     out += fmt::format("{}[{}]\n", Comment(section.help), section.name);
     for (const ConfigKey& key : section.keys) {
@@ -57,8 +57,9 @@ std::string DumpConfig(const RunConfig& config) {
 
 std::string ConfigReference() {
   RunConfig defaults;
+  defaults.verifiers["NAME"];
   std::string out;
-  for (const ConfigSection& section : ConfigSchema()) {
+  for (const ConfigSection& section : ConfigSections(defaults)) {
     if (!out.empty()) out += "\n";
     out += fmt::format("## [{}]\n{}\n\n| Key | What it is | Value | Default |\n|---|---|---|---|\n",
                        section.name, section.help);

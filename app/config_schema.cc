@@ -3,6 +3,8 @@
 #include <cmath>
 #include <utility>
 
+#include "rewards/language.h"
+
 namespace ponder {
 namespace {
 
@@ -25,8 +27,8 @@ struct Row {
 };
 
 template <typename Keys>
-ConfigSection Section(std::string name, std::string help, Keys& (*keys)(RunConfig&),
-                      std::vector<Row<Keys>> rows) {
+ConfigSection Section(std::string name, std::string help,
+                      const std::function<Keys&(RunConfig&)>& keys, std::vector<Row<Keys>> rows) {
   ConfigSection section{std::move(name), std::move(help), {}};
   for (Row<Keys>& row : rows) {
     ConfigKey key{std::move(row.name), std::move(row.help)};
@@ -216,21 +218,40 @@ ConfigSection RolloutSection() {
       });
 }
 
+// What [verifier] and [verifiers.NAME] have in common.
+template <typename Keys>
+std::vector<Row<Keys>> VerifierChoiceRows() {
+  return {
+      {"name", &Keys::name, kAny,
+       "a built-in verifier: math, countdown, text, code, or auto: by each task's kind"},
+      {"address", &Keys::address, kAny, "host:port of a gRPC service instead"},
+      {"command", &Keys::command, kAny,
+       "a program that reads and writes JSON lines instead, with its arguments"},
+      {"plugin", &Keys::plugin, kAny, "a shared object instead"},
+      {"extraction", &Keys::extraction, Choices{"strict", "anywhere"},
+       "where an answer may stand: in the asked form, or anywhere in the text"},
+      {"decimal_places", &Keys::decimal_places, kAny,
+       "decimals of mathematics are compared to so many places; exact: not rounded; empty: exact, "
+       "or 6 with extraction anywhere"},
+      {"percent", &Keys::percent, Choices{"either", "exact"},
+       "either: 28% equals 28 and 0.28; exact: 0.28 alone"},
+      {"units", &Keys::units, Choices{"ignore", "match"},
+       "match: where both sides have a unit it must be the same"},
+      {"allow_weak_sandbox", &Keys::allow_weak_sandbox, kAny,
+       "run code where memory and processes cannot be limited"},
+  };
+}
+
 ConfigSection VerifierSection() {
+  std::vector<Row<VerifierKeys>> rows = VerifierChoiceRows<VerifierKeys>();
+  rows.push_back({"deadline_s", &VerifierKeys::deadline_s, Seconds(), "of one call"});
+  rows.push_back({"max_retries", &VerifierKeys::max_retries, Between(0, 1000),
+                  "calls made again after a failure before the completion is dropped"});
+  rows.push_back({"max_restarts", &VerifierKeys::max_restarts, Between(0, 1e6),
+                  "times that a dead verifier process is started again before the run stops"});
   return Section<VerifierKeys>(
       "verifier", "Who judges.", [](RunConfig& c) -> VerifierKeys& { return c.verifier; },
-      {
-          {"name", &VerifierKeys::name, kAny, "math, countdown, auto: by each task's kind"},
-          {"address", &VerifierKeys::address, kAny,
-           "host:port of a verifier service of your own; empty: a child process of the run"},
-          {"extraction", &VerifierKeys::extraction, Choices{"strict", "anywhere"},
-           "where an answer may stand: in the asked form, or anywhere in the text"},
-          {"deadline_s", &VerifierKeys::deadline_s, Seconds(), "of one call"},
-          {"max_retries", &VerifierKeys::max_retries, Between(0, 1000),
-           "calls made again after a failure before the completion is dropped"},
-          {"max_restarts", &VerifierKeys::max_restarts, Between(0, 1e6),
-           "times that a dead verifier process is started again before the run stops"},
-      });
+      std::move(rows));
 }
 
 ConfigSection RewardSection() {
@@ -239,8 +260,64 @@ ConfigSection RewardSection() {
       {
           {"correct", &RewardKeys::correct, Between(-1000, 1000), "weight of the verdict's score"},
           {"format", &RewardKeys::format, Between(-1000, 1000), "weight of the asked form"},
+          {"r1_format", &RewardKeys::r1_format, Between(-1000, 1000),
+           "weight of R1's form: thoughts, </think>, <answer>...</answer> and nothing else"},
           {"truncated_penalty", &RewardKeys::truncated_penalty, Between(0, 1000),
            "subtracted where a completion ran into max_new_tokens"},
+          {"gates", &RewardKeys::gates, kAny,
+           "format, r1_format, language or names of [verifiers.NAME]: where one is below 0.5 the "
+           "reward is not above 0"},
+      });
+}
+
+ConfigSection LanguageSection() {
+  return Section<LanguageKeys>(
+      "reward.language", "Thoughts in one language.",
+      [](RunConfig& c) -> LanguageKeys& { return c.reward.language; },
+      {
+          {"weight", &LanguageKeys::weight, Between(-1000, 1000),
+           "of the share of the thought's words in the target's script"},
+          {"target", &LanguageKeys::target, KnownLanguages(),
+           "the language, known by its script; latin: any in Latin letters"},
+      });
+}
+
+ConfigSection OverlongSection() {
+  return Section<OverlongKeys>(
+      "reward.overlong", "A penalty that grows towards the length limit.",
+      [](RunConfig& c) -> OverlongKeys& { return c.reward.overlong; },
+      {
+          {"weight", &OverlongKeys::weight, Between(0, 1000),
+           "subtracted at rollout.max_new_tokens"},
+          {"tokens", &OverlongKeys::tokens, CountFrom(0),
+           "over so many tokens before the limit it grows from 0; 0: a fifth of the limit"},
+      });
+}
+
+ConfigSection RepetitionSection() {
+  return Section<RepetitionKeys>(
+      "reward.repetition", "A penalty for saying the same again.",
+      [](RunConfig& c) -> RepetitionKeys& { return c.reward.repetition; },
+      {
+          {"weight", &RepetitionKeys::weight, Between(0, 1000),
+           "of the share of n-grams of tokens that came before, subtracted"},
+          {"ngram", &RepetitionKeys::ngram, CountFrom(1), "tokens of an n-gram"},
+      });
+}
+
+ConfigSection CosineSection() {
+  const ConfigRange value = Between(-1000, 1000);
+  return Section<CosineKeys>(
+      "reward.cosine", "Short right answers and long wrong ones are worth more.",
+      [](RunConfig& c) -> CosineKeys& { return c.reward.cosine; },
+      {
+          {"weight", &CosineKeys::weight, value,
+           "of the term; reward.correct is often 0 beside it"},
+          {"correct_short", &CosineKeys::correct_short, value, "a right answer of no length"},
+          {"correct_long", &CosineKeys::correct_long, value, "a right answer at the limit"},
+          {"wrong_short", &CosineKeys::wrong_short, value, "a wrong answer of no length"},
+          {"wrong_long", &CosineKeys::wrong_long, value, "a wrong answer at the limit"},
+          {"exceeded", &CosineKeys::exceeded, value, "where the limit cut the completion"},
       });
 }
 
@@ -343,13 +420,44 @@ ConfigSection MachineSection() {
 
 const std::vector<ConfigSection>& ConfigSchema() {
   static const auto* const schema = new std::vector<ConfigSection>{
-      RunSection(),     ModelSection(),      ChatSection(),      CustomChatSection(),
-      TasksSection(),   ArithmeticSection(), CountdownSection(), TaskFileSection(),
-      PromptSection(),  RolloutSection(),    VerifierSection(),  RewardSection(),
-      LearnerSection(), OptimizerSection(),  SftSection(),       EvalSection(),
+      RunSection(),      ModelSection(),      ChatSection(),       CustomChatSection(),
+      TasksSection(),    ArithmeticSection(), CountdownSection(),  TaskFileSection(),
+      PromptSection(),   RolloutSection(),    VerifierSection(),   RewardSection(),
+      LanguageSection(), OverlongSection(),   RepetitionSection(), CosineSection(),
+      LearnerSection(),  OptimizerSection(),  SftSection(),        EvalSection(),
       MachineSection(),
   };
   return *schema;
+}
+
+ConfigSection AddedVerifierSection(const std::string& name) {
+  std::vector<Row<AddedVerifierKeys>> rows = VerifierChoiceRows<AddedVerifierKeys>();
+  rows.push_back({"role", &AddedVerifierKeys::role, Choices{"part", "judge", "audit"},
+                  "part: judges besides, its score is a part of the verdict; judge: gives the "
+                  "verdict on its tasks; audit: judges a share besides, for comparison alone"});
+  rows.push_back({"weight", &AddedVerifierKeys::weight, Between(-1000, 1000),
+                  "of a part's score in the reward"});
+  rows.push_back({"share", &AddedVerifierKeys::share, AboveUpTo(0, 1),
+                  "of the completions, that an audit looks at"});
+  rows.push_back(
+      {"sources", &AddedVerifierKeys::sources, kAny, "tasks of these sources alone; empty: all"});
+  rows.push_back(
+      {"kinds", &AddedVerifierKeys::kinds, kAny, "tasks of these kinds alone; empty: all"});
+  return Section<AddedVerifierKeys>(
+      fmt::format("{}.{}", kAddedVerifiers, name), "A verifier beside the main one.",
+      [name](RunConfig& c) -> AddedVerifierKeys& { return c.verifiers[name]; }, std::move(rows));
+}
+
+std::vector<ConfigSection> ConfigSections(const RunConfig& config) {
+  std::vector<ConfigSection> sections;
+  for (const ConfigSection& section : ConfigSchema()) {
+    sections.push_back(section);
+    if (section.name != "verifier") continue;
+    for (const auto& [name, keys] : config.verifiers) {
+      sections.push_back(AddedVerifierSection(name));
+    }
+  }
+  return sections;
 }
 
 }  // namespace ponder

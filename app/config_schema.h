@@ -39,8 +39,17 @@ struct ConfigSection {
   std::vector<ConfigKey> keys;
 };
 
-// All sections, in the order of a dump.
+// The sections that every configuration has, in the order of a dump.
 const std::vector<ConfigSection>& ConfigSchema();
+
+// The table [verifiers.NAME] of one verifier beside the main one; `find` of its keys makes it where
+// it is not there.
+ConfigSection AddedVerifierSection(const std::string& name);
+inline constexpr char kAddedVerifiers[] = "verifiers";
+inline constexpr size_t kMaxAddedVerifiers = 16;
+
+// ConfigSchema and the tables of the verifiers that `config` has, behind [verifier].
+std::vector<ConfigSection> ConfigSections(const RunConfig& config);
 
 // "integer", "number", "string", "true or false", "list of strings".
 std::string ConfigTypeName(const ConfigValue& value);

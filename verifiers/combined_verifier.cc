@@ -153,8 +153,8 @@ class CombinedVerifier : public Verifier {
         continue;
       }
       const Verdict& said = (*call.verdicts)[i];
-      const bool disputed = (said.status == VerdictStatus::kCorrect) !=
-                            (verdict.status == VerdictStatus::kCorrect);
+      const bool disputed =
+          (said.status == VerdictStatus::kCorrect) != (verdict.status == VerdictStatus::kCorrect);
       verdict.parts[part] = said.score;
       verdict.parts[part + kAuditDisputedSuffix] = disputed ? 1 : 0;
       if (!disputed) continue;

@@ -213,6 +213,61 @@ TEST(ConfigTest, ChecksWhatKeysDemandOfEachOther) {
               HasSubstr("tasks.file.solution_field"));
 }
 
+TEST(ConfigTest, ReadsTablesOfFurtherVerifiersByTheirNames) {
+  const absl::StatusOr<RunConfig> config =
+      Parse(R"(
+[verifiers.brevity]
+command = ["python3", "brevity.py"]
+weight = 0.2
+[verifiers.second]
+name = "math"
+role = "audit"
+share = 0.1
+[verifiers.poems]
+plugin = "./poems.so"
+role = "judge"
+sources = ["poems"]
+[reward]
+gates = ["format", "brevity"]
+)",
+            {"verifiers.brevity.weight=0.3", "verifiers.new.weight=1"});
+  ASSERT_TRUE(config.ok()) << config.status();
+  EXPECT_EQ(config->verifiers.size(), 4u);
+  const AddedVerifierKeys& brevity = config->verifiers.at("brevity");
+  EXPECT_EQ(brevity.command, (std::vector<std::string>{"python3", "brevity.py"}));
+  EXPECT_EQ(brevity.weight, 0.3);
+  EXPECT_EQ(brevity.role, "part");
+  EXPECT_EQ(config->verifiers.at("second").share, 0.1);
+  EXPECT_EQ(config->verifiers.at("poems").sources, std::vector<std::string>{"poems"});
+  EXPECT_EQ(config->verifiers.at("new").name, "auto");
+}
+
+TEST(ConfigTest, SaysWhatIsWrongWithATableOfAFurtherVerifier) {
+  EXPECT_EQ(Problem("[verifiers.brevity]\nwieght = 1\n"),
+            "a.toml:2: unknown key verifiers.brevity.wieght; the nearest known key is "
+            "verifiers.brevity.weight");
+  EXPECT_THAT(Problem("", {"verifiers.brevity.wieght=1"}), HasSubstr("verifiers.brevity.weight"));
+  EXPECT_THAT(Problem("[verifiers.\"a b\"]\n"), HasSubstr("a-z 0-9 _ -, found"));
+  EXPECT_THAT(Problem("[verifiers]\nmath = 1\n"), HasSubstr("tables [verifiers.NAME]"));
+  EXPECT_THAT(Problem("verifiers = 3\n"), HasSubstr("unknown key verifiers"));
+  EXPECT_THAT(Problem("[verifiers.format]\n"), HasSubstr("name of a reward's own term"));
+  EXPECT_THAT(Problem("[verifiers.a]\nrole = \"audit\"\nweight = 1\n"),
+              HasSubstr("verifiers.a.weight is for role \"part\""));
+  EXPECT_THAT(Problem("[verifiers.a]\nshare = 0.5\n"), HasSubstr("for role \"audit\""));
+  EXPECT_THAT(Problem("[verifiers.a]\nrole = \"judge\"\n"), HasSubstr("belongs in [verifier]"));
+  EXPECT_THAT(Problem("[verifier]\nplugin = \"a.so\"\ncommand = [\"b\"]\n"),
+              HasSubstr("one of address, command and plugin, found 2"));
+  EXPECT_THAT(Problem("[verifier]\nplugin = \"a.so\"\nextraction = \"anywhere\"\n"),
+              HasSubstr("are for built-in verifiers"));
+  EXPECT_THAT(Problem("[reward]\ngates = [\"brevity\"]\n"), HasSubstr("found \"brevity\""));
+  EXPECT_THAT(Problem("[reward.language]\ntarget = \"klingon\"\n"), HasSubstr("found \"klingon\""));
+  EXPECT_THAT(Problem("[reward.overlong]\ntokens = 300\n"),
+              HasSubstr("rollout.max_new_tokens = 256, found 300"));
+  std::string many;
+  for (int i = 0; i < 17; ++i) many += "[verifiers.v" + std::to_string(i) + "]\n";
+  EXPECT_THAT(Problem(many), HasSubstr("at most 16 tables"));
+}
+
 // Gives every key a value other than its default.
 void Disturb(RunConfig& config) {
   struct Change {
@@ -235,18 +290,28 @@ void Disturb(RunConfig& config) {
     }
     void operator()(std::vector<std::string>* v) { *v = {"", "a\"b", "c,d"}; }
   };
-  for (const ConfigSection& section : ConfigSchema()) {
+  for (const ConfigSection& section : ConfigSections(config)) {
     for (const ConfigKey& key : section.keys) std::visit(Change{key}, key.find(config));
   }
+  // What then contradicts something else goes back.
+  const auto keep_address_alone = [](VerifierChoiceKeys& keys) {
+    keys = {.address = "[::1]:5001"};
+  };
+  for (auto& [name, keys] : config.verifiers) {
+    keep_address_alone(keys);
+    keys.role = "part";
+    keys.share = 1;
+  }
+  keep_address_alone(config.verifier);
+  config.reward.gates = {"format", "style"};
   config.run.name = "other";
   config.chat.template_name = "custom";
   config.rollout.listen = "127.0.0.1:0";
-  config.verifier.address = "[::1]:5001";
 }
 
 std::vector<std::string> Values(RunConfig config) {
   std::vector<std::string> values;
-  for (const ConfigSection& section : ConfigSchema()) {
+  for (const ConfigSection& section : ConfigSections(config)) {
     for (const ConfigKey& key : section.keys) values.push_back(ConfigToml(key.find(config)));
   }
   return values;
@@ -254,9 +319,14 @@ std::vector<std::string> Values(RunConfig config) {
 
 TEST(ConfigTest, ADumpReadsBackToTheSame) {
   RunConfig config;
+  config.verifiers["style"];
+  const std::vector<std::string> defaults = Values(config);
   Disturb(config);
-  const std::vector<std::string> defaults = Values(RunConfig()), values = Values(config);
-  for (size_t i = 0; i < values.size(); ++i) EXPECT_NE(values[i], defaults[i]);
+  const std::vector<std::string> values = Values(config);
+  size_t same = 0;
+  for (size_t i = 0; i < values.size(); ++i) same += values[i] == defaults[i];
+  // name, command, plugin and the five settings of built-in verifiers, twice; a role and a share
+  EXPECT_EQ(same, 2 * 8 + 2);
   for (const RunConfig& wanted : {RunConfig(), config}) {
     const std::string dump = DumpConfig(wanted);
     const absl::StatusOr<RunConfig> back = Parse(dump);

@@ -35,12 +35,11 @@ VerifyItem Item(const std::string& source, const std::string& kind = "math") {
 }
 
 TEST(CombinedVerifier, APartAddsItsScoreAndItsOwnPartsUnderItsName) {
-  const auto verifier =
-      Combine(Saying({.status = VerdictStatus::kCorrect, .score = 1, .parts = {{"format", 1}}}),
-              {.name = "brevity",
-               .verifier = Saying({.status = VerdictStatus::kWrong,
-                                   .score = 0.25,
-                                   .parts = {{"words", 40}}})});
+  const auto verifier = Combine(
+      Saying({.status = VerdictStatus::kCorrect, .score = 1, .parts = {{"format", 1}}}),
+      {.name = "brevity",
+       .verifier =
+           Saying({.status = VerdictStatus::kWrong, .score = 0.25, .parts = {{"words", 40}}})});
   const auto verdicts = verifier->Verify(std::vector{Item("a")}, kNever);
   ASSERT_TRUE(verdicts.ok());
   EXPECT_EQ((*verdicts)[0].status, VerdictStatus::kCorrect);
@@ -81,8 +80,8 @@ TEST(CombinedVerifier, AFailedCallOfAJudgeOrPartFailsTheCallUnderItsName) {
   for (const MemberRole role : {MemberRole::kJudge, MemberRole::kPart}) {
     auto member = Saying(Right());
     member->NextCallReturns(absl::UnavailableError("gone"));
-    const auto verifier = Combine(
-        Saying(Right()), {.name = "style", .role = role, .verifier = std::move(member)});
+    const auto verifier =
+        Combine(Saying(Right()), {.name = "style", .role = role, .verifier = std::move(member)});
     const auto failed = verifier->Verify(std::vector{Item("a")}, kNever);
     EXPECT_TRUE(absl::IsUnavailable(failed.status()));
     EXPECT_THAT(std::string(failed.status().message()), HasSubstr("style: gone"));
@@ -93,15 +92,13 @@ TEST(CombinedVerifier, AFailedCallOfAJudgeOrPartFailsTheCallUnderItsName) {
 TEST(CombinedVerifier, AWrongNumberOfVerdictsIsAnError) {
   auto member = Saying(Right());
   member->NextCallReturns(std::vector<Verdict>{Right(), Right()});
-  const auto verifier =
-      Combine(Saying(Right()), {.name = "style", .verifier = std::move(member)});
+  const auto verifier = Combine(Saying(Right()), {.name = "style", .verifier = std::move(member)});
   EXPECT_FALSE(verifier->Verify(std::vector{Item("a")}, kNever).ok());
 }
 
 TEST(CombinedVerifier, AnAuditTellsWhereItDisagreesAndChangesNothing) {
-  const auto verifier =
-      Combine(Saying(Right()),
-              {.name = "second", .role = MemberRole::kAudit, .verifier = Saying(Wrong())});
+  const auto verifier = Combine(
+      Saying(Right()), {.name = "second", .role = MemberRole::kAudit, .verifier = Saying(Wrong())});
   const auto verdicts = verifier->Verify(std::vector{Item("a")}, kNever);
   ASSERT_TRUE(verdicts.ok());
   EXPECT_EQ((*verdicts)[0].status, VerdictStatus::kCorrect);
@@ -128,12 +125,12 @@ TEST(CombinedVerifier, AnAuditsFailureCostsNothing) {
 
 TEST(CombinedVerifier, AnAuditLooksAtItsShareAndAlwaysAtTheSameCompletions) {
   std::vector<VerifyItem> items;
-  for (int i = 0; i < 2000; ++i) items.push_back({{.id = std::to_string(i % 50)}, std::to_string(i)});
+  for (int i = 0; i < 2000; ++i)
+    items.push_back({{.id = std::to_string(i % 50)}, std::to_string(i)});
   const auto audited = [&] {
-    const auto verifier = Combine(Saying(Right()), {.name = "second",
-                                                    .role = MemberRole::kAudit,
-                                                    .share = 0.25,
-                                                    .verifier = Saying(Right())});
+    const auto verifier = Combine(
+        Saying(Right()),
+        {.name = "second", .role = MemberRole::kAudit, .share = 0.25, .verifier = Saying(Right())});
     std::vector<size_t> places;
     const auto verdicts = verifier->Verify(items, kNever);
     EXPECT_TRUE(verdicts.ok());
