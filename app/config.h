@@ -117,6 +117,7 @@ struct VerifierKeys : VerifierChoiceKeys {
 };
 
 // [verifiers.NAME]: one beside the main one.
+inline constexpr char kAddedVerifiers[] = "verifiers";
 struct AddedVerifierKeys : VerifierChoiceKeys {
   std::string role = "part";
   double weight = 0;

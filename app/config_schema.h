@@ -45,7 +45,6 @@ const std::vector<ConfigSection>& ConfigSchema();
 // The table [verifiers.NAME] of one verifier beside the main one; `find` of its keys makes it where
 // it is not there.
 ConfigSection AddedVerifierSection(const std::string& name);
-inline constexpr char kAddedVerifiers[] = "verifiers";
 inline constexpr size_t kMaxAddedVerifiers = 16;
 
 // ConfigSchema and the tables of the verifiers that `config` has, behind [verifier].

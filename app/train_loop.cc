@@ -9,6 +9,7 @@
 
 #include "app/config_convert.h"
 #include "app/evaluate.h"
+#include "app/part_metrics.h"
 #include "base/bounded_queue.h"
 #include "base/random.h"
 
@@ -356,6 +357,7 @@ absl::StatusOr<bool> TrainLoop::Step(int64_t step) {
   metrics["reward/std"] = std::sqrt(
       std::max(0.0, Mean(reward_squares, completions) - std::pow(Mean(reward, completions), 2)));
   for (const auto& [name, sum] : parts) metrics["reward/" + name] = Mean(sum, completions);
+  AddPartMetrics(record.groups, metrics);
   metrics["length/mean"] = Mean(length, completions);
   metrics["length/truncated"] = Mean(static_cast<double>(truncated), completions);
   metrics["groups/useful"] = Mean(static_cast<double>(useful), groups);

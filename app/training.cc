@@ -12,18 +12,16 @@
 #include "app/commands/command.h"
 #include "app/config_convert.h"
 #include "app/run_directory.h"
+#include "app/run_report.h"
 #include "app/session.h"
-#include "app/supervised_verifier.h"
 #include "app/train_loop.h"
-#include "base/child_process.h"
+#include "app/verifier_start.h"
 #include "base/file.h"
 #include "base/random.h"
 #include "learner/library.h"
 #include "observe/console.h"
-#include "observe/curve_svg.h"
 #include "observe/run_store.h"
 #include "rollout/service/rollout_service.h"
-#include "verifiers/service/verifier_service.h"
 
 namespace ponder {
 namespace {
@@ -139,31 +137,6 @@ std::string DefaultRunDirectory(const RunConfig& config) {
                      absl::FormatTime("%Y%m%d-%H%M%S", absl::Now(), absl::LocalTimeZone()));
 }
 
-// RUN/reward.svg and RUN/accuracy.svg from what the store holds.
-absl::Status DrawCurves(RunStore& store, const RunDirectory& directory) {
-  PONDER_ASSIGN_OR_RETURN(const std::vector<StoredMetric> train, store.ReadMetrics("train"));
-  PONDER_ASSIGN_OR_RETURN(const std::vector<StoredMetric> eval, store.ReadMetrics("eval/train"));
-  auto curve = [](const std::vector<StoredMetric>& metrics, const std::string& name,
-                  const std::string& label) {
-    Curve out{.label = label};
-    for (const StoredMetric& metric : metrics) {
-      if (metric.name == name)
-        out.points.push_back({static_cast<double>(metric.step), metric.value});
-    }
-    return out;
-  };
-  PONDER_RETURN_IF_ERROR(WriteCurveSvg(
-      directory.Path() + "/reward.svg",
-      {.title = "Reward by step",
-       .curves = {curve(train, "reward/mean", "reward"), curve(train, "reward/correct", "correct"),
-                  curve(train, "groups/useful", "groups with signal")}}));
-  return WriteCurveSvg(directory.Path() + "/accuracy.svg",
-                       {.title = "Accuracy on held-out tasks",
-                        .curves = {curve(eval, "eval/greedy_accuracy", "greedy"),
-                                   curve(eval, "eval/sampled_accuracy", "sampled")},
-                        .y_range = std::pair(0.0, 1.0)});
-}
-
 }  // namespace
 
 absl::StatusOr<std::vector<Task>> CollectTasks(const RunConfig& config, Split split,
@@ -171,24 +144,6 @@ absl::StatusOr<std::vector<Task>> CollectTasks(const RunConfig& config, Split sp
   PONDER_ASSIGN_OR_RETURN(std::unique_ptr<TaskSource> source,
                           CreateTaskSource(ToTaskSourceOptions(config, split)));
   return source->TasksFor(0, count);
-}
-
-absl::StatusOr<std::unique_ptr<Verifier>> StartConfiguredVerifier(
-    const RunConfig& config, std::function<void(const std::string&)> on_event) {
-  if (!config.verifier.address.empty())
-    return ConnectVerifier({.address = config.verifier.address});
-  return StartSupervisedVerifier(
-      {.command = {ProgramPath(), "verifier", "--name", config.verifier.name, "--set",
-                   "extraction=" + config.verifier.extraction, "--listen", "127.0.0.1:0",
-                   "--until-input-closes"},
-       .max_restarts = config.verifier.max_restarts,
-       .on_event = std::move(on_event)});
-}
-
-JudgeOptions MakeJudgeOptions(const RunConfig& config) {
-  return {.deadline = absl::Seconds(config.verifier.deadline_s),
-          .max_retries = config.verifier.max_retries,
-          .wait = [](absl::Duration duration) { absl::SleepFor(duration); }};
 }
 
 absl::StatusOr<PromptBuilder> MakePromptBuilder(const RunConfig& config, const ModelConfig& model,
@@ -287,9 +242,10 @@ absl::Status RunTraining(TrainingRequest request) {
   std::unique_ptr<GroupSource> groups;
   if (!request.supervised_only) {
     PONDER_ASSIGN_OR_RETURN(verifier, StartConfiguredVerifier(config, note));
-    console->Say(fmt::format("verifier: {} {}", verifier->Describe().name,
-                             config.verifier.address.empty() ? "in a process of its own"
-                                                             : "at " + config.verifier.address));
+    const VerifierDescription description = verifier->Describe();
+    console->Say(fmt::format("verifier: {}", description.name));
+    PONDER_RETURN_IF_ERROR(
+        store->SetInfo("verifier", fmt::format("{} {}", description.name, description.version)));
   }
   if (request.supervised_only || config.rollout.listen.empty()) {
     decoder = std::make_unique<Decoder>(*backend, trainer->GetWeights());
@@ -328,7 +284,9 @@ absl::Status RunTraining(TrainingRequest request) {
                           request.supervised_only ? loop.RunSupervised(cold_start, request.resume)
                                                   : loop.Run(cold_start, request.resume));
   PONDER_RETURN_IF_ERROR(events->Flush());
-  if (!request.supervised_only) PONDER_RETURN_IF_ERROR(DrawCurves(*store, directory));
+  if (!request.supervised_only) {
+    PONDER_RETURN_IF_ERROR(WriteRunReport(config, *store, path, *console));
+  }
   if (summary.cancelled) {
     console->Say(fmt::format("stopped after step {}; go on with: ponder train --resume --run {}",
                              summary.last_step, path));

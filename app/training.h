@@ -1,17 +1,14 @@
 #pragma once
 
-#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "app/config.h"
-#include "app/judge.h"
 #include "app/prompt_builder.h"
 #include "base/records.h"
 #include "base/status.h"
 #include "tasks/task_source.h"
-#include "verifiers/verifier.h"
 
 namespace ponder {
 
@@ -30,13 +27,6 @@ absl::Status RunTraining(TrainingRequest request);
 
 // `count` tasks of a configuration's split, from the first on.
 absl::StatusOr<std::vector<Task>> CollectTasks(const RunConfig& config, Split split, int64_t count);
-
-// The verifier a configuration names: a supervised child process of this program, or the one at
-// verifier.address.
-absl::StatusOr<std::unique_ptr<Verifier>> StartConfiguredVerifier(
-    const RunConfig& config, std::function<void(const std::string&)> on_event);
-
-JudgeOptions MakeJudgeOptions(const RunConfig& config);
 
 // The prompt builder a configuration asks for, for a loaded tokenizer.
 absl::StatusOr<PromptBuilder> MakePromptBuilder(const RunConfig& config, const ModelConfig& model,

@@ -48,6 +48,10 @@ class SqliteRunStore : public RunStore {
   absl::StatusOr<std::vector<StoredCompletion>> ReadCompletions(const std::string& phase,
                                                                 int64_t step) override;
   absl::StatusOr<StoredCompletion> ReadCompletion(int64_t rowid) override;
+  absl::StatusOr<std::vector<StoredCompletion>> ReadMarked(const std::string& phase,
+                                                           const std::string& prefix,
+                                                           const std::string& suffix,
+                                                           int64_t limit) override;
 
  private:
   absl::Status CheckWritable() const;
@@ -252,6 +256,24 @@ absl::StatusOr<StoredCompletion> SqliteRunStore::ReadCompletion(int64_t rowid) {
   PONDER_ASSIGN_OR_RETURN(const bool row, statement.Step());
   if (!row) return NotFound("{} holds no sample {}", database_->Path(), rowid);
   return ReadRow(statement);
+}
+
+absl::StatusOr<std::vector<StoredCompletion>> SqliteRunStore::ReadMarked(const std::string& phase,
+                                                                         const std::string& prefix,
+                                                                         const std::string& suffix,
+                                                                         int64_t limit) {
+  PONDER_ASSIGN_OR_RETURN(SqliteTransaction view, SqliteTransaction::Begin(*database_, "BEGIN"));
+  PONDER_ASSIGN_OR_RETURN(
+      SqliteStatement statement,
+      database_->Prepare(fmt::format("{} {}", kSelectCompletions, kWhereMarked)));
+  statement.Bind(phase, prefix, suffix, limit);
+  std::vector<StoredCompletion> completions;
+  for (;;) {
+    PONDER_ASSIGN_OR_RETURN(const bool row, statement.Step());
+    if (!row) return completions;
+    PONDER_ASSIGN_OR_RETURN(StoredCompletion stored, ReadRow(statement));
+    completions.push_back(std::move(stored));
+  }
 }
 
 absl::StatusOr<StoredCompletion> SqliteRunStore::ReadRow(const SqliteStatement& row) {

@@ -71,6 +71,12 @@ class RunStore {
   virtual absl::StatusOr<std::vector<StoredCompletion>> ReadCompletions(const std::string& phase,
                                                                         int64_t step) = 0;
   virtual absl::StatusOr<StoredCompletion> ReadCompletion(int64_t rowid) = 0;
+  // Those with a part of their verdict, called `prefix`...`suffix`, that is 1; the first `limit` in
+  // order of their steps.
+  virtual absl::StatusOr<std::vector<StoredCompletion>> ReadMarked(const std::string& phase,
+                                                                   const std::string& prefix,
+                                                                   const std::string& suffix,
+                                                                   int64_t limit) = 0;
 };
 
 }  // namespace ponder

@@ -134,6 +134,12 @@ inline constexpr char kSelectCompletions[] =
     "c.elapsed_us, c.reward, c.advantage "
     "FROM completions c JOIN groups g ON g.id = c.group_id JOIN steps s ON s.id = g.step_id";
 
+// Phase, then what the part's name begins and ends with, then the limit.
+inline constexpr char kWhereMarked[] =
+    "WHERE s.phase = ? AND EXISTS (SELECT 1 FROM parts p WHERE p.completion_id = c.id AND "
+    "p.kind = 'verdict' AND p.value = 1 AND p.name GLOB ? || '*' || ?) "
+    "ORDER BY s.step, g.position, c.id LIMIT ?";
+
 inline constexpr char kSelectParts[] =
     "SELECT kind, name, value FROM parts WHERE completion_id = ?";
 

@@ -17,23 +17,16 @@ struct Language {
 
 const std::vector<Language>& Languages() {
   static const auto* const languages = new std::vector<Language>{
-      {"ar", {USCRIPT_ARABIC}},
-      {"el", {USCRIPT_GREEK}},
-      {"en", {USCRIPT_LATIN}},
-      {"he", {USCRIPT_HEBREW}},
-      {"hi", {USCRIPT_DEVANAGARI}},
-      {"ja", {USCRIPT_HAN, USCRIPT_HIRAGANA, USCRIPT_KATAKANA}},
-      {"ko", {USCRIPT_HANGUL}},
-      {"latin", {USCRIPT_LATIN}},
-      {"ru", {USCRIPT_CYRILLIC}},
-      {"th", {USCRIPT_THAI}},
+      {"ar", {USCRIPT_ARABIC}},     {"el", {USCRIPT_GREEK}},
+      {"en", {USCRIPT_LATIN}},      {"he", {USCRIPT_HEBREW}},
+      {"hi", {USCRIPT_DEVANAGARI}}, {"ja", {USCRIPT_HAN, USCRIPT_HIRAGANA, USCRIPT_KATAKANA}},
+      {"ko", {USCRIPT_HANGUL}},     {"latin", {USCRIPT_LATIN}},
+      {"ru", {USCRIPT_CYRILLIC}},   {"th", {USCRIPT_THAI}},
       {"zh", {USCRIPT_HAN}}};
   return *languages;
 }
 
-std::string_view Thought(std::string_view text) {
-  return text.substr(0, text.find("</think>"));
-}
+std::string_view Thought(std::string_view text) { return text.substr(0, text.find("</think>")); }
 
 // Scripts in which a letter is a word or part of one without blanks around it.
 bool CountsAlone(UScriptCode script) {

@@ -2,9 +2,12 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
+#include <cerrno>
 #include <csignal>
-#include <iostream>
+#include <cstring>
+#include <vector>
 
 namespace ponder {
 namespace {
@@ -46,18 +49,51 @@ void AddSessionOptions(CLI::App& command, SessionOptions& options) {
 
 absl::Status ForEachInputLine(
     const std::function<absl::Status(const std::string& line, int64_t number)>& on_line) {
-  std::string line;
+  return ForEachInputBatch(
+      1, [&](std::span<const InputLine> lines) { return on_line(lines[0].text, lines[0].number); });
+}
+
+absl::Status ForEachInputBatch(
+    size_t max_lines, const std::function<absl::Status(std::span<const InputLine>)>& on_batch) {
+  constexpr size_t kReadBytes = size_t{1} << 20;
+  std::vector<char> bytes(kReadBytes);
+  std::vector<InputLine> lines;
+  std::string rest;  // a line without its end so far
   int64_t number = 0;
-  while (std::getline(std::cin, line)) {
-    ++number;
-    if (line.size() > kMaxLineBytes) {
-      return InvalidArgument("line {} of standard input is longer than the {} bytes that are read",
-                             number, kMaxLineBytes);
+  const auto deliver = [&]() -> absl::Status {
+    for (size_t begin = 0; begin < lines.size(); begin += max_lines) {
+      const size_t count = std::min(max_lines, lines.size() - begin);
+      PONDER_RETURN_IF_ERROR(on_batch(std::span(lines).subspan(begin, count)));
     }
-    if (line.find_first_not_of(" \t\r") == std::string::npos) continue;
-    PONDER_RETURN_IF_ERROR(on_line(line, number));
+    lines.clear();
+    return absl::OkStatus();
+  };
+  const auto end_line = [&] {
+    ++number;
+    if (rest.find_first_not_of(" \t\r") != std::string::npos) lines.push_back({rest, number});
+    rest.clear();
+  };
+  for (;;) {
+    const ssize_t got = read(STDIN_FILENO, bytes.data(), bytes.size());
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) return Unavailable("cannot read standard input: {}", std::strerror(errno));
+    if (got == 0) break;
+    std::string_view text(bytes.data(), static_cast<size_t>(got));
+    for (size_t end; (end = text.find('\n')) != std::string_view::npos;) {
+      rest += text.substr(0, end);
+      text.remove_prefix(end + 1);
+      end_line();
+    }
+    rest += text;
+    if (rest.size() > kMaxLineBytes) {
+      PONDER_RETURN_IF_ERROR(deliver());
+      return InvalidArgument("line {} of standard input is longer than the {} bytes that are read",
+                             number + 1, kMaxLineBytes);
+    }
+    PONDER_RETURN_IF_ERROR(deliver());
   }
-  return absl::OkStatus();
+  if (!rest.empty()) end_line();
+  return deliver();
 }
 
 void WatchInterrupts() {

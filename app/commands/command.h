@@ -2,6 +2,7 @@
 
 #include <CLI/CLI.hpp>
 #include <functional>
+#include <span>
 #include <string>
 
 #include "app/session.h"
@@ -29,6 +30,15 @@ void AddSessionOptions(CLI::App& command, SessionOptions& options);
 // over. A line over 64 MB is an error.
 absl::Status ForEachInputLine(
     const std::function<absl::Status(const std::string& line, int64_t number)>& on_line);
+
+// The same in batches of at most `max_lines`: what has come so far, without waiting for more, so
+// that a program at the other end gets its answers while it thinks of the next question.
+struct InputLine {
+  std::string text;
+  int64_t number = 0;
+};
+absl::Status ForEachInputBatch(
+    size_t max_lines, const std::function<absl::Status(std::span<const InputLine>)>& on_batch);
 
 // Ctrl-C and SIGTERM set a flag (a second one ends the process at once).
 void WatchInterrupts();

@@ -10,6 +10,7 @@
 #include "app/config_convert.h"
 #include "app/evaluate.h"
 #include "app/training.h"
+#include "app/verifier_start.h"
 #include "observe/console.h"
 
 namespace ponder {

@@ -5,7 +5,9 @@
 
 #include <filesystem>
 #include <map>
+#include <nlohmann/json.hpp>
 #include <set>
+#include <sstream>
 
 #include "base/file.h"
 #include "base/random.h"
@@ -232,6 +234,81 @@ TEST_F(TrainProgramTest, AKilledVerifierIsStartedAgainAndNothingIsLost) {
   const RunContent content = ReadRun(Run("bereft"));
   ExpectWhole(content);
   ExpectSameRun(content, expected);
+}
+
+TEST_F(TrainProgramTest, SeveralVerifiersShapingAndAnAuditMakeOneRun) {
+  const std::string config = *ReadFile(folder_ + "/run.toml", 1 << 16) +
+                             fmt::format(R"(
+[verifiers.short]
+command = ["python3", "{}", "40"]
+weight = 0.5
+[verifiers.limit]
+plugin = "{}"
+weight = 0.25
+[verifiers.strict]
+name = "math"
+role = "audit"
+share = 0.5
+[reward]
+r1_format = 0.125
+gates = ["short"]
+[reward.repetition]
+weight = 0.1
+ngram = 1
+)",
+                                         PONDER_EXAMPLE_COMMAND, PONDER_EXAMPLE_PLUGIN);
+  ASSERT_TRUE(WriteFileAtomically(folder_ + "/run.toml", config).ok());
+  const ProgramResult result = RunPonder(Train("several"));
+  ASSERT_EQ(result.exit_code, 0) << result.output;
+  const RunContent content = ReadRun(Run("several"));
+  ExpectWhole(content);
+  double correct = 0, disputed = 0;
+  for (int64_t step = 1; step <= kSteps; ++step) {
+    const Metrics& metrics = content.metrics.at({"train", step});
+    EXPECT_EQ(metrics.at("dropped/total"), 0);
+    double sum = 0;
+    for (const char* part :
+         {"correct", "format", "short", "limit", "r1_format", "repetition", "gated"})
+      sum += metrics.at(std::string("reward/") + part);
+    EXPECT_NEAR(sum, metrics.at("reward/mean"), 1e-9);
+    EXPECT_NEAR(metrics.at("reward/short"), 0.5 * metrics.at("part/short"), 1e-9);
+    EXPECT_LT(metrics.at("reward/repetition"), 0);
+    EXPECT_EQ(metrics.at("part/limit"), 0);  // random texts hold no "Answer:"
+    EXPECT_GT(metrics.at("audit/strict_looked_at"), 0);
+    EXPECT_LT(metrics.at("audit/strict_looked_at"), 48);
+    correct += 48 * metrics.at("reward/correct");
+    disputed += metrics.at("audit/strict_looked_at") * metrics.at("audit/strict_disagreement");
+  }
+  // The strict reading finds no answer in any of them, so every right one that it saw is disputed.
+  EXPECT_GT(disputed, 0);
+  EXPECT_LT(disputed, correct);
+  EXPECT_TRUE(fs::exists(Run("several") + "/audit.svg"));
+  const std::string list = *ReadFile(Run("several") + "/disputed.jsonl", 1 << 24);
+  EXPECT_EQ(std::count(list.begin(), list.end(), '\n'), std::lround(disputed));
+  EXPECT_THAT(list, HasSubstr("strict says NO_ANSWER"));
+
+  // The same verifiers judge the same, and the reward is what it was.
+  const ProgramResult again = RunPonder({"verify", "--on", Run("several"), "--json"});
+  ASSERT_EQ(again.exit_code, 0) << again.output;
+  EXPECT_THAT(again.output, HasSubstr("\"disputed\":0"));
+  EXPECT_THAT(again.output, HasSubstr(fmt::format("\"judged\":{}", kSteps * 48)));
+  int64_t steps = 0;
+  std::istringstream lines(again.output);
+  for (std::string line; std::getline(lines, line);) {
+    const nlohmann::json row = nlohmann::json::parse(line, nullptr, /*allow_exceptions=*/false);
+    if (!row.is_object() || row.value("kind", "") != "step") continue;
+    EXPECT_EQ(row["reward_was"], row["reward_now"]);
+    ++steps;
+  }
+  EXPECT_EQ(steps, kSteps);
+  // A stricter one takes every CORRECT away.
+  const ProgramResult strict =
+      RunPonder({"verify", "--on", Run("several"), "--verifier", "math", "--disputed", "2",
+                 "--curve", Run("several") + "/again.svg"});
+  ASSERT_EQ(strict.exit_code, 0) << strict.output;
+  EXPECT_THAT(strict.output, HasSubstr(fmt::format("disputed: {:.0f}, the first 2", correct)));
+  EXPECT_THAT(strict.output, HasSubstr("now NO_ANSWER"));
+  EXPECT_TRUE(fs::exists(Run("several") + "/again.svg"));
 }
 
 TEST_F(TrainProgramTest, WorkersInOtherProcessesGiveTheSameRunThoughOneIsKilled) {
