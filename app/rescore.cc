@@ -77,8 +77,7 @@ void Count(const std::vector<StoredCompletion>& stored, std::vector<Verdict> ver
                             .now = std::move(now)});
   }
   if (step.completions == 0) return;
-  for (double* mean :
-       {&step.correct_was, &step.correct_now, &step.reward_was, &step.reward_now}) {
+  for (double* mean : {&step.correct_was, &step.correct_now, &step.reward_was, &step.reward_now}) {
     *mean /= static_cast<double>(step.completions);
   }
   out.steps.push_back(step);

@@ -36,7 +36,7 @@ struct Disputed {
 
 struct RescoredStep {
   int64_t step = 0;
-  int64_t completions = 0;  // with a verdict
+  int64_t completions = 0;                  // with a verdict
   double reward_was = 0, reward_now = 0;    // means
   double correct_was = 0, correct_now = 0;  // shares
 };

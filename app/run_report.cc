@@ -59,8 +59,8 @@ absl::Status ReportAudits(const RunConfig& config, RunStore& store, const std::s
       looked_at += counts[metric.step];
       disputed += metric.value * counts[metric.step];
     }
-    console.Say(fmt::format("audit {}: {:.0f} of {:.0f} completions disputed", name, disputed,
-                            looked_at));
+    console.Say(
+        fmt::format("audit {}: {:.0f} of {:.0f} completions disputed", name, disputed, looked_at));
     plot.curves.push_back(std::move(curve));
   }
   if (plot.curves.empty()) return absl::OkStatus();

@@ -76,9 +76,8 @@ void PrintText(const Rescored& rescored, const RescoreCommand& command) {
   fmt::print("{:>6} {:>8} {:>12} {:>12} {:>13} {:>13}\n", "step", "judged", "reward was",
              "would be", "correct was", "would be");
   for (const RescoredStep& step : rescored.steps) {
-    fmt::print("{:>6} {:>8} {:>12.4f} {:>12.4f} {:>13.4f} {:>13.4f}\n", step.step,
-               step.completions, step.reward_was, step.reward_now, step.correct_was,
-               step.correct_now);
+    fmt::print("{:>6} {:>8} {:>12.4f} {:>12.4f} {:>13.4f} {:>13.4f}\n", step.step, step.completions,
+               step.reward_was, step.reward_now, step.correct_was, step.correct_now);
   }
 }
 
@@ -124,8 +123,8 @@ absl::Status DrawCurves(const Rescored& rescored, const std::string& path) {
     was.points.push_back({static_cast<double>(step.step), step.reward_was});
     now.points.push_back({static_cast<double>(step.step), step.reward_now});
   }
-  return WriteCurveSvg(path, {.title = "Reward by step, judged anew",
-                              .curves = {std::move(was), std::move(now)}});
+  return WriteCurveSvg(
+      path, {.title = "Reward by step, judged anew", .curves = {std::move(was), std::move(now)}});
 }
 
 }  // namespace
@@ -145,19 +144,19 @@ absl::Status RunRescore(const RescoreCommand& command, const VerifierChoice& cho
     return InvalidArgument("--set is for a verifier that --verifier names");
   } else {
     PONDER_ASSIGN_OR_RETURN(
-        verifier, StartConfiguredVerifier(
-                      *config, [&](const std::string& event) { console->Warn(event); }));
+        verifier,
+        StartConfiguredVerifier(*config, [&](const std::string& event) { console->Warn(event); }));
   }
   PONDER_ASSIGN_OR_RETURN(const std::optional<std::string> recorded, store->GetInfo("verifier"));
   const VerifierDescription description = verifier->Describe();
   console->Say(fmt::format("was judged by {}; now by {} {}", recorded.value_or("an older program"),
                            description.name, description.version));
-  const absl::StatusOr<Rescored> rescored = RescoreRun(
-      *store, *verifier,
-      {.phase = command.phase,
-       .deadline = absl::Seconds(command.deadline_s) * 256,
-       .reward = ToRewardSettings(*config)},
-      [&](int64_t done, int64_t total) { console->Progress("judge", done, total); });
+  const absl::StatusOr<Rescored> rescored =
+      RescoreRun(*store, *verifier,
+                 {.phase = command.phase,
+                  .deadline = absl::Seconds(command.deadline_s) * 256,
+                  .reward = ToRewardSettings(*config)},
+                 [&](int64_t done, int64_t total) { console->Progress("judge", done, total); });
   console->Progress("", 0, 0);
   PONDER_RETURN_IF_ERROR(rescored.status());
   if (command.as_json) {

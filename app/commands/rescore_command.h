@@ -12,7 +12,7 @@ namespace ponder {
 struct RescoreCommand {
   std::string run;
   std::string phase = "train";
-  std::string curve;     // an SVG file to draw the reward curves into; empty: none
+  std::string curve;      // an SVG file to draw the reward curves into; empty: none
   int64_t disputed = 20;  // that are listed
   bool as_json = false;
   double deadline_s = 10;
