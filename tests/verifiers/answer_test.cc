@@ -138,7 +138,7 @@ TEST(FindMarkedAnswer, TakesHostileTextsAtOnce) {
            "$",         "$$ ",        "\\(",       "\\] ",      "**",         "1,",
            "-1.",       "\\",         "}",         " ",         "\n",         "\\begin{align}"}) {
     std::string text;
-    while (text.size() < (2u << 20)) text += piece;
+    while (text.size() < (1u << 20)) text += piece;
     for (const JoinBoxes join : {JoinBoxes::kByConnectives, JoinBoxes::kByFewWords}) {
       KeepsForm(text, FindMarkedAnswer(text, join));
     }
