@@ -170,8 +170,12 @@ Found FindLastPhrase(std::string_view text) {
     }
     if (!marked) continue;
     skip(" *_\t\r\n");
-    size_t end = std::min(rest.find_first_of("\r\n"), rest.size());
-    end = std::min(end, rest.substr(0, end).find(". "));
+    // One scan that stops at the first end: "answer:. answer:. ..." has as many as it has phrases.
+    size_t end = 0;
+    while (end < rest.size() && rest[end] != '\r' && rest[end] != '\n' &&
+           !(rest[end] == '.' && At(rest, end + 1) == ' ')) {
+      ++end;
+    }
     const std::string_view content = Trim(rest.substr(0, end));
     if (content.empty()) continue;
     return {begin, {AnswerForm::kPhrase, content, "", {}}};

@@ -2,6 +2,8 @@
 
 #include <gmock/gmock.h>
 
+#include "verifiers/loose_answer.h"
+
 namespace ponder {
 namespace {
 
@@ -126,6 +128,23 @@ TEST(KeepsForm, AsksForOneOfThePromptedForms) {
   EXPECT_FALSE(keeps("<think>a</think><answer>5</answer><answer>5</answer>"));
   EXPECT_FALSE(keeps("<think>a<answer>4</answer></think><answer>5</answer>"));
   EXPECT_FALSE(keeps("\\boxed{5} <think>more"));
+}
+
+// Linear: anything quadratic would take minutes.
+TEST(FindMarkedAnswer, TakesHostileTextsAtOnce) {
+  for (const std::string& piece : std::vector<std::string>{
+           "answer:. ", "answer is ", "answer:\n", "\\boxed{",  "\\boxed{1}", "\\fbox ",
+           "####",      "#### 1",     "<answer>",  "</answer>", "<think>",    "</think>",
+           "$",         "$$ ",        "\\(",       "\\] ",      "**",         "1,",
+           "-1.",       "\\",         "}",         " ",         "\n",         "\\begin{align}"}) {
+    std::string text;
+    while (text.size() < (1u << 20)) text += piece;
+    for (const JoinBoxes join : {JoinBoxes::kByConnectives, JoinBoxes::kByFewWords}) {
+      KeepsForm(text, FindMarkedAnswer(text, join));
+    }
+    FindLastNumber(text);
+    FindLooseAnswers(text);
+  }
 }
 
 }  // namespace

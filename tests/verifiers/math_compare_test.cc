@@ -5,6 +5,7 @@
 
 #include "verifiers/math/answer_check.h"
 #include "verifiers/math/flint/flint_algebra.h"
+#include "verifiers/math/parser.h"
 
 namespace ponder::math {
 namespace {
@@ -319,6 +320,22 @@ TEST(MathCompare, SaysWhatCannotBeRead) {
                                 "\\mathbb{K}"}) {
     EXPECT_EQ(Check("7", bad), AnswerOutcome::kUnreadableAnswer) << bad;
     EXPECT_EQ(Check(bad, "7"), AnswerOutcome::kUnreadableGold) << bad;
+  }
+}
+
+// Around the deepest tree that is read, each construct that adds a level finds out by itself.
+TEST(MathCompare, TreesAtTheLimitOfDepthAreReadOrRefused) {
+  for (const std::string before :
+       {"", "-", "\\sin ", "\\sin^2 ", "\\sqrt ", "2^", "1 + ", "1 \\pm ", "1 / ", "1 : ", "1 < ",
+        "1, ", "\\{", "(1, ", "\\sum_{1} ", "3\\frac12 ", "\\overline "}) {
+    bool read = false, refused = false;
+    for (int count = kMaxDepth - 10; count <= kMaxDepth + 1; ++count) {
+      std::string text = before + "x" + std::string(static_cast<size_t>(count), '!');
+      if (before == "\\{") text += "\\}";
+      if (before == "(1, ") text += ")";
+      (Parse(text).ok() ? read : refused) = true;
+    }
+    EXPECT_TRUE(read && refused) << before;
   }
 }
 

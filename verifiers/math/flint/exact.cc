@@ -1,50 +1,66 @@
 #include "verifiers/math/flint/exact.h"
 
-#include <calcium/ca.h>
-#include <flint/fmpq.h>
 #include <poll.h>
 #include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <array>
 #include <string_view>
+
+#include "verifiers/math/flint/calcium_field.h"
 
 namespace ponder::math {
 namespace {
 
 constexpr int kMostMilliseconds = 30;
 
+constexpr auto kFunctions = std::to_array<std::pair<std::string_view, CalciumFunction>>({
+    {"ln", kCalciumLog},
+    {"log", kCalciumLog},
+    {"exp", kCalciumExp},
+    {"sin", kCalciumSin},
+    {"cos", kCalciumCos},
+    {"tan", kCalciumTan},
+    {"arctan", kCalciumArctan},
+    {"arcsin", kCalciumArcsin},
+    {"arccos", kCalciumArccos},
+    {"abs", kCalciumAbs},
+});
+
+// A tree's value. Neither the field nor values are freed: the process ends behind this.
 class ExactEvaluator {
  public:
-  ExactEvaluator() { ca_ctx_init(context_); }
+  CalciumValue* NewValue() { return CalciumCreateValue(field_); }
 
-  // Neither contexts nor values are freed: the process ends behind this.
-  bool Run(const Node& node, ca_t out) {
+  bool Run(const Node& node, CalciumValue* out) {
     switch (node.kind) {
-      case NodeKind::kNumber: {
-        fmpq_t rational;
-        fmpq_init(rational);
-        fmpq_set_mpq(rational, node.number.get_mpq_t());
-        ca_set_fmpq(out, rational, context_);
+      case NodeKind::kNumber:
+        CalciumSetRational(field_, out, node.number.get_mpq_t());
         return true;
-      }
       case NodeKind::kConstant:
         return Constant(node.name, out);
       case NodeKind::kUnit:
         return node.name != "degree" && Run(*node.children[0], out);
-      case NodeKind::kPercent:
+      case NodeKind::kPercent: {
         if (!Run(*node.children[0], out)) return false;
-        ca_div_ui(out, out, 100, context_);
+        CalciumValue* hundred = NewValue();
+        CalciumSetRational(field_, hundred, mpq_class(100).get_mpq_t());
+        CalciumCombine(field_, kCalciumDivide, out, hundred);
         return true;
+      }
       case NodeKind::kNegate:
         if (!Run(*node.children[0], out)) return false;
-        ca_neg(out, out, context_);
+        CalciumApply(field_, kCalciumNegate, out);
         return true;
       case NodeKind::kAdd:
+        return Operation(node, kCalciumAdd, out);
       case NodeKind::kMultiply:
+        return Operation(node, kCalciumMultiply, out);
       case NodeKind::kDivide:
+        return Operation(node, kCalciumDivide, out);
       case NodeKind::kPower:
-        return Operation(node, out);
+        return Operation(node, kCalciumPower, out);
       case NodeKind::kFunction:
         return Function(node, out);
       default:
@@ -52,99 +68,71 @@ class ExactEvaluator {
     }
   }
 
-  truth_t IsZero(const ca_t value) { return ca_check_is_zero(value, context_); }
-  ca_ctx_struct* Context() { return context_; }
+  CalciumTruth IsZero(const CalciumValue* value) { return CalciumIsZero(field_, value); }
 
  private:
-  bool Constant(std::string_view name, ca_t out) {
+  bool Constant(std::string_view name, CalciumValue* out) {
     if (name == "pi") {
-      ca_pi(out, context_);
+      CalciumSetPi(field_, out);
     } else if (name == "i") {
-      ca_i(out, context_);
+      CalciumSetI(field_, out);
     } else if (name == "e") {
-      ca_one(out, context_);
-      ca_exp(out, out, context_);
+      CalciumSetRational(field_, out, mpq_class(1).get_mpq_t());
+      CalciumApply(field_, kCalciumExp, out);
     } else {
       return false;
     }
     return true;
   }
 
-  bool Operation(const Node& node, ca_t out) {
+  bool Operation(const Node& node, CalciumOperation operation, CalciumValue* out) {
     if (!Run(*node.children[0], out)) return false;
     for (size_t i = 1; i < node.children.size(); ++i) {
-      ca_t operand;
-      ca_init(operand, context_);
+      CalciumValue* operand = NewValue();
       if (!Run(*node.children[i], operand)) return false;
-      if (node.kind == NodeKind::kAdd) ca_add(out, out, operand, context_);
-      if (node.kind == NodeKind::kMultiply) ca_mul(out, out, operand, context_);
-      if (node.kind == NodeKind::kDivide) ca_div(out, out, operand, context_);
-      if (node.kind == NodeKind::kPower) ca_pow(out, out, operand, context_);
+      CalciumCombine(field_, operation, out, operand);
     }
     return true;
   }
 
-  bool Function(const Node& node, ca_t out) {
-    const std::string_view name = node.name;
+  bool Function(const Node& node, CalciumValue* out) {
     if (!Run(*node.children[0], out)) return false;
-    if (name == "root") {
+    if (node.name == "root") {
       // Odd roots of negative numbers are not principal values, see EvaluateBall.
-      ca_t exponent;
-      ca_init(exponent, context_);
+      CalciumValue* exponent = NewValue();
       if (!Run(*node.children[1], exponent)) return false;
-      if (ca_check_is_negative_real(out, context_) != T_FALSE) return false;
-      ca_inv(exponent, exponent, context_);
-      ca_pow(out, out, exponent, context_);
+      if (CalciumIsNegative(field_, out) != kCalciumFalse) return false;
+      CalciumApply(field_, kCalciumInvert, exponent);
+      CalciumCombine(field_, kCalciumPower, out, exponent);
       return true;
     }
-    if (name == "log" && node.children.size() == 2) {
-      ca_t base;
-      ca_init(base, context_);
+    if (node.name == "log" && node.children.size() == 2) {
+      CalciumValue* base = NewValue();
       if (!Run(*node.children[1], base)) return false;
-      ca_log(out, out, context_);
-      ca_log(base, base, context_);
-      ca_div(out, out, base, context_);
+      CalciumApply(field_, kCalciumLog, out);
+      CalciumApply(field_, kCalciumLog, base);
+      CalciumCombine(field_, kCalciumDivide, out, base);
       return true;
     }
     if (node.children.size() != 1) return false;
-    if (name == "ln" || name == "log") {
-      ca_log(out, out, context_);
-    } else if (name == "exp") {
-      ca_exp(out, out, context_);
-    } else if (name == "sin" || name == "cos") {
-      ca_t other;
-      ca_init(other, context_);
-      if (name == "sin")
-        ca_sin_cos(out, other, out, context_);
-      else
-        ca_sin_cos(other, out, out, context_);
-    } else if (name == "tan") {
-      ca_tan(out, out, context_);
-    } else if (name == "arctan") {
-      ca_atan(out, out, context_);
-    } else if (name == "arcsin") {
-      ca_asin(out, out, context_);
-    } else if (name == "arccos") {
-      ca_acos(out, out, context_);
-    } else if (name == "abs") {
-      ca_abs(out, out, context_);
-    } else {
-      return false;
+    for (const auto& [name, function] : kFunctions) {
+      if (name != node.name) continue;
+      CalciumApply(field_, function, out);
+      return true;
     }
-    return true;
+    return false;
   }
 
-  ca_ctx_t context_;
+  CalciumField* field_ = CalciumCreateField();
 };
 
 [[noreturn]] void DecideInChild(const Node& node, int pipe) {
   ExactEvaluator evaluator;
-  ca_t value;
-  ca_init(value, evaluator.Context());
+  CalciumValue* value = evaluator.NewValue();
   char answer = '?';
   if (evaluator.Run(node, value)) {
-    const truth_t truth = evaluator.IsZero(value);
-    answer = truth == T_TRUE ? '=' : truth == T_FALSE ? '!' : '?';
+    const CalciumTruth truth = evaluator.IsZero(value);
+    answer = truth == kCalciumTrue ? '=' : truth == kCalciumFalse ? '!' : '?';
   }
   if (write(pipe, &answer, 1) != 1) _exit(1);
   _exit(0);

@@ -19,6 +19,15 @@ namespace {
 // Ends a process whose parent has gone in the middle of a check that runs away.
 constexpr unsigned kMostSeconds = 5;
 
+// Sanitizers reserve terabytes of addresses. GCC and clang tell of them in different ways.
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+constexpr bool kSanitized = true;
+#elif defined(__has_feature)
+constexpr bool kSanitized = __has_feature(address_sanitizer) || __has_feature(thread_sanitizer);
+#else
+constexpr bool kSanitized = false;
+#endif
+
 bool ReadAll(char* bytes, size_t size) {
   while (size > 0) {
     const ssize_t count = read(STDIN_FILENO, bytes, size);
@@ -68,11 +77,7 @@ int main(int argc, char** argv) {
   if (argc != 2) return 2;
   const auto limit = static_cast<rlim_t>(std::strtoull(argv[1], nullptr, 10));
   const rlimit memory = {.rlim_cur = limit, .rlim_max = limit};
-#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)  // they reserve terabytes
-  setrlimit(RLIMIT_AS, &memory);
-#else
-  static_cast<void>(memory);
-#endif
+  if (!ponder::math::kSanitized) setrlimit(RLIMIT_AS, &memory);
   const rlimit no_core = {.rlim_cur = 0, .rlim_max = 0};
   setrlimit(RLIMIT_CORE, &no_core);
   signal(SIGPIPE, SIG_IGN);
