@@ -139,7 +139,7 @@ class BareLoop {
 class Turns {
  public:
   absl::Status Prepare() {
-    const CodeVerifierOptions options{.slots = cores_};
+    const CodeVerifierOptions options;
     PONDER_ASSIGN_OR_RETURN(verifier_, CreateCodeVerifier(options));
     PONDER_ASSIGN_OR_RETURN(folder_, ScratchFolder::Make());
     for (const auto* const sources : {&EmbeddedSources(), &BenchPythonSources()}) {

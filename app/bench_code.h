@@ -13,7 +13,8 @@ namespace ponder {
 
 // Checks of Python programs with all limits on, beside two executors without any sandbox that take
 // turns with them: rows code_bare_fork, code_python (its limit is the former), and
-// code_process_per_check, code_over_process. One program a core at a time, everywhere.
+// code_process_per_check, code_over_process. The executors run one program a core at a time, the
+// verifier as many as it does by itself.
 // FAILED_PRECONDITION where this machine allows no sandbox.
 absl::Status BenchCode(int64_t repeats, const std::function<void(const BenchRow&)>& print);
 
