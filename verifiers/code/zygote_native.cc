@@ -3,8 +3,8 @@
 //
 // The control socket keeps message boundaries:
 //   service -> zygote: JobMessage with descriptors: start a job; "K": kill it; "C": its processor
-//   time zygote -> service: "ready"; "C" + u64 nanoseconds; "E" + i32 wait status: the job has
-//   ended
+//   time zygote -> service: "ready"; "C" + u64 nanoseconds; "E" + i32 wait status + u64
+//   nanoseconds: the job has ended; "F": its sandbox could not be made (from the job itself)
 #include <fcntl.h>
 #include <grp.h>
 #include <link.h>
@@ -37,7 +37,7 @@ namespace ponder {
 namespace {
 
 constexpr int kControl = 3;
-constexpr int kFailed = 120;  // exit status of a candidate whose sandbox could not be made
+constexpr int kControlUntilConfined = 5;
 constexpr int kFirstSpare = 64;
 
 struct Filter {
@@ -47,6 +47,7 @@ struct Filter {
 Filter filter_processes, filter_threads;
 uid_t others = 0;  // the box's user for code of others
 int own_process = -1, null_device = -1;
+int control = kControl;  // moves in a candidate, and is closed before its code is there
 
 bool LoadFilter(const char* path, Filter& filter) {
   const int file = open(path, O_RDONLY | O_CLOEXEC);
@@ -88,9 +89,9 @@ bool Confine(const Filter& filter) {
          prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter.program) == 0;
 }
 
-// 0, 1, 3 and 4 as given, else nothing; 2 nothing; all others closed.
+// 0, 1, 3 and 4 as given, else nothing; 2 nothing; all others closed but the control socket.
 bool PlaceDescriptors(const JobMessage& job, const int* descriptors) {
-  int spare[5];
+  int spare[6];
   for (int place = 0; place < 5; ++place) {
     int source = null_device;
     for (int i = 0; i < job.descriptor_count; ++i) {
@@ -99,10 +100,14 @@ bool PlaceDescriptors(const JobMessage& job, const int* descriptors) {
     spare[place] = fcntl(source, F_DUPFD, kFirstSpare);
     if (spare[place] < 0) return false;
   }
-  for (int place = 0; place < 5; ++place) {
+  spare[kControlUntilConfined] = fcntl(kControl, F_DUPFD, kFirstSpare);
+  if (spare[kControlUntilConfined] < 0) return false;
+  control = spare[kControlUntilConfined];
+  for (int place = 0; place < 6; ++place) {
     if (dup3(spare[place], place, place < 3 ? 0 : O_CLOEXEC) < 0) return false;
   }
-  return syscall(SYS_close_range, 5, ~0U, 0) == 0;
+  control = kControlUntilConfined;
+  return syscall(SYS_close_range, 6, ~0U, 0) == 0;
 }
 
 // What a new process does before it is a candidate.
@@ -142,6 +147,11 @@ int MakeForkCopy(dl_phdr_info* info, size_t, void*) {
     if (mprotect(place, end - begin, protection) != 0) _exit(1);
   }
   return 0;
+}
+
+uint64_t Nanoseconds(const timeval& time) {
+  return static_cast<uint64_t>(time.tv_sec) * 1'000'000'000 +
+         static_cast<uint64_t>(time.tv_usec) * 1'000;
 }
 
 class Zygote {
@@ -199,7 +209,10 @@ class Zygote {
     const pid_t pid = fork();
     if (pid < 0) _exit(1);
     if (pid == 0) {
-      if (!BecomeCandidate(job, descriptors)) _exit(kFailed);
+      if (!BecomeCandidate(job, descriptors) || close(kControlUntilConfined) != 0) {
+        (void)!send(control, "F", 1, MSG_NOSIGNAL);  // else it would look like the code's own end
+        _exit(1);
+      }
       PyOS_AfterFork_Child();
       kind_ = job.kind;
       return true;
@@ -213,11 +226,14 @@ class Zygote {
   void ReportEnd() {
     close(child_descriptor_);
     int status = 0;
-    while (waitpid(child_, &status, 0) < 0 && errno == EINTR) {
+    rusage used = {};
+    while (wait4(child_, &status, 0, &used) < 0 && errno == EINTR) {
     }
     child_ = child_descriptor_ = -1;
-    char message[5] = {'E'};
+    const uint64_t ns = Nanoseconds(used.ru_utime) + Nanoseconds(used.ru_stime);
+    char message[13] = {'E'};
     memcpy(message + 1, &status, sizeof(status));
+    memcpy(message + 5, &ns, sizeof(ns));
     (void)!send(kControl, message, sizeof(message), MSG_NOSIGNAL);
   }
 
@@ -252,10 +268,13 @@ extern "C" int PonderServe() {
   return static_cast<int>(zygote.Serve());
 }
 
-// For the judge: 0 once this process has given up every privilege.
+// For the judge, whose thread of the service lives as long as it is needed: 0 once this process has
+// given up every privilege.
 extern "C" int PonderConfine() {
   using namespace ponder;
-  return Prepare() && Confine(filter_processes) ? 0 : 1;
+  // Tests that never end must not outlive the service. To give up privileges takes such a wish
+  // back.
+  return Prepare() && Confine(filter_processes) && prctl(PR_SET_PDEATHSIG, SIGKILL) == 0 ? 0 : 1;
 }
 
 // Becomes the program in descriptor 4.
