@@ -7,17 +7,21 @@
 
 namespace ponder {
 
-BenchRow Repeat(std::string name, std::string unit, int64_t repeats,
-                const std::function<double()>& measure) {
-  measure();
-  std::vector<double> figures;
-  for (int64_t i = 0; i < repeats; ++i) figures.push_back(measure());
+BenchRow MakeRow(std::string name, std::string unit, std::vector<double> figures) {
   std::sort(figures.begin(), figures.end());
   return {.name = std::move(name),
           .unit = std::move(unit),
           .median = figures[figures.size() / 2],
           .min = figures.front(),
           .max = figures.back()};
+}
+
+BenchRow Repeat(std::string name, std::string unit, int64_t repeats,
+                const std::function<double()>& measure) {
+  measure();
+  std::vector<double> figures;
+  for (int64_t i = 0; i < repeats; ++i) figures.push_back(measure());
+  return MakeRow(std::move(name), std::move(unit), std::move(figures));
 }
 
 std::string BenchJson(const BenchRow& row) {

@@ -17,6 +17,9 @@ struct BenchRow {
   std::optional<double> limit;  // in the same unit, measured in the same run
 };
 
+// The figures of repetitions, of which there is one at least.
+BenchRow MakeRow(std::string name, std::string unit, std::vector<double> figures);
+
 // Calls `measure` once to warm up and `repeats` times for the figures it returns.
 BenchRow Repeat(std::string name, std::string unit, int64_t repeats,
                 const std::function<double()>& measure);

@@ -114,7 +114,7 @@ def make_server():
         if operation == CALL:
             kind, payload = encode(target(*first, **second))
             if wants_arguments and kind == VALUE:
-                arguments = encode(list_of(first))
+                arguments = encode([*first, *second.values()])
                 if arguments[0] == VALUE:
                     return VALUE_AND_ARGUMENTS, b"(\x02\x00\x00\x00" + payload + arguments[1]
             return kind, payload

@@ -118,6 +118,7 @@ class ModuleCheck {
         finding_ = std::move(end_);
         break;
     }
+    finding_->judge_lost = outcome->lost;
     return absl::OkStatus();
   }
 
@@ -167,6 +168,7 @@ class ModuleCheck {
       case JobStop::kWallTime:
         return {VerdictStatus::kTimeout, job_->Ending()};
       case JobStop::kDeadline:
+      case JobStop::kOutside:
         return {VerdictStatus::kInternal, job_->Ending()};
       case JobStop::kNone:
       case JobStop::kDone:

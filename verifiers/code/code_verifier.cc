@@ -20,6 +20,12 @@ namespace {
 constexpr char kVersion[] = "1";
 constexpr int64_t kMaxCompletionBytes = int64_t{16} << 20;
 
+// More than cores: a slot's processes wait for one another now and then.
+int64_t DefaultSlots() {
+  const int64_t cores = std::max<unsigned>(1, std::thread::hardware_concurrency());
+  return cores + (cores + 1) / 2;
+}
+
 // A call of Verify under way; lives on its caller's stack.
 struct Call {
   std::span<const VerifyItem> items;
@@ -46,9 +52,7 @@ class CodeVerifier : public Verifier {
     auto first = std::make_unique<Slot>(sandbox_, 0, anywhere_);
     PONDER_ASSIGN_OR_RETURN(const std::string probed, first->Probe());
     PONDER_RETURN_IF_ERROR(CheckProbe(probed, options.allow_weak_sandbox));
-    const int64_t slots = options.slots > 0
-                              ? options.slots
-                              : std::max<unsigned>(1, std::thread::hardware_concurrency());
+    const int64_t slots = options.slots > 0 ? options.slots : DefaultSlots();
     if (options.log) {
       options.log(fmt::format("code sandbox: {} slots; {}", slots, first->DescribeLimits()));
     }

@@ -29,7 +29,7 @@ struct CodeLimits {
 
 struct CodeVerifierOptions {
   CodeLimits limits;
-  int64_t slots = 0;                // programs at a time; 0: one a core
+  int64_t slots = 0;                // programs at a time; 0: three for two cores
   bool anywhere = false;            // a completion without any code block is code as a whole
   bool allow_weak_sandbox = false;  // start also where memory or processes cannot be limited
   std::string python = "/usr/bin/python3";

@@ -1,7 +1,7 @@
-# cmake -DOUTPUT=FILE -DSOURCES=a.py;b.py -P embed.cmake: a C++ source with the files' contents.
-set(text "#include \"verifiers/code/embedded_sources.h\"\n\nnamespace ponder {\n\n")
-string(APPEND text "const std::vector<std::pair<std::string_view, std::string_view>>& EmbeddedSources() {\n")
-string(APPEND text "  static const std::vector<std::pair<std::string_view, std::string_view>> sources = {\n")
+# cmake -DOUTPUT=FILE -DHEADER=a/b.h -DFUNCTION=Name -DSOURCES=a.py;b.py -P embed.cmake: a C++ source with the files' contents.
+set(_list "std::vector<std::pair<std::string_view, std::string_view>>")
+set(text "#include \"${HEADER}\"\n\nnamespace ponder {\n\nconst ${_list}& ${FUNCTION}() {\n")
+string(APPEND text "  static const ${_list} sources = {\n")
 foreach(path ${SOURCES})
   get_filename_component(name "${path}" NAME)
   file(READ "${path}" content)

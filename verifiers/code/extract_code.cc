@@ -26,18 +26,22 @@ std::string_view TakeLine(std::string_view& text) {
   return line;
 }
 
+constexpr size_t kCloseIndent = 3;  // more white space before marks makes them a line of the code
+
 struct Fence {
+  size_t indent = 0;
   char mark = '`';
   size_t length = 0;
   std::string_view info;  // what follows the marks
 };
 
 std::optional<Fence> ReadFence(std::string_view line) {
-  line.remove_prefix(std::min(line.find_first_not_of(" \t"), line.size()));
+  const size_t indent = std::min(line.find_first_not_of(" \t"), line.size());
+  line.remove_prefix(indent);
   if (line.empty() || (line[0] != '`' && line[0] != '~')) return std::nullopt;
   const size_t length = std::min(line.find_first_not_of(line[0]), line.size());
   if (length < 3) return std::nullopt;
-  Fence fence{line[0], length, line.substr(length)};
+  Fence fence{indent, line[0], length, line.substr(length)};
   const auto blank = [](char c) { return c == ' ' || c == '\t'; };
   while (!fence.info.empty() && blank(fence.info.front())) fence.info.remove_prefix(1);
   while (!fence.info.empty() && blank(fence.info.back())) fence.info.remove_suffix(1);
@@ -74,6 +78,17 @@ bool Defines(std::string_view code, std::string_view name) {
   return false;
 }
 
+// Whether the code ends where a block is still to come, so that something must stand there.
+bool LacksBody(std::string_view code) {
+  std::string_view last;
+  while (!code.empty()) {
+    std::string_view line = TakeLine(code);
+    line.remove_prefix(std::min(line.find_first_not_of(" \t"), line.size()));
+    if (!line.empty() && line[0] != '#') last = line;
+  }
+  return last.substr(0, last.find_last_not_of(" \t") + 1).ends_with(':');
+}
+
 // The code moved in by four columns where its first line stands at the margin.
 std::string AsBody(std::string_view code) {
   std::string_view rest = code;
@@ -104,14 +119,14 @@ ExtractedCode ExtractCode(std::string_view completion, CodeLanguage language, bo
       const char* const line_begin = rest.data();
       const std::optional<Fence> close = ReadFence(TakeLine(rest));
       if (close && close->mark == open->mark && close->length >= open->length &&
-          close->info.empty()) {
+          close->info.empty() && close->indent <= open->indent + kCloseIndent) {
         end = line_begin;
       }
     }
     const bool label_fits = IsLabelOf(open->info, language);
     if (!label_fits && !open->info.empty()) continue;
     ExtractedCode& found = label_fits ? labelled : unlabelled;
-    found = {.found = true};
+    found = {.found = true, .indent = open->indent};
     if (end == nullptr) {
       found.problem = "the code block is never closed";
     } else {
@@ -126,6 +141,22 @@ ExtractedCode ExtractCode(std::string_view completion, CodeLanguage language, bo
   return {};
 }
 
+std::string WithoutIndent(std::string_view code, size_t indent) {
+  std::string_view rest = code;
+  while (!rest.empty()) {
+    const std::string_view line = TakeLine(rest);
+    const size_t begin = line.find_first_not_of(" \t");
+    if (begin != std::string_view::npos) indent = std::min(indent, begin);
+  }
+  if (indent == 0) return std::string(code);
+  std::string moved;
+  while (!code.empty()) {
+    const std::string_view line = TakeLine(code);
+    moved += fmt::format("{}\n", line.substr(std::min(indent, line.size())));
+  }
+  return moved;
+}
+
 std::string AssembleSource(const CodeTask& task, std::string_view code) {
   const bool prompt_is_code =
       !task.prompt.empty() && !task.entry_point.empty() && Defines(task.prompt, task.entry_point);
@@ -134,7 +165,7 @@ std::string AssembleSource(const CodeTask& task, std::string_view code) {
     return std::string(code);
   }
   if (!Defines(code, task.entry_point)) return fmt::format("{}\n{}", task.prompt, AsBody(code));
-  return fmt::format("{}\n    pass\n\n{}", task.prompt, code);
+  return fmt::format("{}\n{}\n{}", task.prompt, LacksBody(task.prompt) ? "    pass\n" : "", code);
 }
 
 }  // namespace ponder

@@ -1,6 +1,7 @@
 #include "verifiers/code/job.h"
 
 #include <poll.h>
+#include <signal.h>
 #include <sys/wait.h>
 
 #include <algorithm>
@@ -85,8 +86,7 @@ absl::Status Job::Advance() {
     }
     if (event->kind == ZygoteEvent::Kind::kNone) break;
     if (event->kind == ZygoteEvent::Kind::kEnded) {
-      ended_ = true;
-      status_ = event->status;
+      TakeEnd(*event);
       return absl::OkStatus();
     }
     asked_ = false;
@@ -96,6 +96,17 @@ absl::Status Job::Advance() {
     next_look_ = absl::Now() + std::max(kLeastLook, left / (Cores() / absl::Seconds(1)));
   }
   return LookAtClocks();
+}
+
+// A candidate is the first process of its process ids, which nothing within can kill, and its limit
+// of processor time is fixed; so where it was killed, that came from outside.
+void Job::TakeEnd(const ZygoteEvent& event) {
+  ended_ = true;
+  status_ = event.status;
+  const bool killed = WIFSIGNALED(status_) && WTERMSIG(status_) == SIGKILL;
+  if (!killed || stop_ != JobStop::kNone || KilledForMemory()) return;
+  const bool over = absl::Nanoseconds(event.processor_ns) >= absl::Seconds(times_.cpu_s);
+  stop_ = over ? JobStop::kProcessorTime : JobStop::kOutside;
 }
 
 absl::Status Job::Finish() {
@@ -128,6 +139,8 @@ std::string Job::Ending() const {
       return fmt::format("ran longer than {} s", times_.wall_s);
     case JobStop::kDeadline:
       return "was still running when the caller's deadline passed";
+    case JobStop::kOutside:
+      return "was killed by something else on this machine";
     case JobStop::kNone:
     case JobStop::kDone:
       break;

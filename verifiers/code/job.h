@@ -11,7 +11,8 @@
 namespace ponder {
 
 // Why a candidate was stopped from outside.
-enum class JobStop { kNone, kProcessorTime, kWallTime, kDeadline, kDone };
+// kOutside: by somebody else than this service, e.g. where the whole machine ran out of memory.
+enum class JobStop { kNone, kProcessorTime, kWallTime, kDeadline, kDone, kOutside };
 
 struct JobTimes {
   double cpu_s = 0;
@@ -47,6 +48,7 @@ class Job {
   Job(Zygote& zygote, const JobTimes& times);
   void StopFor(JobStop reason);
   absl::Status LookAtClocks();
+  void TakeEnd(const ZygoteEvent& event);
 
   Zygote& zygote_;
   const JobTimes times_;

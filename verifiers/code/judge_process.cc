@@ -108,6 +108,7 @@ absl::StatusOr<std::optional<TestOutcome>> JudgeProcess::TakeOutcome() {
   outcome.test = message.value("test", int64_t{0});
   outcome.tests = message.value("tests", int64_t{0});
   outcome.reason = message.value("reason", "");
+  outcome.lost = message.value("lost", false);
   return outcome;
 }
 

@@ -24,6 +24,7 @@ struct TestOutcome {
   int64_t test = 0;  // the one under way, counted from 1
   int64_t tests = 0;
   std::string reason;  // for kGone: what was asked last
+  bool lost = false;   // the process ends after this
 };
 
 // judge.py in a box of its own: runs tests, asks for what they call, never sees a candidate. It is

@@ -120,6 +120,7 @@ class RunningProgram {
       case JobStop::kWallTime:
         return Finding{VerdictStatus::kTimeout, ending};
       case JobStop::kDeadline:
+      case JobStop::kOutside:
         return Finding{VerdictStatus::kInternal, ending};
       case JobStop::kNone:
       case JobStop::kDone:

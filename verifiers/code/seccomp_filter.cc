@@ -6,6 +6,7 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <termios.h>
 #include <unistd.h>
 
@@ -46,8 +47,8 @@ constexpr const char* kAllowed[] = {
     "getpid", "gettid", "getppid", "getuid", "geteuid", "getgid", "getegid", "getresuid",
     "getresgid", "getgroups", "getpgid", "getpgrp", "getsid", "setpgid", "setsid", "sched_yield",
     "sched_getaffinity", "sched_getparam", "sched_getscheduler", "getpriority", "getrlimit",
-    "setrlimit", "prlimit64", "getrusage", "sysinfo", "uname", "arch_prctl", "set_tid_address",
-    "set_robust_list", "get_robust_list", "rseq", "futex", "futex_waitv", "getrandom", "getcpu"};
+    "getrusage", "sysinfo", "uname", "arch_prctl", "set_tid_address", "set_robust_list",
+    "get_robust_list", "rseq", "futex", "futex_waitv", "getrandom", "getcpu"};
 
 constexpr uint64_t kNewNamespaces = CLONE_NEWCGROUP | CLONE_NEWIPC | CLONE_NEWNET | CLONE_NEWNS |
                                     CLONE_NEWPID | CLONE_NEWUSER | CLONE_NEWUTS | CLONE_NEWTIME;
@@ -114,6 +115,11 @@ absl::StatusOr<SeccompFilter> MakeSeccompFilter(FilterKind kind) {
   for (const uint64_t request : kIoctl) {
     rules.Add(SCMP_ACT_ALLOW, "ioctl", SCMP_A1_64(SCMP_CMP_EQ, request));
   }
+  // Not of processor time: who is killed for that is killed from outside (job.cc).
+  rules.Allow("setrlimit", SCMP_A0_64(SCMP_CMP_NE, uint64_t{RLIMIT_CPU}));
+  rules.Allow("prlimit64", SCMP_A1_64(SCMP_CMP_NE, uint64_t{RLIMIT_CPU}));
+  rules.Add(SCMP_ACT_ALLOW, "prlimit64", SCMP_A1_64(SCMP_CMP_EQ, uint64_t{RLIMIT_CPU}),
+            SCMP_A2_64(SCMP_CMP_EQ, uint64_t{0}));
   // FIFOs; not devices.
   rules.Allow("mknod", SCMP_A1_64(SCMP_CMP_MASKED_EQ, uint64_t{S_IFMT}, uint64_t{S_IFIFO}));
   rules.Allow("mknodat", SCMP_A2_64(SCMP_CMP_MASKED_EQ, uint64_t{S_IFMT}, uint64_t{S_IFIFO}));

@@ -49,7 +49,8 @@ Verdict Slot::Check(const VerifyItem& item, absl::Time deadline) {
                            fmt::format("the code has {} bytes, at most {} are run",
                                        code.code.size(), kMaxSourceBytes));
   }
-  const absl::StatusOr<Finding> finding = Run(*task, AssembleSource(*task, code.code), deadline);
+  const std::string source = AssembleSource(*task, WithoutIndent(code.code, code.indent));
+  const absl::StatusOr<Finding> finding = Run(*task, source, deadline);
   if (!finding.ok()) {
     python_.reset();
     cpp_.reset();

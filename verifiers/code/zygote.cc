@@ -137,11 +137,13 @@ absl::StatusOr<ZygoteEvent> Zygote::Read() {
     std::memcpy(&event.processor_ns, bytes + 1, sizeof(event.processor_ns));
     return event;
   }
-  if (got == 5 && bytes[0] == 'E') {
+  if (got == 13 && bytes[0] == 'E') {
     event.kind = ZygoteEvent::Kind::kEnded;
     std::memcpy(&event.status, bytes + 1, sizeof(event.status));
+    std::memcpy(&event.processor_ns, bytes + 5, sizeof(event.processor_ns));
     return event;
   }
+  if (got == 1 && bytes[0] == 'F') return Unavailable("a program's sandbox could not be made");
   return Unavailable("a sandbox has ended");
 }
 

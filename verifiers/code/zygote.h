@@ -27,7 +27,7 @@ struct JobOptions {
 struct ZygoteEvent {
   enum class Kind { kNone, kProcessorTime, kEnded };
   Kind kind = Kind::kNone;
-  int64_t processor_ns = 0;  // kProcessorTime: so far
+  int64_t processor_ns = 0;  // of the job, so far
   int status = 0;            // kEnded, as of wait
 };
 

@@ -3,10 +3,11 @@
 //
 // The control socket keeps message boundaries:
 //   service -> zygote: JobMessage with descriptors: start a job; "K": kill it; "C": its processor
-//   time zygote -> service: "ready"; "C" + u64 nanoseconds; "E" + i32 wait status: the job has
-//   ended
+//   time zygote -> service: "ready"; "C" + u64 nanoseconds; "E" + i32 wait status + u64
+//   nanoseconds: the job has ended; "F": its sandbox could not be made (from the job itself)
 #include <fcntl.h>
 #include <grp.h>
+#include <link.h>
 #include <linux/capability.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
@@ -15,6 +16,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -35,7 +37,7 @@ namespace ponder {
 namespace {
 
 constexpr int kControl = 3;
-constexpr int kFailed = 120;  // exit status of a candidate whose sandbox could not be made
+constexpr int kControlUntilConfined = 5;
 constexpr int kFirstSpare = 64;
 
 struct Filter {
@@ -45,6 +47,7 @@ struct Filter {
 Filter filter_processes, filter_threads;
 uid_t others = 0;  // the box's user for code of others
 int own_process = -1, null_device = -1;
+int control = kControl;  // moves in a candidate, and is closed before its code is there
 
 bool LoadFilter(const char* path, Filter& filter) {
   const int file = open(path, O_RDONLY | O_CLOEXEC);
@@ -86,9 +89,9 @@ bool Confine(const Filter& filter) {
          prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter.program) == 0;
 }
 
-// 0, 1, 3 and 4 as given, else nothing; 2 nothing; all others closed.
+// 0, 1, 3 and 4 as given, else nothing; 2 nothing; all others closed but the control socket.
 bool PlaceDescriptors(const JobMessage& job, const int* descriptors) {
-  int spare[5];
+  int spare[6];
   for (int place = 0; place < 5; ++place) {
     int source = null_device;
     for (int i = 0; i < job.descriptor_count; ++i) {
@@ -97,10 +100,14 @@ bool PlaceDescriptors(const JobMessage& job, const int* descriptors) {
     spare[place] = fcntl(source, F_DUPFD, kFirstSpare);
     if (spare[place] < 0) return false;
   }
-  for (int place = 0; place < 5; ++place) {
+  spare[kControlUntilConfined] = fcntl(kControl, F_DUPFD, kFirstSpare);
+  if (spare[kControlUntilConfined] < 0) return false;
+  control = spare[kControlUntilConfined];
+  for (int place = 0; place < 6; ++place) {
     if (dup3(spare[place], place, place < 3 ? 0 : O_CLOEXEC) < 0) return false;
   }
-  return syscall(SYS_close_range, 5, ~0U, 0) == 0;
+  control = kControlUntilConfined;
+  return syscall(SYS_close_range, 6, ~0U, 0) == 0;
 }
 
 // What a new process does before it is a candidate.
@@ -120,6 +127,31 @@ bool BecomeCandidate(const JobMessage& job, const int* descriptors) {
       return false;
   }
   return Confine(job.may_fork ? filter_processes : filter_threads);
+}
+
+// Fork copies the page tables of no file's mapping that nothing was ever written to, so each
+// candidate would fault its way through the interpreter's code again. One byte written, as it is,
+// makes it a mapping that is copied; where that is refused, candidates are slower.
+int MakeForkCopy(dl_phdr_info* info, size_t, void*) {
+  const auto page = static_cast<uintptr_t>(sysconf(_SC_PAGESIZE));
+  for (int i = 0; i < info->dlpi_phnum; ++i) {
+    const ElfW(Phdr)& segment = info->dlpi_phdr[i];
+    if (segment.p_type != PT_LOAD || (segment.p_flags & PF_W) != 0) continue;
+    const uintptr_t begin = (info->dlpi_addr + segment.p_vaddr) & ~(page - 1);
+    const uintptr_t end = info->dlpi_addr + segment.p_vaddr + segment.p_memsz;
+    void* const place = reinterpret_cast<void*>(begin);
+    const int protection = PROT_READ | ((segment.p_flags & PF_X) != 0 ? PROT_EXEC : 0);
+    if (mprotect(place, end - begin, protection | PROT_WRITE) != 0) continue;
+    volatile char* const byte = static_cast<char*>(place);
+    *byte = *byte;
+    if (mprotect(place, end - begin, protection) != 0) _exit(1);
+  }
+  return 0;
+}
+
+uint64_t Nanoseconds(const timeval& time) {
+  return static_cast<uint64_t>(time.tv_sec) * 1'000'000'000 +
+         static_cast<uint64_t>(time.tv_usec) * 1'000;
 }
 
 class Zygote {
@@ -177,7 +209,10 @@ class Zygote {
     const pid_t pid = fork();
     if (pid < 0) _exit(1);
     if (pid == 0) {
-      if (!BecomeCandidate(job, descriptors)) _exit(kFailed);
+      if (!BecomeCandidate(job, descriptors) || close(kControlUntilConfined) != 0) {
+        (void)!send(control, "F", 1, MSG_NOSIGNAL);  // else it would look like the code's own end
+        _exit(1);
+      }
       PyOS_AfterFork_Child();
       kind_ = job.kind;
       return true;
@@ -191,11 +226,14 @@ class Zygote {
   void ReportEnd() {
     close(child_descriptor_);
     int status = 0;
-    while (waitpid(child_, &status, 0) < 0 && errno == EINTR) {
+    rusage used = {};
+    while (wait4(child_, &status, 0, &used) < 0 && errno == EINTR) {
     }
     child_ = child_descriptor_ = -1;
-    char message[5] = {'E'};
+    const uint64_t ns = Nanoseconds(used.ru_utime) + Nanoseconds(used.ru_stime);
+    char message[13] = {'E'};
     memcpy(message + 1, &status, sizeof(status));
+    memcpy(message + 5, &ns, sizeof(ns));
     (void)!send(kControl, message, sizeof(message), MSG_NOSIGNAL);
   }
 
@@ -225,14 +263,18 @@ extern "C" int PonderServe() {
   own_process = static_cast<int>(syscall(SYS_pidfd_open, getpid(), 0));
   null_device = open("/dev/null", O_RDWR | O_CLOEXEC);
   if (!Prepare() || own_process < 0 || null_device < 0) _exit(1);
+  dl_iterate_phdr(MakeForkCopy, nullptr);
   static Zygote zygote;
   return static_cast<int>(zygote.Serve());
 }
 
-// For the judge: 0 once this process has given up every privilege.
+// For the judge, whose thread of the service lives as long as it is needed: 0 once this process has
+// given up every privilege.
 extern "C" int PonderConfine() {
   using namespace ponder;
-  return Prepare() && Confine(filter_processes) ? 0 : 1;
+  // Tests that never end must not outlive the service. To give up privileges takes such a wish
+  // back.
+  return Prepare() && Confine(filter_processes) && prctl(PR_SET_PDEATHSIG, SIGKILL) == 0 ? 0 : 1;
 }
 
 // Becomes the program in descriptor 4.
