@@ -17,7 +17,7 @@ namespace {
 
 using ::testing::IsEmpty;
 
-// By hand with PONDER_CODE_CHECKS=100000, see docs/code_verifier.md.
+// By hand with PONDER_CODE_CHECKS=100000, see docs/verifiers/code.md.
 int64_t Checks() {
   const char* const number = std::getenv("PONDER_CODE_CHECKS");
   return number == nullptr ? 600 : std::atoll(number);

@@ -27,7 +27,7 @@ struct CodeTask {
   std::vector<ProgramRun> runs;  // empty where `tests` are the tests
 };
 
-// Reads the forms of docs/code_verifier.md. INVALID_ARGUMENT says what is missing: the task is at
+// Reads the forms of docs/verifiers/code.md. INVALID_ARGUMENT says what is missing: the task is at
 // fault. What the tests' own code says is left to judge.py.
 absl::StatusOr<CodeTask> ParseCodeTask(const Task& task);
 

@@ -38,7 +38,7 @@ struct CodeVerifierOptions {
   std::function<void(const std::string&)> log;
 };
 
-// Judges programs by running them in a sandbox of the operating system (docs/code_verifier.md).
+// Judges programs by running them in a sandbox of the operating system (docs/verifiers/code.md).
 // Starts one sandbox at once and tries its limits: FAILED_PRECONDITION where the machine does not
 // allow one, or where memory or processes stay without a limit and `allow_weak_sandbox` is not set.
 // Thread-safe; the items of a batch are judged in parallel, as many as there are slots.
