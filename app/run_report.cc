@@ -31,6 +31,7 @@ absl::Status DrawCurves(RunStore& store, const std::string& directory) {
       {.title = "Reward by step",
        .curves = {curve(train, "reward/mean", "reward"), curve(train, "reward/correct", "correct"),
                   curve(train, "groups/useful", "groups with signal")}}));
+  if (eval.empty()) return absl::OkStatus();
   return WriteCurveSvg(directory + "/accuracy.svg",
                        {.title = "Accuracy on held-out tasks",
                         .curves = {curve(eval, "eval/greedy_accuracy", "greedy"),
@@ -79,6 +80,7 @@ absl::Status ReportAudits(const RunConfig& config, RunStore& store, const std::s
              "\n";
   }
   PONDER_RETURN_IF_ERROR(WriteFileAtomically(directory + "/disputed.jsonl", lines));
+  if (disputed.empty()) return absl::OkStatus();
   console.Say(fmt::format("disputed completions: {}/disputed.jsonl", directory));
   return absl::OkStatus();
 }

@@ -10,6 +10,8 @@
 #include <cerrno>
 #include <cstring>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 #include "base/clock.h"
 
@@ -121,6 +123,21 @@ std::string Duration(double seconds) {
   return fmt::format("{} h {} min", minutes / 60, minutes % 60);
 }
 
+// Terms of the reward with their short names: correctness and form first.
+std::vector<std::pair<std::string, std::string>> RewardParts(const Metrics& metrics) {
+  constexpr std::string_view kPrefix = "reward/";
+  std::vector<std::pair<std::string, std::string>> parts = {{"reward/correct", "correct"},
+                                                            {"reward/format", "format"}};
+  for (auto it = metrics.lower_bound(std::string(kPrefix));
+       it != metrics.end() && it->first.starts_with(kPrefix); ++it) {
+    const std::string word = it->first.substr(kPrefix.size());
+    if (word != "mean" && word != "std" && word != "correct" && word != "format") {
+      parts.emplace_back(it->first, word);
+    }
+  }
+  return parts;
+}
+
 }  // namespace
 
 std::unique_ptr<Console> CreateConsole(std::FILE* out, const std::string& log_path) {
@@ -129,12 +146,12 @@ std::unique_ptr<Console> CreateConsole(std::FILE* out, const std::string& log_pa
 
 std::string FormatStepLine(int64_t step, int64_t steps, const Metrics& metrics) {
   std::string line = fmt::format("step {}/{}", step, steps);
-  const auto find = [&](const char* name) -> const double* {
+  const auto find = [&](const std::string& name) -> const double* {
     const auto found = metrics.find(name);
     return found == metrics.end() ? nullptr : &found->second;
   };
   // Words in brackets for those of the (metric, word) that are there.
-  const auto details = [&](std::initializer_list<std::pair<const char*, const char*>> parts,
+  const auto details = [&](const std::vector<std::pair<std::string, std::string>>& parts,
                            const auto& format) {
     std::string text;
     for (const auto& [name, word] : parts) {
@@ -148,8 +165,7 @@ std::string FormatStepLine(int64_t step, int64_t steps, const Metrics& metrics) 
   const auto share = [](double value) { return fmt::format("{:.0f} %", 100 * value); };
 
   if (const double* value = find("reward/mean")) {
-    line += "  reward " + score(*value) +
-            details({{"reward/correct", "correct"}, {"reward/format", "format"}}, score);
+    line += "  reward " + score(*value) + details(RewardParts(metrics), score);
   }
   if (const double* value = find("loss/supervised")) line += fmt::format("  loss {:.3f}", *value);
   if (const double* value = find("length/mean")) line += fmt::format("  length {:.0f}", *value);

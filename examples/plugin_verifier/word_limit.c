@@ -1,7 +1,8 @@
 /* A verifier for Ponder in a shared object: the answer is what follows the last "Answer:", and it
  * must be the gold in at most ten words of explanation before it for the full score.
  *
- *     cc -shared -fPIC -O2 -Iverifiers/plugin examples/plugin_verifier/word_limit.c -o word_limit.so
+ *     cc -shared -fPIC -O2 -Iverifiers/plugin examples/plugin_verifier/word_limit.c -o
+ * word_limit.so
  */
 #include <stdio.h>
 #include <string.h>

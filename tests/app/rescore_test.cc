@@ -50,9 +50,8 @@ class RescoreTest : public testing::Test {
 };
 
 TEST_F(RescoreTest, CountsAgreementListsDisputesAndDrawsTheRewardAsItWouldHaveBeen) {
-  FakeVerifier generous([](const VerifyItem&) -> Verdict {
-    return {.status = VerdictStatus::kCorrect, .score = 1};
-  });
+  FakeVerifier generous(
+      [](const VerifyItem&) -> Verdict { return {.status = VerdictStatus::kCorrect, .score = 1}; });
   const absl::StatusOr<Rescored> rescored =
       Run(generous, {.max_disputed = 1, .reward = {.correct_weight = 2}});
   ASSERT_TRUE(rescored.ok()) << rescored.status();
@@ -88,7 +87,7 @@ TEST_F(RescoreTest, WhatIsInternalIsJudgedAgainAndAtLastLeftOut) {
   EXPECT_EQ(rescored->judged, 2);
   EXPECT_EQ(rescored->unjudged, 2);
   EXPECT_EQ(rescored->disputed_count, 0);
-  EXPECT_EQ(calls_on_eight, 2 + 3);  // the first call of step 1 failed as a whole
+  EXPECT_EQ(calls_on_eight, 2 + 3);             // the first call of step 1 failed as a whole
   EXPECT_EQ(rescored->steps[0].reward_was, 1);  // over those with a verdict
 }
 
@@ -118,10 +117,9 @@ TEST(PartMetricsTest, MeansOfPartsAndRatesOfAudits) {
                     {}};
   Metrics metrics;
   AddPartMetrics(std::vector{group}, metrics);
-  EXPECT_THAT(metrics,
-              ElementsAre(Pair("audit/b_disagreement", 0.5), Pair("audit/b_failed", 1),
-                          Pair("audit/b_looked_at", 2), Pair("part/format", 1.0 / 3),
-                          Pair("part/short", 0.5)));
+  EXPECT_THAT(metrics, ElementsAre(Pair("audit/b_disagreement", 0.5), Pair("audit/b_failed", 1),
+                                   Pair("audit/b_looked_at", 2), Pair("part/format", 1.0 / 3),
+                                   Pair("part/short", 0.5)));
 }
 
 }  // namespace

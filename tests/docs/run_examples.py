@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Runs the examples of the pages on verifiers: each ```sh block that calls `ponder verify` must give CORRECT or WRONG.
+"""Runs the examples of the pages on verifiers: each ```sh block that calls `ponder verify` must give CORRECT or WRONG, each
+```toml block must be a configuration.
 
     run_examples.py REPOSITORY PROGRAM PAGE...
 """
@@ -28,5 +29,13 @@ with tempfile.TemporaryDirectory() as folder:
             if done.returncode != 0 or not verdicts or any(v["status"] not in ("CORRECT", "WRONG") for v in verdicts):
                 failures += 1
                 print(f"{page}:\n{block}\nexit {done.returncode}\n{done.stdout}{done.stderr}")
+        for block in re.findall(r"^```toml\n(.*?)^```$", (repository / page).read_text(), re.S | re.M):
+            ran += 1
+            file = pathlib.Path(folder) / "example.toml"
+            file.write_text(block)
+            done = subprocess.run([program, "config", file], capture_output=True, text=True)
+            if done.returncode != 0:
+                failures += 1
+                print(f"{page}:\n{block}\n{done.stderr}")
 print(f"{ran} examples, {failures} failures")
 sys.exit(1 if failures or ran < len(sys.argv[3:]) else 0)

@@ -26,10 +26,10 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
 }
 
 std::vector<std::string> FuzzSeeds() {
-  return {R"({"id":7,"status":"WRONG","score":0.25,"parts":{"format":1},"extracted":"x","reason":"y"})",
-          R"({"id":"a","score":true})",
-          R"({"id":1,"gold":5,"completion":"so \\boxed{5}"})",
-          R"({"id":1,"task":{"id":"t","kind":"code","source":"s","gold":"","data":{"tests":[[1]]},)"
-          R"("difficulty":0.5},"completion":"\ud83d\ude00"})",
-          "{\"gold\":" + std::string(200, '[') + std::string(200, ']') + ",\"completion\":\"\"}"};
+  return {
+      R"({"id":7,"status":"WRONG","score":0.25,"parts":{"format":1},"extracted":"x","reason":"y"})",
+      R"({"id":"a","score":true})", R"({"id":1,"gold":5,"completion":"so \\boxed{5}"})",
+      R"({"id":1,"task":{"id":"t","kind":"code","source":"s","gold":"","data":{"tests":[[1]]},)"
+      R"("difficulty":0.5},"completion":"\ud83d\ude00"})",
+      "{\"gold\":" + std::string(200, '[') + std::string(200, ']') + ",\"completion\":\"\"}"};
 }

@@ -165,6 +165,13 @@ TEST(StepLineTest, LeavesOutWhatIsMissing) {
   EXPECT_EQ(FormatStepLine(1, 2, {}), "step 1/2");
   EXPECT_EQ(FormatStepLine(1, 2, {{"reward/mean", 1}, {"reward/format", 0.1}, {"other", 3}}),
             "step 1/2  reward 1.00 (format 0.10)");
+  EXPECT_EQ(FormatStepLine(1, 2,
+                           {{"reward/mean", 1},
+                            {"reward/std", 2},
+                            {"reward/brevity", 0.1},
+                            {"reward/correct", 0.7},
+                            {"reward/language", 0.2}}),
+            "step 1/2  reward 1.00 (correct 0.70, brevity 0.10, language 0.20)");
 }
 
 TEST(StepLineTest, NamesWhatShouldHaveBeenZero) {
