@@ -2,11 +2,15 @@
 #include <gmock/gmock.h>
 #include <signal.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
-#include <atomic>
+#include <algorithm>
 #include <cstdlib>
 #include <filesystem>
+#include <functional>
+#include <nlohmann/json.hpp>
+#include <set>
 #include <thread>
 
 #include "base/random.h"
@@ -28,6 +32,13 @@ int64_t OpenDescriptors() {
   return std::distance(begin(all), end(all));
 }
 
+absl::Duration ProcessorTime(pid_t process) {
+  clockid_t clock = 0;
+  timespec used = {};
+  if (clock_getcpuclockid(process, &clock) == 0) clock_gettime(clock, &used);
+  return absl::DurationFromTimespec(used);
+}
+
 // Right, wrong, endless and failing programs by turns, with the status that each has without
 // faults.
 std::pair<VerifyItem, VerdictStatus> Mixed(int64_t number) {
@@ -44,18 +55,47 @@ std::pair<VerifyItem, VerdictStatus> Mixed(int64_t number) {
   }
 }
 
-// Kills processes below this one now and then, whatever they are, until told to stop.
-void KillAtRandom(const std::atomic<bool>& stop, std::atomic<int64_t>& kills) {
-  RandomStream random(MakeRandomKey(7, "kills"));
-  while (!stop) {
-    const auto below = Descendants();
-    if (!below.empty()) {
-      const int64_t chosen = random.Between(0, std::ssize(below) - 1);
-      kills += kill(std::next(below.begin(), chosen)->first, SIGKILL) == 0;
+// Sends batches one after another and kills a process below this one, whatever it is, after some:
+// another caller's batch is under way then.
+class Caller {
+ public:
+  Caller(Verifier& verifier, uint64_t seed)
+      : verifier_(verifier), random_(MakeRandomKey(seed, "kills")) {}
+
+  void Run(int64_t checks, bool kills) {
+    for (int64_t first = 0; first < checks; first += kBatch) {
+      std::vector<VerifyItem> batch;
+      for (int64_t i = 0; i < kBatch; ++i) batch.push_back(Mixed(first + i).first);
+      const auto verdicts = verifier_.Verify(batch, absl::InfiniteFuture()).value();
+      answered += std::ssize(verdicts);
+      for (int64_t i = 0; i < kBatch; ++i) Look(first + i, verdicts[static_cast<size_t>(i)]);
+      if (kills && random_.Between(0, 2) == 0) Kill();
     }
-    absl::SleepFor(absl::Milliseconds(random.Between(5, 60)));
   }
-}
+
+  static constexpr int64_t kBatch = 8;
+  std::vector<std::string> failures;
+  int64_t answered = 0, internal = 0, killed = 0;
+
+ private:
+  void Look(int64_t number, const Verdict& verdict) {
+    if (verdict.status == VerdictStatus::kInternal) {
+      ++internal;
+    } else if (verdict.status != Mixed(number).second) {
+      failures.push_back(
+          fmt::format("item {}: {}: {}", number, ToString(verdict.status), verdict.reason));
+    }
+  }
+  void Kill() {
+    const auto below = Descendants();
+    if (below.empty()) return;
+    const int64_t chosen = random_.Between(0, std::ssize(below) - 1);
+    killed += kill(std::next(below.begin(), chosen)->first, SIGKILL) == 0;
+  }
+
+  Verifier& verifier_;
+  RandomStream random_;
+};
 
 std::vector<std::string> JudgeUnderKills() {
   CodeVerifierOptions options = SmallLimits();
@@ -63,42 +103,26 @@ std::vector<std::string> JudgeUnderKills() {
   options.slots = 2;
   const int64_t descriptors = OpenDescriptors();
   auto verifier = CreateCodeVerifier(options).value();
-  std::vector<std::string> failures;
-  int64_t internal = 0, answered = 0;
-  int64_t resident = 0;
-  std::atomic<bool> stop = false;
-  std::atomic<int64_t> kills = 0;
-  std::thread killer([&] { KillAtRandom(stop, kills); });
-  constexpr int64_t kBatch = 50;
-  for (int64_t first = 0; first < Checks(); first += kBatch) {
-    std::vector<VerifyItem> batch;
-    for (int64_t i = 0; i < kBatch; ++i) batch.push_back(Mixed(first + i).first);
-    const auto verdicts = verifier->Verify(batch, absl::InfiniteFuture()).value();
-    for (int64_t i = 0; i < kBatch; ++i) {
-      ++answered;
-      const Verdict& verdict = verdicts[i];
-      if (verdict.status == VerdictStatus::kInternal) ++internal;
-      // A killed candidate looks like one that ended by itself; it is never right for that.
-      const bool killed = verdict.reason.find("signal 9") != std::string::npos;
-      if (verdict.status != VerdictStatus::kInternal && !killed &&
-          verdict.status != Mixed(first + i).second) {
-        failures.push_back(
-            fmt::format("item {}: {}: {}", first + i, ToString(verdict.status), verdict.reason));
-      }
-    }
-    if (first == 2 * kBatch) resident = ResidentBytes(getpid());
-  }
-  stop = true;
-  killer.join();
-  if (kills < 5) failures.push_back(fmt::format("only {} kills", kills.load()));
-  if (internal == 0) failures.push_back("no kill was noticed");
-  if (answered != (Checks() + kBatch - 1) / kBatch * kBatch) failures.push_back("items were lost");
-  // After the faults all is as before.
-  for (int i = 0; i < 4; ++i) {
-    const Verdict verdict = JudgeCode(*verifier, HonestItem());
-    if (i > 1 && verdict.status != VerdictStatus::kCorrect) failures.push_back(verdict.reason);
-  }
-  if (ResidentBytes(getpid()) > resident + (int64_t{8} << 20)) failures.push_back("memory leaks");
+  Caller first(*verifier, 1), second(*verifier, 2), last(*verifier, 3);
+  first.Run(100, /*kills=*/true);
+  const int64_t resident = ResidentBytes(getpid());
+  const int64_t each = Checks() / 2 / Caller::kBatch * Caller::kBatch;
+  std::thread beside([&] { second.Run(each, /*kills=*/true); });
+  first.answered = 0;
+  first.Run(each, /*kills=*/true);
+  beside.join();
+  std::vector<std::string> failures = first.failures;
+  failures.insert(failures.end(), second.failures.begin(), second.failures.end());
+  if (first.killed + second.killed < 5) failures.push_back("hardly any kills");
+  if (first.internal + second.internal == 0) failures.push_back("no kill was noticed");
+  if (first.answered != each || second.answered != each) failures.push_back("items were lost");
+  // After the faults, once each slot has noticed, all is as before.
+  last.Run(4 * Caller::kBatch, /*kills=*/false);
+  last.internal = 0;
+  last.Run(4 * Caller::kBatch, /*kills=*/false);
+  if (last.internal > 0 || !last.failures.empty()) failures.push_back("it has not recovered");
+  const int64_t grown = ResidentBytes(getpid()) - resident;
+  if (grown > (int64_t{8} << 20)) failures.push_back(fmt::format("grown by {} bytes", grown));
   verifier.reset();
   if (OpenDescriptors() != descriptors) failures.push_back("descriptors leak");
   if (waitpid(-1, nullptr, WNOHANG) != -1) failures.push_back("a child or zombie is left");
@@ -113,41 +137,55 @@ TEST(CodeFaults, EachItemIsAnsweredOnceWhileWorkersAreKilled) {
   EXPECT_THAT(RunInProcess(/*ordinary_user=*/false, JudgeUnderKills), IsEmpty());
 }
 
+// The processes of a service that judges the item again and again and is killed, once `ready` likes
+// what is below it; the number of those that outlive it.
+size_t LeftByAKilledService(const VerifyItem& item,
+                            const std::function<bool(const std::set<pid_t>&)>& ready) {
+  const pid_t service = fork();
+  if (service == 0) {
+    auto verifier = CreateCodeVerifier(SmallLimits()).value();
+    for (;;) JudgeCode(*verifier, item);
+  }
+  std::set<pid_t> below;
+  const absl::Time limit = absl::Now() + absl::Seconds(20);
+  while (!ready(below) && absl::Now() < limit) {
+    below.clear();
+    for (const auto& [pid, parent] : Descendants(service)) below.insert(pid);
+  }
+  EXPECT_TRUE(ready(below));
+  std::vector<FileDescriptor> processes;
+  for (const pid_t pid : below) processes.push_back(OpenProcess(pid));
+  kill(service, SIGKILL);
+  waitpid(service, nullptr, 0);
+  return AwaitEnds(processes, absl::Seconds(20));
+}
+
 // A service that dies in the middle of checks takes its sandboxes with it.
 TEST(CodeFaults, SandboxesEndWithTheirService) {
   if (const std::string fault = SandboxFault(); !fault.empty()) {
     GTEST_SKIP() << "no sandbox on this machine: " << fault;
   }
-  std::set<pid_t> boxes;
-  int ends[2];
-  ASSERT_EQ(pipe(ends), 0);
-  const pid_t service = fork();
-  if (service == 0) {
-    auto verifier = CreateCodeVerifier(SmallLimits()).value();
-    (void)!write(ends[1], "!", 1);
-    const VerifyItem endless = CodeItem(R"({"test_list":["assert f(1) == 2"]})",
-                                        "import time\ndef f(x):\n  time.sleep(1000)");
-    for (;;) JudgeCode(*verifier, endless);
+  const VerifyItem endless = CodeItem(R"({"test_list":["assert f(1) == 2"]})",
+                                      "import time\ndef f(x):\n  time.sleep(1000)");
+  // zygote, judge, candidate
+  EXPECT_EQ(LeftByAKilledService(endless, [](const auto& below) { return below.size() >= 3; }), 0u);
+}
+
+// Nobody talks to a judge whose tests never end; it has to notice by itself.
+TEST(CodeFaults, EndlessTestsEndWithTheirService) {
+  if (const std::string fault = SandboxFault(); !fault.empty()) {
+    GTEST_SKIP() << "no sandbox on this machine: " << fault;
   }
-  char byte = 0;
-  ASSERT_EQ(read(ends[0], &byte, 1), 1);
-  const absl::Time limit = absl::Now() + absl::Seconds(20);
-  while (boxes.size() < 3 && absl::Now() < limit) {  // zygote, judge, candidate
-    boxes.clear();
-    for (const auto& [pid, parent] : Descendants()) {
-      if (pid != service) boxes.insert(pid);
-    }
-  }
-  EXPECT_GE(boxes.size(), 3u);
-  kill(service, SIGKILL);
-  waitpid(service, nullptr, 0);
-  const auto alive = [&] {
-    size_t count = 0;
-    for (const pid_t pid : boxes) count += kill(pid, 0) == 0 && ResidentBytes(pid) > 0;
-    return count;
+  const auto busy = [](const std::set<pid_t>& below) {
+    return std::any_of(below.begin(), below.end(),
+                       [](pid_t pid) { return ProcessorTime(pid) > absl::Seconds(1); });
   };
-  while (alive() > 0 && absl::Now() < limit) absl::SleepFor(absl::Milliseconds(5));
-  EXPECT_EQ(alive(), 0u);
+  for (const std::string tests : {"while True: pass", "import sys\nwhile True: pass"}) {
+    const VerifyItem item =
+        CodeItem(nlohmann::json{{"test_list", {tests + "\nassert f(1) == 2"}}}.dump(),
+                 "def f(x):\n  return 2");
+    EXPECT_EQ(LeftByAKilledService(item, busy), 0u) << tests;
+  }
 }
 
 }  // namespace

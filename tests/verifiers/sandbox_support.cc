@@ -1,11 +1,15 @@
 #include "tests/verifiers/sandbox_support.h"
 
 #include <absl/strings/str_split.h>
+#include <absl/time/clock.h>
 #include <grp.h>
+#include <poll.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <charconv>
 #include <exception>
 #include <filesystem>
@@ -112,9 +116,9 @@ std::vector<std::string> RunInProcess(bool ordinary_user,
   return failures;
 }
 
-std::map<pid_t, pid_t> Descendants() {
+std::map<pid_t, pid_t> Descendants(pid_t root) {
   const std::map<pid_t, pid_t> parents = Parents();
-  std::set<pid_t> ours = {getpid()};
+  std::set<pid_t> ours = {root == 0 ? getpid() : root};
   std::map<pid_t, pid_t> found;
   for (bool grown = true; grown;) {
     grown = false;
@@ -126,6 +130,21 @@ std::map<pid_t, pid_t> Descendants() {
     }
   }
   return found;
+}
+
+FileDescriptor OpenProcess(pid_t process) {
+  return FileDescriptor(static_cast<int>(syscall(SYS_pidfd_open, process, 0)));
+}
+
+size_t AwaitEnds(const std::vector<FileDescriptor>& processes, absl::Duration limit) {
+  const absl::Time until = absl::Now() + limit;
+  size_t left = 0;
+  for (const FileDescriptor& process : processes) {
+    struct pollfd event = {.fd = process.Get(), .events = POLLIN, .revents = 0};
+    const int64_t ms = std::max<int64_t>(0, absl::ToInt64Milliseconds(until - absl::Now()));
+    left += process.Get() >= 0 && poll(&event, 1, static_cast<int>(ms)) != 1;
+  }
+  return left;
 }
 
 int64_t ResidentBytes(pid_t process) {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <absl/time/time.h>
 #include <sys/types.h>
 
 #include <functional>
@@ -9,6 +10,7 @@
 #include <vector>
 
 #include "verifiers/code/code_verifier.h"
+#include "verifiers/code/file_descriptor.h"
 
 namespace ponder {
 
@@ -31,8 +33,12 @@ Verdict JudgeCode(Verifier& verifier, const VerifyItem& item);
 std::vector<std::string> RunInProcess(bool ordinary_user,
                                       const std::function<std::vector<std::string>()>& body);
 
-// All processes below this one, with their parents.
-std::map<pid_t, pid_t> Descendants();
+// All processes below this one, or below `root`, with their parents.
+std::map<pid_t, pid_t> Descendants(pid_t root = 0);
+
+// Waits until all of these, opened by OpenProcess, have ended; the number of those that have not.
+size_t AwaitEnds(const std::vector<FileDescriptor>& processes, absl::Duration limit);
+FileDescriptor OpenProcess(pid_t process);
 
 // Bytes of memory that a process holds; 0 where it is gone.
 int64_t ResidentBytes(pid_t process);

@@ -10,8 +10,10 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <iterator>
 
 // Only calls that are safe between clone and exec: no allocation, no locks, no exceptions.
 namespace ponder {
@@ -34,6 +36,22 @@ void AwaitByte(const BoxPlan& plan, int descriptor) {
   while ((got = read(descriptor, &byte, 1)) < 0 && errno == EINTR) {
   }
   if (got != 1) Fail(plan, "waiting for the service");
+}
+
+// The service's own ends of sockets and pipes came along. Kept open here they would hide its death:
+// from this process, and from the boxes that are there already.
+void CloseOthers(const BoxPlan& plan) {
+  int kept[] = {plan.control, plan.wait_outer, plan.wait_inner, plan.report};
+  std::sort(std::begin(kept), std::end(kept));
+  int begin = 3;
+  for (const int descriptor : kept) {
+    if (descriptor > begin) {
+      syscall(SYS_close_range, static_cast<unsigned>(begin), static_cast<unsigned>(descriptor - 1),
+              0);
+    }
+    begin = std::max(begin, descriptor + 1);
+  }
+  syscall(SYS_close_range, static_cast<unsigned>(begin), ~0U, 0);
 }
 
 bool Protect(const char* path, uint64_t flags) {
@@ -138,6 +156,7 @@ void BuildRoot(const BoxPlan& plan) {
 
 void RunBoxChild(const BoxPlan& plan) {
   setpgid(0, 0);
+  CloseOthers(plan);
   AwaitByte(plan, plan.wait_outer);
   BuildRoot(plan);
   struct clone_args arguments = {};

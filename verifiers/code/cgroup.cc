@@ -4,12 +4,16 @@
 #include <absl/strings/str_split.h>
 #include <absl/time/clock.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
+#include <charconv>
 #include <cstring>
+#include <filesystem>
 #include <map>
+#include <set>
 #include <vector>
 
 #include "verifiers/code/file_descriptor.h"
@@ -218,6 +222,28 @@ class CgroupV2 : public Cgroup {
 };
 
 }  // namespace
+
+void Cgroup::RemoveLeftovers(const std::string& prefix) {
+  std::set<std::string> parents;
+  for (const auto& [controller, path] : OwnGroups()) {
+    parents.insert(path);
+    if (controller.empty()) parents.insert(path.substr(0, path.rfind('/')));  // see CgroupV2
+  }
+  for (const std::string& parent : parents) {
+    std::error_code error;
+    for (const auto& entry : std::filesystem::directory_iterator(parent, error)) {
+      const std::string name = entry.path().filename();
+      pid_t owner = 0;
+      if (!name.starts_with(prefix) ||
+          std::from_chars(name.data() + prefix.size(), name.data() + name.size(), owner).ec !=
+              std::errc()) {
+        continue;
+      }
+      // One that is in use, by a process of other process ids, is not empty and stays.
+      if (kill(owner, 0) != 0 && errno == ESRCH) rmdir(entry.path().c_str());
+    }
+  }
+}
 
 absl::StatusOr<std::unique_ptr<Cgroup>> Cgroup::Create(const std::string& name) {
   const std::map<std::string, std::string> own = OwnGroups();

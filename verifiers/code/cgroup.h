@@ -17,6 +17,9 @@ class Cgroup {
   // Below this process's own groups, of version 2 or 1, wherever this process may make one.
   // UNAVAILABLE says why none could be had.
   static absl::StatusOr<std::unique_ptr<Cgroup>> Create(const std::string& name);
+  // Removes those that a process left which was killed: its number stands behind `prefix` in their
+  // names.
+  static void RemoveLeftovers(const std::string& prefix);
   virtual ~Cgroup() = default;
 
   virtual int Version() const = 0;

@@ -16,6 +16,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr char kLibraries[] = "/usr/lib/x86_64-linux-gnu";
+constexpr char kGroupPrefix[] = "ponder-";
 constexpr char kLoader[] = "/lib64/ld-linux-x86-64.so.2";
 const std::vector<std::string> kEnvironment = {
     "PATH=/usr/bin", "LANG=C.UTF-8", "HOME=/tmp", "PYTHONHASHSEED=0",
@@ -74,7 +75,8 @@ absl::StatusOr<Sandbox> Sandbox::Make(const CodeVerifierOptions& options) {
   sandbox.calls_allowed_ = processes.calls_allowed;
 
   static std::atomic<int64_t> verifiers = 0;
-  sandbox.name_ = fmt::format("ponder-{}-{}", getpid(), verifiers++);
+  Cgroup::RemoveLeftovers(kGroupPrefix);
+  sandbox.name_ = fmt::format("{}{}-{}", kGroupPrefix, getpid(), verifiers++);
   if (const auto group = Cgroup::Create(sandbox.name_ + "-probe"); !group.ok()) {
     sandbox.cgroup_fault_ = std::string(group.status().message());
   }
