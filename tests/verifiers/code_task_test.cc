@@ -115,8 +115,11 @@ TEST(ExtractCode, AnywhereTakesTextWithoutBlocks) {
 TEST(AssembleSource, PutsThePromptBeforeTheCode) {
   const CodeTask task{.prompt = "import math\ndef f(x):\n    \"\"\"Doc.\"\"\"\n",
                       .entry_point = "f"};
+  // The docstring is a body; a head alone is given one.
   EXPECT_EQ(AssembleSource(task, "def f(x):\n    return 1\n"),
-            task.prompt + "\n    pass\n\ndef f(x):\n    return 1\n");
+            task.prompt + "\n\ndef f(x):\n    return 1\n");
+  EXPECT_EQ(AssembleSource({.prompt = "def f(x):\n", .entry_point = "f"}, "def f(x): pass\n"),
+            "def f(x):\n\n    pass\n\ndef f(x): pass\n");
   EXPECT_EQ(AssembleSource(task, "    return 1\n"), task.prompt + "\n    return 1\n");
   EXPECT_EQ(AssembleSource(task, "y = 1\nreturn y\n"), task.prompt + "\n    y = 1\n    return y\n");
   EXPECT_EQ(AssembleSource(task, "def ff(x): pass\n    def f(x): pass\n"),

@@ -59,7 +59,7 @@ TEST(VerifierService, JudgesThroughTheWireAsInProcess) {
   const VerifierDescription description = remote->Describe();
   EXPECT_EQ(description.name, "auto");
   EXPECT_EQ(description.version, verifier->Describe().version);
-  EXPECT_THAT(description.task_kinds, ElementsAre("math", "countdown", "code"));
+  EXPECT_THAT(description.task_kinds, ElementsAre("math", "countdown", "text", "code"));
   EXPECT_EQ(description.max_completion_bytes, verifier->Describe().max_completion_bytes);
 }
 
