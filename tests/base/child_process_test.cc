@@ -58,7 +58,7 @@ TEST(ChildProcessTest, RefusesALineWithoutEnd) {
 }
 
 TEST(ChildProcessTest, KillsWhatTheChildStarted) {
-  ChildProcess child = Shell("cat & echo $!; wait");
+  ChildProcess child = Shell("tail -f /dev/null & echo $!; wait");
   const pid_t grandchild = std::stoi(*child.ReadLine(kLong));
   ASSERT_EQ(kill(grandchild, 0), 0);
   child.Kill();

@@ -106,7 +106,7 @@ TEST(ComputeReward, AGateThatDoesNotHoldTakesAwayWhatIsAboveZero) {
 }
 
 TEST(ComputeReward, NothingIsLearntFromATaskAtFault) {
-  const RewardSettings settings{.part_weights = {{"format", 1}}, .truncated_penalty = 1};
+  const RewardSettings settings{.part_weights = {{"format", 2}}, .truncated_penalty = 1};
   const Reward reward =
       ComputeReward(settings, {.finish = FinishReason::kLength},
                     {.status = VerdictStatus::kInvalidGold, .parts = {{"format", 1}}});
