@@ -13,7 +13,7 @@ namespace ponder::math {
 
 struct AlgebraWorkersOptions {
   std::string program;  // ponder-math-worker; empty: beside this program
-  absl::Duration time_limit = absl::Milliseconds(80);  // of one check; then its process is killed
+  absl::Duration time_limit = absl::Milliseconds(80);  // processor time of one check
   int64_t memory_limit_bytes = int64_t{768} << 20;
 };
 
@@ -24,8 +24,8 @@ class AlgebraWorkers {
  public:
   virtual ~AlgebraWorkers() = default;
 
-  // DEADLINE_EXCEEDED where the check took longer than its limit, RESOURCE_EXHAUSTED where the
-  // process died in it, INTERNAL where none could be started.
+  // DEADLINE_EXCEEDED where the check computed longer than its limit, RESOURCE_EXHAUSTED where the
+  // process died in it, INTERNAL where none could be started or it did not get to compute.
   virtual absl::StatusOr<AnswerCheck> Check(std::string_view gold, std::string_view answer,
                                             const CompareOptions& options) = 0;
 };
