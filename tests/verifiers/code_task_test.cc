@@ -116,7 +116,9 @@ TEST(AssembleSource, PutsThePromptBeforeTheCode) {
   const CodeTask task{.prompt = "import math\ndef f(x):\n    \"\"\"Doc.\"\"\"\n",
                       .entry_point = "f"};
   EXPECT_EQ(AssembleSource(task, "def f(x):\n    return 1\n"),
-            task.prompt + "\n    pass\n\ndef f(x):\n    return 1\n");
+            task.prompt + "\n\ndef f(x):\n    return 1\n");
+  EXPECT_EQ(AssembleSource({.prompt = "def f(x):  \n  # Doc.\n", .entry_point = "f"}, "f = abs\n"),
+            "def f(x):  \n  # Doc.\n\n    pass\n\nf = abs\n");
   EXPECT_EQ(AssembleSource(task, "    return 1\n"), task.prompt + "\n    return 1\n");
   EXPECT_EQ(AssembleSource(task, "y = 1\nreturn y\n"), task.prompt + "\n    y = 1\n    return y\n");
   EXPECT_EQ(AssembleSource(task, "def ff(x): pass\n    def f(x): pass\n"),
