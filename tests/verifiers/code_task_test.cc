@@ -120,6 +120,8 @@ TEST(AssembleSource, PutsThePromptBeforeTheCode) {
             task.prompt + "\n\ndef f(x):\n    return 1\n");
   EXPECT_EQ(AssembleSource({.prompt = "def f(x):\n", .entry_point = "f"}, "def f(x): pass\n"),
             "def f(x):\n\n    pass\n\ndef f(x): pass\n");
+  EXPECT_EQ(AssembleSource({.prompt = "def f(x):  \n  # Doc.\n", .entry_point = "f"}, "f = abs\n"),
+            "def f(x):  \n  # Doc.\n\n    pass\n\nf = abs\n");
   EXPECT_EQ(AssembleSource(task, "    return 1\n"), task.prompt + "\n    return 1\n");
   EXPECT_EQ(AssembleSource(task, "y = 1\nreturn y\n"), task.prompt + "\n    y = 1\n    return y\n");
   EXPECT_EQ(AssembleSource(task, "def ff(x): pass\n    def f(x): pass\n"),
