@@ -16,8 +16,7 @@ constexpr char kRight[] = R"({"id":"r","gold":5,"completion":"so \\boxed{5}"})";
 constexpr char kWrong[] = R"({"gold":"6","completion":"so \\boxed{5}"})";
 
 TEST(VerifyProgramTest, AnswersLinesWithTheirIdsAndSumsUp) {
-  const ProgramResult result =
-      RunPonder({"verify"}, std::string(kRight) + "\n\n" + kWrong + "\n");
+  const ProgramResult result = RunPonder({"verify"}, std::string(kRight) + "\n\n" + kWrong + "\n");
   EXPECT_EQ(result.exit_code, 0);
   EXPECT_THAT(result.output, HasSubstr(R"("id":"r")"));
   EXPECT_THAT(result.output, HasSubstr(R"("id":3)"));  // the line's number where it has no id
@@ -61,8 +60,8 @@ TEST(VerifyProgramTest, SaysWhatIsWrongWithTheChoiceOfAVerifier) {
 }
 
 TEST(VerifyProgramTest, APluginIsServedOverGrpc) {
-  absl::StatusOr<ChildProcess> server = StartPonder(
-      {"verifier", "--plugin", PONDER_EXAMPLE_PLUGIN, "--listen", "127.0.0.1:0"});
+  absl::StatusOr<ChildProcess> server =
+      StartPonder({"verifier", "--plugin", PONDER_EXAMPLE_PLUGIN, "--listen", "127.0.0.1:0"});
   ASSERT_TRUE(server.ok()) << server.status();
   const absl::StatusOr<std::string> line = server->ReadLine(absl::Seconds(60));
   ASSERT_TRUE(line.ok() && line->starts_with("listening on ")) << line.status();

@@ -29,7 +29,7 @@ constexpr int64_t kFewDescriptors = 8;  // connections of clients that are gone 
 constexpr int kSilenceMs = 200'000;
 constexpr absl::Duration kEndLimit = absl::Seconds(60);
 
-// By hand with PONDER_CODE_CHECKS=100000, see docs/code_verifier.md.
+// By hand with PONDER_CODE_CHECKS=100000, see docs/verifiers/code.md.
 int64_t Checks() {
   const char* const number = std::getenv("PONDER_CODE_CHECKS");
   return number == nullptr ? 1000 : std::atoll(number);

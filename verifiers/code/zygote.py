@@ -1,7 +1,7 @@
 """Process 1 of a box: a warm interpreter that forks a candidate for each job.
 
 It runs trusted code only; zygote_native.cc waits for jobs, forks, and makes each candidate's sandbox. A candidate has process
-ids, mounts and a /tmp of its own, no privilege, and is killed with all it started when its first process ends.
+ids of its own and an empty /tmp, no privilege, and is killed with all it started when its first process ends.
 """
 
 import bisect, cmath, collections, contextlib, copy, datetime, decimal, enum, fractions, functools, heapq  # noqa: warmth
