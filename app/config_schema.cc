@@ -166,7 +166,8 @@ ConfigSection TaskFileSection() {
           {"held_out_path", &TaskFileKeys::held_out_path, kAny,
            "a file of its own for evaluation; empty: tasks.held_out_share of the first"},
           {"question_field", &TaskFileKeys::question_field, kAny, "what is asked"},
-          {"gold_field", &TaskFileKeys::gold_field, kAny, "the expected answer"},
+          {"gold_field", &TaskFileKeys::gold_field, kAny,
+           "the expected answer; of code its tests are what is expected, and it may be missing"},
           {"id_field", &TaskFileKeys::id_field, kAny,
            "a unique name; empty: file name and line number"},
           {"solution_field", &TaskFileKeys::solution_field, kAny,
@@ -174,7 +175,9 @@ ConfigSection TaskFileSection() {
           {"gold_after", &TaskFileKeys::gold_after, kAny,
            "the answer is what follows the last occurrence of this in gold_field (GSM8K: "
            "\"####\"); empty: all of it"},
-          {"verifier", &TaskFileKeys::verifier, kAny, "which verifier judges these tasks"},
+          {"verifier", &TaskFileKeys::verifier, kAny,
+           "which verifier judges these tasks: their kind; a row of code without a field data is "
+           "data as a whole (HumanEval, MBPP)"},
       });
 }
 

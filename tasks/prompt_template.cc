@@ -1,12 +1,34 @@
 #include "tasks/prompt_template.h"
 
+#include <nlohmann/json.hpp>
 #include <string_view>
 
 namespace ponder {
 namespace {
 
+// What a prompt says of a task of code.
+struct CodeWords {
+  std::string tests;  // the asserts that MBPP shows, with words around; empty where there are none
+  std::string language = "python";
+};
+
+CodeWords ReadCodeWords(const Task& task) {
+  CodeWords words;
+  const nlohmann::json data = nlohmann::json::parse(task.data, nullptr, /*allow_exceptions=*/false);
+  if (!data.is_object()) return words;
+  if (const auto tests = data.find("test_list"); tests != data.end() && tests->is_array()) {
+    for (const nlohmann::json& test : *tests) {
+      if (test.is_string()) words.tests += test.get<std::string>() + "\n";
+    }
+    if (!words.tests.empty()) words.tests = "It must pass:\n" + words.tests;
+  }
+  if (data.value("language", nlohmann::json()) == "cpp") words.language = "cpp";
+  return words;
+}
+
 // One pass: text that a value brings in is never expanded again.
 std::string Fill(std::string_view form, const Task& task) {
+  const CodeWords code = task.kind == "code" ? ReadCodeWords(task) : CodeWords();
   std::string result;
   size_t position = 0;
   while (position < form.size()) {
@@ -21,7 +43,8 @@ std::string Fill(std::string_view form, const Task& task) {
       return true;
     };
     if (insert("{question}", task.question) || insert("{solution}", task.solution) ||
-        insert("{gold}", task.gold)) {
+        insert("{gold}", task.gold) || insert("{tests}", code.tests) ||
+        insert("{language}", code.language)) {
       continue;
     }
     result.push_back('{');
@@ -57,6 +80,13 @@ const std::vector<PromptTemplate>& KnownTemplates() {
        .user = "{question}\nThink step by step, then give the final answer in \\boxed{}.",
        .answer_prefix = "",
        .solution = "{solution}\n\\boxed{{gold}}",
+       .plain = false},
+      {.name = "code",
+       .system = "",
+       .user = "{question}\n{tests}\nThink first, then give all of the code in one block that "
+               "begins with ```{language} and ends with ```.",
+       .answer_prefix = "",
+       .solution = "```{language}\n{solution}\n```",
        .plain = false},
       // GSM8K's own form.
       {.name = "plain",

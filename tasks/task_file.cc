@@ -37,10 +37,16 @@ std::string WithoutCalculatorNotes(std::string_view text) {
 }
 
 // Reads one line's fields; remembers where it is for messages.
+constexpr char kCode[] = "code";
+
 class LineReader {
  public:
   LineReader(std::string where, simdjson::dom::object object)
       : where_(std::move(where)), object_(object) {}
+
+  bool Has(const std::string& field) const {
+    return object_.at_key(field).error() == simdjson::SUCCESS;
+  }
 
   // A string, or a number in its usual spelling.
   absl::StatusOr<std::string> Text(const std::string& field) const {
@@ -70,11 +76,11 @@ class LineReader {
                            field, TypeName(value.type()));
   }
 
-  // An object as compact JSON, a string as it is, empty where there is none.
-  absl::StatusOr<std::string> Data() const {
+  // An object as compact JSON, a string as it is; `otherwise` where there is none.
+  absl::StatusOr<std::string> Data(std::string_view otherwise) const {
     simdjson::dom::element value;
     if (object_.at_key("data").get(value) != simdjson::SUCCESS || value.is_null())
-      return std::string();
+      return std::string(otherwise);
     if (value.is_object()) return simdjson::minify(value);
     if (value.is_string()) return std::string(std::string_view(value));
     return InvalidArgument("{}: expected an object or a string in field \"data\", found {}", where_,
@@ -102,13 +108,19 @@ class LineReader {
 };
 
 // `fallback_id` where no field names one.
-absl::StatusOr<Task> ReadTask(const LineReader& line, const std::string& where,
-                              std::string fallback_id, const TaskSourceOptions& options) {
+absl::StatusOr<Task> ReadTask(const LineReader& line, std::string_view text,
+                              const std::string& where, std::string fallback_id,
+                              const TaskSourceOptions& options) {
   Task task{.id = std::move(fallback_id), .kind = options.verifier};
   PONDER_ASSIGN_OR_RETURN(task.question, line.Text(options.question_field));
-  PONDER_ASSIGN_OR_RETURN(const std::string answer, line.Text(options.gold_field));
+  std::string answer;
+  // Of code the tests are what is expected.
+  const bool has_gold = options.verifier != kCode || line.Has(options.gold_field);
+  if (has_gold) {
+    PONDER_ASSIGN_OR_RETURN(answer, line.Text(options.gold_field));
+  }
   std::string_view gold = answer;
-  if (!options.gold_after.empty()) {
+  if (has_gold && !options.gold_after.empty()) {
     const size_t marker = gold.rfind(options.gold_after);
     if (marker == std::string_view::npos) {
       return InvalidArgument(
@@ -123,7 +135,7 @@ absl::StatusOr<Task> ReadTask(const LineReader& line, const std::string& where,
     return InvalidArgument("{}: expected a question in field \"{}\", found an empty text", where,
                            options.question_field);
   }
-  if (task.gold.empty()) {
+  if (has_gold && task.gold.empty()) {
     return InvalidArgument("{}: expected a gold answer in field \"{}\", found an empty text", where,
                            options.gold_field);
   }
@@ -136,7 +148,8 @@ absl::StatusOr<Task> ReadTask(const LineReader& line, const std::string& where,
   if (!options.solution_field.empty()) {
     PONDER_ASSIGN_OR_RETURN(task.solution, line.Text(options.solution_field));
   }
-  PONDER_ASSIGN_OR_RETURN(task.data, line.Data());
+  // HumanEval, MBPP and their like have the tests beside the question.
+  PONDER_ASSIGN_OR_RETURN(task.data, line.Data(options.verifier == kCode ? text : ""));
   return task;
 }
 
@@ -201,14 +214,17 @@ absl::StatusOr<std::vector<Task>> ParseTaskLines(std::string_view content, const
     if (const auto error = parser.parse(line.data(), line.size()).get(element)) {
       return InvalidArgument("{}: expected one JSON object, found \"{}{}\" ({})", where,
                              line.substr(0, 60), line.size() > 60 ? "..." : "",
-                             simdjson::error_message(error));
+                             error == simdjson::NUMBER_ERROR
+                                 ? "a number that is none, or has more than 64 bits: the latter "
+                                   "goes into a string, \"data\": \"{...}\""
+                                 : simdjson::error_message(error));
     }
     simdjson::dom::object object;
     if (element.get(object) != simdjson::SUCCESS) {
       return InvalidArgument("{}: expected one JSON object, found \"{}{}\"", where,
                              line.substr(0, 60), line.size() > 60 ? "..." : "");
     }
-    PONDER_ASSIGN_OR_RETURN(Task task, ReadTask(LineReader(where, object), where,
+    PONDER_ASSIGN_OR_RETURN(Task task, ReadTask(LineReader(where, object), line, where,
                                                 fmt::format("{}-{}", stem, number), options));
     task.source = stem;
     const auto [first, inserted] = lines_of_ids.try_emplace(task.id, number);

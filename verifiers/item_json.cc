@@ -2,6 +2,7 @@
 
 #include <array>
 
+#include "base/json_member.h"
 #include "verifiers/verdict_check.h"
 
 namespace ponder {
@@ -15,6 +16,14 @@ std::string Field(const json& value, const char* name) {
   const auto found = value.find(name);
   if (found == value.end() || found->is_null()) return "";
   return found->is_string() ? found->get<std::string>() : Dump(*found);
+}
+
+// A string's content; anything else as it is written in `text`.
+std::string VerbatimField(const json& value, std::string_view text, const char* name) {
+  const auto found = value.find(name);
+  if (found == value.end() || found->is_null()) return "";
+  if (found->is_string()) return found->get<std::string>();
+  return std::string(JsonMember(text, name).value_or(""));
 }
 
 VerdictStatus StatusCalled(std::string_view name) {
@@ -70,7 +79,8 @@ std::string Dump(const json& value) {
   return value.dump(-1, ' ', /*ensure_ascii=*/false, json::error_handler_t::replace);
 }
 
-absl::StatusOr<VerifyItem> ItemFromJson(const json& value, const std::string& default_kind) {
+absl::StatusOr<VerifyItem> ItemFromJson(const json& value, std::string_view text,
+                                        const std::string& default_kind) {
   if (!value.is_object() || !value.contains("completion") || !value["completion"].is_string() ||
       !(value.contains("gold") || value.contains("task"))) {
     return InvalidArgument(
@@ -85,13 +95,14 @@ absl::StatusOr<VerifyItem> ItemFromJson(const json& value, const std::string& de
     if (task.contains("kind")) item.task.kind = Field(task, "kind");
     item.task.source = Field(task, "source");
     item.task.question = Field(task, "question");
-    item.task.gold = Field(task, "gold");
-    item.task.data = Field(task, "data");
+    const std::string_view task_text = JsonMember(text, "task").value_or("");
+    item.task.gold = VerbatimField(task, task_text, "gold");
+    item.task.data = VerbatimField(task, task_text, "data");
     if (const auto found = task.find("difficulty"); found != task.end() && found->is_number()) {
       item.task.difficulty = found->get<double>();
     }
   } else {
-    item.task.gold = Field(value, "gold");
+    item.task.gold = VerbatimField(value, text, "gold");
   }
   return item;
 }

@@ -27,9 +27,10 @@ nlohmann::json ParseJson(std::string_view text);
 // One line of text, without its end.
 std::string Dump(const nlohmann::json& value);
 
-// Takes {"gold","completion"} as well; such an item's kind is `default_kind`. A gold that is no
-// string is taken as JSON text: 5 is "5".
-absl::StatusOr<VerifyItem> ItemFromJson(const nlohmann::json& value,
+// Takes {"gold","completion"} as well; such an item's kind is `default_kind`. A gold or data that
+// is no string is taken as it stands in `text`, of which `value` is what ParseJson made: 5 is "5",
+// and numbers keep all their digits.
+absl::StatusOr<VerifyItem> ItemFromJson(const nlohmann::json& value, std::string_view text,
                                         const std::string& default_kind);
 
 // "status" may be missing where there is a "score" (1 is CORRECT, less is WRONG) and "score" where

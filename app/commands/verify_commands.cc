@@ -72,7 +72,7 @@ absl::Status RunVerify(const VerifyOptions& options) {
         absl::Status broken;  // said once the lines before it are answered
         for (const InputLine& line : lines) {
           const json value = ParseJson(line.text);
-          absl::StatusOr<VerifyItem> item = ItemFromJson(value, default_kind);
+          absl::StatusOr<VerifyItem> item = ItemFromJson(value, line.text, default_kind);
           if (!item.ok()) {
             broken = Annotate(item.status(), fmt::format("line {} of standard input", line.number));
             break;

@@ -59,6 +59,21 @@ TEST(VerifyProgramTest, SaysWhatIsWrongWithTheChoiceOfAVerifier) {
   EXPECT_EQ(RunPonder({"verify", "--disputed", "3"}).exit_code, 2);
 }
 
+TEST(VerifyProgramTest, NumbersKeepAllTheirDigits) {
+  // One off in the last of 33 digits, which no floating-point number can tell.
+  const auto judge = [](const std::string& value) {
+    return RunPonder({"verify", "--verifier", "code", "--set", "allow_weak_sandbox=true"},
+                     R"({"task":{"data":{"entry_point":"f","tests":[{"args":[],"expected":)"
+                     "265252859812191058636308480000000"
+                     R"(}]}},"completion":"```python\ndef f():\n    return )" +
+                         value + R"(\n```"})");
+  };
+  const ProgramResult right = judge("265252859812191058636308480000000");
+  if (right.exit_code != 0) GTEST_SKIP() << "no sandbox on this machine: " << right.output;
+  EXPECT_THAT(right.output, HasSubstr("1 CORRECT"));
+  EXPECT_THAT(judge("265252859812191058636308480000001").output, HasSubstr("1 WRONG"));
+}
+
 TEST(VerifyProgramTest, APluginIsServedOverGrpc) {
   absl::StatusOr<ChildProcess> server =
       StartPonder({"verifier", "--plugin", PONDER_EXAMPLE_PLUGIN, "--listen", "127.0.0.1:0"});

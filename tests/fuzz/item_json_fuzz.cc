@@ -7,8 +7,8 @@
 // Lines that `ponder verify` reads and answers of command verifiers: any text gives an item or an
 // error, and a verdict that is one; what was read is written and read back to the same.
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
-  const nlohmann::json value =
-      ponder::ParseJson(std::string_view(reinterpret_cast<const char*>(data), size));
+  const std::string_view text(reinterpret_cast<const char*>(data), size);
+  const nlohmann::json value = ponder::ParseJson(text);
   const ponder::Verdict verdict = ponder::VerdictFromJson(value);
   PONDER_CHECK(verdict.status != ponder::VerdictStatus::kUnspecified);
   PONDER_CHECK(verdict.score >= 0 && verdict.score <= 1);
@@ -16,10 +16,10 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   PONDER_CHECK(line.find('\n') == std::string::npos);
   PONDER_CHECK(ponder::Dump(ponder::ToJson(ponder::VerdictFromJson(ponder::ParseJson(line)))) ==
                line);
-  const auto item = ponder::ItemFromJson(value, "math");
+  const auto item = ponder::ItemFromJson(value, text, "math");
   if (!item.ok()) return 0;
   const std::string written = ponder::Dump(ponder::ToJson(*item));
-  const auto back = ponder::ItemFromJson(ponder::ParseJson(written), "math");
+  const auto back = ponder::ItemFromJson(ponder::ParseJson(written), written, "math");
   PONDER_CHECK(back.ok());
   PONDER_CHECK(ponder::Dump(ponder::ToJson(*back)) == written);
   return 0;

@@ -50,6 +50,21 @@ TEST(PromptTemplate, PlainIsTheFormOfGsm8k) {
   EXPECT_EQ(BuildSolution(plain, kTask), " 2 + 3 = 5.\n#### 5");
 }
 
+TEST(PromptTemplate, CodeShowsTheTestsAndAsksForABlock) {
+  const PromptTemplate code = FindPromptTemplate("code").value();
+  Task task{.kind = "code",
+            .question = "Double it.",
+            .data = R"({"test_list": ["assert f(1) == 2", "assert f(2) == 4"]})",
+            .solution = "def f(x):\n    return 2 * x"};
+  const std::string user = BuildMessages(code, task).back().content;
+  EXPECT_THAT(user, HasSubstr("Double it.\nIt must pass:\nassert f(1) == 2\nassert f(2) == 4\n"));
+  EXPECT_THAT(user, HasSubstr("begins with ```python and ends"));
+  EXPECT_EQ(BuildSolution(code, task), "```python\ndef f(x):\n    return 2 * x\n```");
+  task.data = R"({"language": "cpp", "tests": [{"input": "1", "output": "2"}]})";
+  EXPECT_THAT(BuildMessages(code, task).back().content, HasSubstr("Double it.\n\nThink first"));
+  EXPECT_THAT(BuildMessages(code, task).back().content, HasSubstr("```cpp"));
+}
+
 TEST(PromptTemplate, TextOfATaskIsNotExpandedAgain) {
   const Task task{.question = "Is {gold} or {question} a word, {x}?", .gold = "no {solution}"};
   const PromptTemplate boxed = FindPromptTemplate("boxed").value();
@@ -62,7 +77,7 @@ TEST(PromptTemplate, AnUnknownNameListsTheKnownOnes) {
   const absl::Status status = FindPromptTemplate("r2").status();
   EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
   EXPECT_THAT(std::string(status.message()),
-              HasSubstr("\"r2\"; known are \"r1\", \"r1-chat\", \"boxed\", \"plain\""));
+              HasSubstr("\"r2\"; known are \"r1\", \"r1-chat\", \"boxed\", \"code\", \"plain\""));
 }
 
 }  // namespace

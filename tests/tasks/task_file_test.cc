@@ -90,6 +90,34 @@ struct BadLine {
   std::string expected;
 };
 
+TEST(TaskFile, ARowOfCodeIsItsDataAndNeedsNoGold) {
+  const std::string human_eval =
+      R"({"task_id": "HumanEval/7", "prompt": "def f(x):\n", "entry_point": "f", "test": "t"})";
+  const TaskSourceOptions options{
+      .question_field = "prompt", .gold_field = "", .id_field = "task_id", .verifier = "code"};
+  const std::vector<Task> tasks = ParseTaskLines(human_eval + "\n", "code.jsonl", options).value();
+  ASSERT_EQ(tasks.size(), 1u);
+  EXPECT_EQ(tasks[0].id, "HumanEval/7");
+  EXPECT_EQ(tasks[0].kind, "code");
+  EXPECT_EQ(tasks[0].question, "def f(x):\n");
+  EXPECT_EQ(tasks[0].gold, "");
+  EXPECT_EQ(tasks[0].data, human_eval);
+  // A field of its own comes first, and other kinds have no such rule.
+  const auto parse = [](const std::string& line, const std::string& verifier) {
+    return ParseTaskLines(line, "x.jsonl", {.verifier = verifier});
+  };
+  EXPECT_EQ((*parse(R"({"question": "q", "data": {"tests": []}})", "code"))[0].data,
+            R"({"tests":[]})");
+  EXPECT_FALSE(parse(R"({"question": "q"})", "math").ok());
+  EXPECT_EQ((*parse(R"({"question": "q", "answer": "1"})", "math"))[0].data, "");
+  EXPECT_THAT(
+      std::string(
+          parse(R"({"question": "q", "tests": [265252859812191058636308480000000]})", "code")
+              .status()
+              .message()),
+      HasSubstr("64 bits"));
+}
+
 TEST(TaskFile, EveryMalformedLineIsNamedWithWhatWasExpected) {
   const std::string good = "{\"question\": \"Q\", \"answer\": \"steps #### 5\"}\n";
   const BadLine cases[] = {
