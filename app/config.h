@@ -104,6 +104,7 @@ struct VerifierChoiceKeys {
   std::vector<std::string> command;   // a program that reads and writes JSON lines
   std::string plugin;                 // a shared object, in a child process of the run
   std::string extraction = "strict";  // the rest is for built-in ones
+  std::string anchors = "box,tag,hashes,phrase";
   std::string decimal_places;
   std::string percent = "either";
   std::string units = "ignore";

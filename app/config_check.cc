@@ -137,12 +137,14 @@ void CheckVerifierChoice(const std::string& table, const VerifierChoiceKeys& key
                 "{}.address must be host:port, found \"{}\"", table, keys.address);
   if (others == 0) return;
   const VerifierChoiceKeys none;
-  check.Require(keys.name == none.name && keys.extraction == none.extraction &&
-                    keys.decimal_places == none.decimal_places && keys.percent == none.percent &&
-                    keys.units == none.units && keys.allow_weak_sandbox == none.allow_weak_sandbox,
-                "{}: name, extraction, decimal_places, percent, units and allow_weak_sandbox are "
-                "for built-in verifiers; leave them out beside address, command or plugin",
-                table);
+  check.Require(
+      keys.name == none.name && keys.extraction == none.extraction &&
+          keys.anchors == none.anchors && keys.decimal_places == none.decimal_places &&
+          keys.percent == none.percent && keys.units == none.units &&
+          keys.allow_weak_sandbox == none.allow_weak_sandbox,
+      "{}: name, extraction, anchors, decimal_places, percent, units and allow_weak_sandbox are "
+      "for built-in verifiers; leave them out beside address, command or plugin",
+      table);
 }
 
 void CheckVerifiers(const RunConfig& config, Checker& check) {

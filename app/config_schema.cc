@@ -233,6 +233,10 @@ std::vector<Row<Keys>> VerifierChoiceRows() {
       {"plugin", &Keys::plugin, kAny, "a shared object instead"},
       {"extraction", &Keys::extraction, Choices{"strict", "anywhere"},
        "where an answer may stand: in the asked form, or anywhere in the text"},
+      {"anchors", &Keys::anchors, kAny,
+       "the marks of an answer that count: box, tag (<answer>), hashes (####), phrase (\"the "
+       "answer "
+       "is\")"},
       {"decimal_places", &Keys::decimal_places, kAny,
        "decimals of mathematics are compared to so many places; exact: not rounded; empty: exact, "
        "or 6 with extraction anywhere"},

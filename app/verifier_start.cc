@@ -27,6 +27,7 @@ absl::StatusOr<std::unique_ptr<Verifier>> StartOne(const VerifierChoiceKeys& key
     command.insert(command.end(), {"--name", keys.name});
     for (const auto& [key, value] :
          {std::pair<std::string, std::string>{"extraction", keys.extraction},
+          {"anchors", keys.anchors},
           {"decimal_places", keys.decimal_places},
           {"percent", keys.percent},
           {"units", keys.units},

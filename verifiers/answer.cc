@@ -184,17 +184,39 @@ Found FindLastPhrase(std::string_view text) {
 }
 
 // Box, hashes, then phrase; not tags.
-MarkedAnswer FindUntagged(std::string_view text, JoinBoxes join) {
-  Found box = FindLastBox(text, join), hashes = FindLastHashes(text);
+MarkedAnswer FindUntagged(std::string_view text, JoinBoxes join, const AnswerAnchors& anchors) {
+  const Found box = anchors.box ? FindLastBox(text, join) : Found();
+  const Found hashes = anchors.hashes ? FindLastHashes(text) : Found();
   if (box.begin != kNone || hashes.begin != kNone) {
     const bool box_is_last =
         hashes.begin == kNone || (box.begin != kNone && box.begin > hashes.begin);
     return box_is_last ? box.answer : hashes.answer;
   }
-  return FindLastPhrase(text).answer;
+  return anchors.phrase ? FindLastPhrase(text).answer : MarkedAnswer();
 }
 
 }  // namespace
+
+absl::StatusOr<AnswerAnchors> ParseAnswerAnchors(std::string_view names) {
+  AnswerAnchors anchors{.box = false, .tag = false, .hashes = false, .phrase = false};
+  for (bool more = true; more;) {
+    const size_t comma = names.find(',');
+    const std::string_view name = Trim(names.substr(0, comma));
+    bool* const anchor = name == "box"      ? &anchors.box
+                         : name == "tag"    ? &anchors.tag
+                         : name == "hashes" ? &anchors.hashes
+                         : name == "phrase" ? &anchors.phrase
+                                            : nullptr;
+    if (anchor == nullptr) {
+      return InvalidArgument("anchors: expected some of box, tag, hashes and phrase, found \"{}\"",
+                             name);
+    }
+    *anchor = true;
+    more = comma != kNone;
+    if (more) names.remove_prefix(comma + 1);
+  }
+  return anchors;
+}
 
 std::string_view OutsideThoughts(std::string_view completion) {
   if (const size_t end = completion.rfind(kEndThink); end != kNone)
@@ -202,17 +224,19 @@ std::string_view OutsideThoughts(std::string_view completion) {
   return completion.substr(0, completion.find(kThink));
 }
 
-MarkedAnswer FindMarkedAnswer(std::string_view completion, JoinBoxes join) {
+MarkedAnswer FindMarkedAnswer(std::string_view completion, JoinBoxes join,
+                              const AnswerAnchors& anchors) {
   const std::string_view text = OutsideThoughts(completion);
   const size_t end_tag = text.rfind(kEndAnswer);
-  const size_t tag = text.rfind(kAnswer);
-  if (tag == kNone) return FindUntagged(text, join);
+  const size_t tag = anchors.tag ? text.rfind(kAnswer) : kNone;
+  if (tag == kNone) return FindUntagged(text, join, anchors);
   const bool closed = end_tag != kNone && end_tag > tag;
   const size_t content = tag + kAnswer.size();
   const size_t end = closed ? end_tag : text.size();
   // A box or hashes behind the tag are later, so they decide.
   if (closed) {
-    const MarkedAnswer later = FindUntagged(text.substr(end_tag + kEndAnswer.size()), join);
+    const MarkedAnswer later =
+        FindUntagged(text.substr(end_tag + kEndAnswer.size()), join, anchors);
     if (later.form == AnswerForm::kBox || later.form == AnswerForm::kHashes) return later;
   }
   MarkedAnswer answer{AnswerForm::kAnswerTag, Trim(text.substr(content, end - content)), "", {}};
@@ -220,7 +244,7 @@ MarkedAnswer FindMarkedAnswer(std::string_view completion, JoinBoxes join) {
     answer.problem = "the answer tag is never closed";
     return answer;
   }
-  const MarkedAnswer inner = FindUntagged(answer.text, join);
+  const MarkedAnswer inner = FindUntagged(answer.text, join, {});
   if (inner.form != AnswerForm::kNone) {
     answer.text = inner.text;
     answer.problem = inner.problem;

@@ -5,6 +5,8 @@
 #include <string_view>
 #include <vector>
 
+#include "base/status.h"
+
 namespace ponder {
 
 // How a completion marked its answer.
@@ -28,12 +30,23 @@ struct MarkedAnswer {
 // near to one another, in one sentence.
 enum class JoinBoxes { kByConnectives, kByFewWords };
 
-// The last answer that the completion marks. Thoughts do not count: only what follows the last
+// The forms that count.
+struct AnswerAnchors {
+  bool box = true, tag = true, hashes = true, phrase = true;
+};
+
+// "box", "tag", "hashes", "phrase", with commas between: at least one. INVALID_ARGUMENT names what
+// it does not know.
+absl::StatusOr<AnswerAnchors> ParseAnswerAnchors(std::string_view names);
+
+// The last answer that the completion marks by one of the `anchors`. Thoughts do not count: only
+// what follows the last
 // </think>, or what precedes an unfinished <think>. Among box, tag and hashes the last one decides,
 // even where it is broken; a phrase counts only where there is none of these. A box inside an
 // answer tag is the tag's content. Linear in the text.
 MarkedAnswer FindMarkedAnswer(std::string_view completion,
-                              JoinBoxes join = JoinBoxes::kByConnectives);
+                              JoinBoxes join = JoinBoxes::kByConnectives,
+                              const AnswerAnchors& anchors = {});
 
 // What is left when thoughts are taken away.
 std::string_view OutsideThoughts(std::string_view completion);

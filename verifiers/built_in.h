@@ -23,8 +23,8 @@ class ItemJudge {
 };
 
 std::unique_ptr<ItemJudge> CreateMathJudge(const MathOptions& options);
-std::unique_ptr<ItemJudge> CreateCountdownJudge();
-std::unique_ptr<ItemJudge> CreateTextJudge();
+std::unique_ptr<ItemJudge> CreateCountdownJudge(const AnswerAnchors& anchors);
+std::unique_ptr<ItemJudge> CreateTextJudge(const AnswerAnchors& anchors);
 
 // A verifier of a judge: size limits, deadline between items, an exception is an INTERNAL verdict.
 std::unique_ptr<Verifier> CreateBuiltInVerifier(std::unique_ptr<ItemJudge> judge);

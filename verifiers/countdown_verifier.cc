@@ -43,6 +43,8 @@ std::optional<int64_t> ReadInteger(const std::string& digits) {
 
 class CountdownJudge : public ItemJudge {
  public:
+  explicit CountdownJudge(const AnswerAnchors& anchors) : anchors_(anchors) {}
+
   std::string Name() const override { return "countdown"; }
   std::vector<std::string> TaskKinds() const override { return {"countdown"}; }
 
@@ -53,7 +55,8 @@ class CountdownJudge : public ItemJudge {
           VerdictStatus::kInvalidGold, false, "",
           "expected the task's data as {\"numbers\": [3, 7], \"target\": 21} in whole numbers");
     }
-    const MarkedAnswer marked = FindMarkedAnswer(item.completion);
+    const MarkedAnswer marked =
+        FindMarkedAnswer(item.completion, JoinBoxes::kByConnectives, anchors_);
     if (marked.form == AnswerForm::kNone) {
       return MakeVerdict(
           VerdictStatus::kNoAnswer, false, "",
@@ -102,10 +105,14 @@ class CountdownJudge : public ItemJudge {
     }
     return "";
   }
+
+  const AnswerAnchors anchors_;
 };
 
 }  // namespace
 
-std::unique_ptr<ItemJudge> CreateCountdownJudge() { return std::make_unique<CountdownJudge>(); }
+std::unique_ptr<ItemJudge> CreateCountdownJudge(const AnswerAnchors& anchors) {
+  return std::make_unique<CountdownJudge>(anchors);
+}
 
 }  // namespace ponder

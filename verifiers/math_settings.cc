@@ -47,6 +47,7 @@ std::string Text(const json& value) {
 absl::StatusOr<MathOptions> ToMathOptions(const VerifierSettings& settings) {
   MathOptions options{.anywhere = settings.extraction == "anywhere"};
   options.compare.lenient = options.anywhere;
+  PONDER_ASSIGN_OR_RETURN(options.anchors, ParseAnswerAnchors(settings.anchors));
   const std::string fallback = options.anywhere ? "6" : "exact";
   PONDER_RETURN_IF_ERROR(SetDecimalPlaces(
       settings.decimal_places.empty() ? fallback : settings.decimal_places, options.compare));

@@ -3,6 +3,7 @@
 #include <string_view>
 
 #include "base/status.h"
+#include "verifiers/answer.h"
 #include "verifiers/math/compare.h"
 #include "verifiers/verifier.h"
 
@@ -11,6 +12,7 @@ namespace ponder {
 // What a math verifier does with an item: its settings, overridden by the task's own.
 struct MathOptions {
   bool anywhere = false;
+  AnswerAnchors anchors;
   math::CompareOptions compare;
 };
 

@@ -92,8 +92,9 @@ class MathJudge : public ItemJudge {
                          fmt::format("the gold answer cannot be read: {}", problem));
     }
     MarkedAnswer marked = FindMarkedAnswer(
-        item.completion, options->anywhere ? JoinBoxes::kByFewWords : JoinBoxes::kByConnectives);
-    if (options->anywhere) PreferFinalAnswer(item.completion, marked);
+        item.completion, options->anywhere ? JoinBoxes::kByFewWords : JoinBoxes::kByConnectives,
+        options->anchors);
+    if (options->anywhere && options->anchors.phrase) PreferFinalAnswer(item.completion, marked);
     const bool whole = !marked.text.empty() && (marked.problem.empty() || !marked.joined.empty());
     if (marked.form != AnswerForm::kNone && whole) {
       // A mark counts only as it stands: its chains have to hold.

@@ -26,6 +26,8 @@ std::string Plain(std::string_view text) {
 // The marked answer must be the gold, letter by letter; case and white space do not count.
 class TextJudge : public ItemJudge {
  public:
+  explicit TextJudge(const AnswerAnchors& anchors) : anchors_(anchors) {}
+
   std::string Name() const override { return "text"; }
   std::vector<std::string> TaskKinds() const override { return {"text"}; }
 
@@ -34,7 +36,8 @@ class TextJudge : public ItemJudge {
     if (gold.empty()) {
       return MakeVerdict(VerdictStatus::kInvalidGold, false, "", "the gold answer is empty");
     }
-    const MarkedAnswer marked = FindMarkedAnswer(item.completion);
+    const MarkedAnswer marked =
+        FindMarkedAnswer(item.completion, JoinBoxes::kByConnectives, anchors_);
     if (marked.form == AnswerForm::kNone) {
       return MakeVerdict(
           VerdictStatus::kNoAnswer, false, "",
@@ -48,10 +51,15 @@ class TextJudge : public ItemJudge {
                        KeepsForm(item.completion, marked), marked.text,
                        right ? "the same text" : "another text");
   }
+
+ private:
+  const AnswerAnchors anchors_;
 };
 
 }  // namespace
 
-std::unique_ptr<ItemJudge> CreateTextJudge() { return std::make_unique<TextJudge>(); }
+std::unique_ptr<ItemJudge> CreateTextJudge(const AnswerAnchors& anchors) {
+  return std::make_unique<TextJudge>(anchors);
+}
 
 }  // namespace ponder

@@ -117,8 +117,8 @@ absl::StatusOr<std::unique_ptr<Verifier>> CreateVerifier(const std::string& name
   }
   PONDER_ASSIGN_OR_RETURN(const MathOptions math, ToMathOptions(settings));
   if (name == "math") return CreateBuiltInVerifier(CreateMathJudge(math));
-  if (name == "countdown") return CreateBuiltInVerifier(CreateCountdownJudge());
-  if (name == "text") return CreateBuiltInVerifier(CreateTextJudge());
+  if (name == "countdown") return CreateBuiltInVerifier(CreateCountdownJudge(math.anchors));
+  if (name == "text") return CreateBuiltInVerifier(CreateTextJudge(math.anchors));
   const auto make_code = [anywhere = math.anywhere, settings] {
     return CreateCodeVerifier({.anywhere = anywhere,
                                .allow_weak_sandbox = settings.allow_weak_sandbox,
@@ -128,8 +128,8 @@ absl::StatusOr<std::unique_ptr<Verifier>> CreateVerifier(const std::string& name
   if (name == "auto") {
     std::vector<std::unique_ptr<ItemJudge>> judges;
     judges.push_back(CreateMathJudge(math));
-    judges.push_back(CreateCountdownJudge());
-    judges.push_back(CreateTextJudge());
+    judges.push_back(CreateCountdownJudge(math.anchors));
+    judges.push_back(CreateTextJudge(math.anchors));
     return CreateAutoVerifier(CreateBuiltInVerifier(std::make_unique<AutoJudge>(std::move(judges))),
                               make_code);
   }

@@ -42,6 +42,7 @@ class Verifier {
 struct VerifierSettings {
   std::string extraction =
       "strict";  // "strict": what a reward needs; "anywhere": as graders for evaluation do
+  std::string anchors = "box,tag,hashes,phrase";  // the marks that count; not of "code"
   // Of "math"; a task's data may override them, see docs/verifiers/mathematics.md.
   std::string decimal_places;       // "exact" or a count; empty: exact, or 6 with "anywhere"
   std::string percent = "either";   // "either": 28% equals 28 and 0.28; "exact": 0.28 alone

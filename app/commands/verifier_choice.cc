@@ -22,6 +22,8 @@ absl::StatusOr<VerifierSettings> ParseSettings(const std::vector<std::string>& s
     const std::string value = equals == std::string::npos ? "" : setting.substr(equals + 1);
     if (key == "extraction") {
       out.extraction = value;
+    } else if (key == "anchors") {
+      out.anchors = value;
     } else if (key == "decimal_places") {
       out.decimal_places = value;
     } else if (key == "percent") {
@@ -32,7 +34,7 @@ absl::StatusOr<VerifierSettings> ParseSettings(const std::vector<std::string>& s
       out.allow_weak_sandbox = value == "true";
     } else {
       return InvalidArgument(
-          "expected --set KEY=VALUE with extraction, decimal_places, percent, units or "
+          "expected --set KEY=VALUE with extraction, anchors, decimal_places, percent, units or "
           "allow_weak_sandbox=true or false, found '{}'",
           setting);
     }
@@ -48,9 +50,10 @@ void AddVerifierOptions(CLI::App& command, const std::string& name_flag, Verifie
   command.add_option("--command", choice.command,
                      "a program that reads and writes JSON lines instead");
   command.add_option("--plugin", choice.plugin, "a shared object instead");
-  command.add_option("--set", choice.settings,
-                     "a setting of a built-in verifier: extraction=anywhere, decimal_places=4, "
-                     "percent=exact, units=match, allow_weak_sandbox=true; may be repeated");
+  command.add_option(
+      "--set", choice.settings,
+      "a setting of a built-in verifier: extraction=anywhere, anchors=box,tag, decimal_places=4, "
+      "percent=exact, units=match, allow_weak_sandbox=true; may be repeated");
 }
 
 absl::StatusOr<std::unique_ptr<Verifier>> MakeVerifier(const VerifierChoice& choice,

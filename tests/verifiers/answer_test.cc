@@ -64,6 +64,25 @@ TEST(FindMarkedAnswer, FindsTagsHashesAndPhrases) {
          {"", AnswerForm::kNone, ""}});
 }
 
+TEST(FindMarkedAnswer, OnlyTheAnchorsAskedForCount) {
+  const std::string text =
+      "the answer is 1\n#### 2\nso \\boxed{3}\n<answer>the \\boxed{4}</answer> and \\boxed{5}";
+  const auto find = [&](std::string_view anchors) {
+    return FindMarkedAnswer(text, JoinBoxes::kByConnectives, *ParseAnswerAnchors(anchors)).text;
+  };
+  EXPECT_EQ(find("box,tag,hashes,phrase"), "5");
+  EXPECT_EQ(find("box"), "5");
+  EXPECT_EQ(find("tag"), "4");  // a box inside is the tag's content all the same
+  EXPECT_EQ(find(" hashes , phrase"), "2");
+  EXPECT_EQ(find("phrase"), "1");
+  EXPECT_EQ(
+      FindMarkedAnswer("so 7 <answer>8</answer>", JoinBoxes::kByConnectives, {.tag = false}).form,
+      AnswerForm::kNone);
+  for (const std::string_view wrong : {"", "box,", "boxes", "box;tag"}) {
+    EXPECT_FALSE(ParseAnswerAnchors(wrong).ok()) << wrong;
+  }
+}
+
 TEST(FindMarkedAnswer, ThoughtsDoNotCount) {
   Check({{"<think>maybe \\boxed{5}</think> So \\boxed{7}.", AnswerForm::kBox, "7"},
          {"maybe \\boxed{5}</think>nothing", AnswerForm::kNone, ""},
