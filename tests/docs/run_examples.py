@@ -25,6 +25,9 @@ with tempfile.TemporaryDirectory() as folder:
                 continue
             ran += 1
             done = subprocess.run(["bash", "-euo", "pipefail", "-c", block], cwd=folder, env=environment, capture_output=True, text=True)
+            if done.returncode != 0 and "sandbox cannot be made" in done.stderr:
+                print(f"{page}: left out, for {done.stderr.strip()}")
+                continue
             verdicts = [json.loads(line) for line in done.stdout.splitlines()]
             if done.returncode != 0 or not verdicts or any(v["status"] not in ("CORRECT", "WRONG") for v in verdicts):
                 failures += 1
