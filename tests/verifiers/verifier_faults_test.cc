@@ -1,8 +1,10 @@
 // `ponder verifier` while its workers and its clients are killed at random.
 #include <absl/strings/numbers.h>
+#include <absl/time/clock.h>
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <spawn.h>
 #include <sys/wait.h>
@@ -11,6 +13,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <functional>
 #include <iostream>
 #include <set>
 
@@ -93,6 +96,15 @@ int64_t Zombies(pid_t root) {
     for (std::string line; std::getline(status, line);) count += line.starts_with("State:\tZ");
   }
   return count;
+}
+
+// What the last verdict leaves behind takes a moment to end; whether it holds within a minute.
+bool ComesToHold(const std::function<bool()>& holds) {
+  for (const absl::Time give_up = absl::Now() + kEndLimit; absl::Now() < give_up;) {
+    if (holds()) return true;
+    sched_yield();
+  }
+  return holds();
 }
 
 // The service, and clients that come and go.
@@ -207,12 +219,14 @@ TEST(VerifierFaults, ItemsOfLivingClientsAreAnsweredOnceAndNothingIsLeft) {
   run.Run(200, /*kills=*/false);
   EXPECT_EQ(run.internal, after) << "it has not recovered; before that " << under_kills;
   EXPECT_THAT(run.faults, testing::IsEmpty());
-  EXPECT_EQ(Zombies(run.Service()), 0);
+  EXPECT_TRUE(ComesToHold([&] { return Zombies(run.Service()) == 0; }));
   const int64_t grown = ResidentBytes(run.Service()) - resident;
   EXPECT_LT(grown, kMaxGrowth);
-  EXPECT_LE(OpenDescriptors(run.Service()), descriptors + kFewDescriptors);
+  EXPECT_TRUE(
+      ComesToHold([&] { return OpenDescriptors(run.Service()) <= descriptors + kFewDescriptors; }));
   // Each client of the time may have had a process for algebra of its own.
-  EXPECT_LE(Descendants(run.Service()).size(), processes + kClients);
+  EXPECT_TRUE(
+      ComesToHold([&] { return Descendants(run.Service()).size() <= processes + kClients; }));
   std::cout << run.Summary() << fmt::format("; {} bytes more resident\n", grown);
   run.Stop();
 }
