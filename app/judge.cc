@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "verifiers/verdict_check.h"
+
 namespace ponder {
 
 absl::StatusOr<JudgedGroup> JudgeGroup(Verifier& verifier, Group group, const JudgeOptions& options,
@@ -41,8 +43,7 @@ absl::StatusOr<JudgedGroup> JudgeGroup(Verifier& verifier, Group group, const Ju
     }
     std::vector<size_t> again;
     for (size_t k = 0; k < open.size(); ++k) {
-      if ((*results)[k].status == VerdictStatus::kInternal ||
-          (*results)[k].status == VerdictStatus::kUnspecified) {
+      if (IsFailure((*results)[k])) {
         reason = "verifier internal error";
         again.push_back(open[k]);
       }

@@ -2,15 +2,12 @@
 
 #include <absl/time/clock.h>
 
+#include "verifiers/verdict_check.h"
+
 namespace ponder {
 namespace {
 
 constexpr size_t kBatch = 256;
-
-bool Failed(const Verdict& verdict) {
-  return verdict.status == VerdictStatus::kInternal ||
-         verdict.status == VerdictStatus::kUnspecified;
-}
 
 // Verdicts in order; what is INTERNAL is tried again.
 absl::StatusOr<std::vector<Verdict>> JudgeAll(Verifier& verifier,
@@ -35,7 +32,7 @@ absl::StatusOr<std::vector<Verdict>> JudgeAll(Verifier& verifier,
         continue;
       }
       for (size_t i = 0; i < places.size(); ++i) {
-        if (Failed((*results)[i])) again.push_back(places[i]);
+        if (IsFailure((*results)[i])) again.push_back(places[i]);
         verdicts[places[i]] = std::move((*results)[i]);
       }
     }
@@ -52,7 +49,7 @@ void Count(const std::vector<StoredCompletion>& stored, std::vector<Verdict> ver
   for (size_t i = 0; i < stored.size(); ++i) {
     const Verdict& was = stored[i].verdict;
     Verdict& now = verdicts[i];
-    if (Failed(now)) {
+    if (IsFailure(now)) {
       ++out.unjudged;
       continue;
     }

@@ -61,6 +61,7 @@ class SqliteRunStore : public RunStore {
   absl::Status WriteParts(int64_t completion_id, std::string_view kind,
                           const std::map<std::string, double>& parts);
   absl::Status ReadParts(StoredCompletion& stored);
+  absl::StatusOr<std::vector<StoredCompletion>> ReadRows(SqliteStatement& statement);
   absl::StatusOr<StoredCompletion> ReadRow(const SqliteStatement& row);
 
   // Declared first, so that the statements are finalised before it is closed.
@@ -239,13 +240,7 @@ absl::StatusOr<std::vector<StoredCompletion>> SqliteRunStore::ReadCompletions(
       database_->Prepare(fmt::format(
           "{} WHERE s.phase = ? AND s.step = ? ORDER BY g.position, c.id", kSelectCompletions)));
   statement.Bind(phase, step);
-  std::vector<StoredCompletion> completions;
-  for (;;) {
-    PONDER_ASSIGN_OR_RETURN(const bool row, statement.Step());
-    if (!row) return completions;
-    PONDER_ASSIGN_OR_RETURN(StoredCompletion stored, ReadRow(statement));
-    completions.push_back(std::move(stored));
-  }
+  return ReadRows(statement);
 }
 
 absl::StatusOr<StoredCompletion> SqliteRunStore::ReadCompletion(int64_t rowid) {
@@ -267,6 +262,10 @@ absl::StatusOr<std::vector<StoredCompletion>> SqliteRunStore::ReadMarked(const s
       SqliteStatement statement,
       database_->Prepare(fmt::format("{} {}", kSelectCompletions, kWhereMarked)));
   statement.Bind(phase, prefix, suffix, limit);
+  return ReadRows(statement);
+}
+
+absl::StatusOr<std::vector<StoredCompletion>> SqliteRunStore::ReadRows(SqliteStatement& statement) {
   std::vector<StoredCompletion> completions;
   for (;;) {
     PONDER_ASSIGN_OR_RETURN(const bool row, statement.Step());

@@ -2,11 +2,13 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "base/records.h"
+#include "verifiers/answer.h"
 #include "verifiers/math_settings.h"
 #include "verifiers/verifier.h"
 
@@ -38,5 +40,8 @@ std::unique_ptr<Verifier> CreateAutoVerifier(
 // `extracted` cut to a length for people, between characters.
 Verdict MakeVerdict(VerdictStatus status, bool keeps_form, std::string_view extracted,
                     std::string reason);
+
+// The verdict where nothing is marked as an answer, or the mark is broken; else none.
+std::optional<Verdict> VerdictWithoutAnswer(const MarkedAnswer& marked);
 
 }  // namespace ponder

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/random.h"
+#include "verifiers/verdict_check.h"
 
 namespace ponder {
 namespace {
@@ -46,11 +47,6 @@ struct Call {
     }
   }
 };
-
-bool Failed(const Verdict& verdict) {
-  return verdict.status == VerdictStatus::kInternal ||
-         verdict.status == VerdictStatus::kUnspecified;
-}
 
 class CombinedVerifier : public Verifier {
  public:
@@ -131,7 +127,7 @@ class CombinedVerifier : public Verifier {
     for (size_t i = 0; i < call.places.size(); ++i) {
       const Verdict& said = (*call.verdicts)[i];
       Verdict& verdict = verdicts[call.places[i]];
-      if (Failed(said)) {
+      if (IsFailure(said)) {
         verdict.status = VerdictStatus::kInternal;
         verdict.reason = fmt::format("{}: {}", member.name, said.reason);
         continue;
@@ -147,8 +143,8 @@ class CombinedVerifier : public Verifier {
     const std::string part = kAuditPrefix + member.name;
     for (size_t i = 0; i < call.places.size(); ++i) {
       Verdict& verdict = verdicts[call.places[i]];
-      if (Failed(verdict)) continue;  // it is judged again, and audited then
-      if (!call.verdicts.ok() || Failed((*call.verdicts)[i])) {
+      if (IsFailure(verdict)) continue;  // it is judged again, and audited then
+      if (!call.verdicts.ok() || IsFailure((*call.verdicts)[i])) {
         verdict.parts[part + kAuditFailedSuffix] = 1;
         continue;
       }

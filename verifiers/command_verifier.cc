@@ -12,15 +12,12 @@
 
 #include "base/child_process.h"
 #include "verifiers/item_json.h"
+#include "verifiers/verdict_check.h"
 
 namespace ponder {
 namespace {
 
 constexpr absl::Duration kLongestCall = absl::Hours(1);  // every wait ends
-
-Verdict Internal(std::string reason) {
-  return {.status = VerdictStatus::kInternal, .reason = std::move(reason)};
-}
 
 class CommandVerifier : public Verifier {
  public:
@@ -51,10 +48,10 @@ class CommandVerifier : public Verifier {
       const std::string reason(status.message());
       if (absl::IsUnavailable(status)) {
         // The first one owed is the likeliest to have killed it; the others deserve a new process.
-        verdicts[owed.begin()->second] = Internal(reason);
+        verdicts[owed.begin()->second] = InternalVerdict(reason);
         owed.erase(owed.begin());
       } else {
-        for (const auto& [id, place] : owed) verdicts[place] = Internal(reason);
+        for (const auto& [id, place] : owed) verdicts[place] = InternalVerdict(reason);
         owed.clear();
       }
       // Whatever went wrong, a new process is the known state to go on from.

@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <set>
+#include <utility>
 
 #include "verifiers/answer.h"
 #include "verifiers/built_in.h"
@@ -57,14 +58,7 @@ class CountdownJudge : public ItemJudge {
     }
     const MarkedAnswer marked =
         FindMarkedAnswer(item.completion, JoinBoxes::kByConnectives, anchors_);
-    if (marked.form == AnswerForm::kNone) {
-      return MakeVerdict(
-          VerdictStatus::kNoAnswer, false, "",
-          "no \\boxed{}, <answer>, #### or \"answer is\" was found outside the thoughts");
-    }
-    if (!marked.problem.empty()) {
-      return MakeVerdict(VerdictStatus::kUnparseable, false, marked.text, marked.problem);
-    }
+    if (std::optional<Verdict> verdict = VerdictWithoutAnswer(marked)) return *std::move(verdict);
     const absl::StatusOr<Expression> expression = ParseExpression(marked.text);
     if (!expression.ok()) {
       return MakeVerdict(VerdictStatus::kUnparseable, false, marked.text,

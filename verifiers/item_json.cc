@@ -36,10 +36,6 @@ VerdictStatus StatusCalled(std::string_view name) {
   return kUnspecified;
 }
 
-Verdict Refused(std::string reason) {
-  return {.status = VerdictStatus::kInternal, .reason = std::move(reason)};
-}
-
 }  // namespace
 
 json ParseJson(std::string_view text) {
@@ -108,30 +104,30 @@ absl::StatusOr<VerifyItem> ItemFromJson(const json& value, std::string_view text
 }
 
 Verdict VerdictFromJson(const json& value) {
-  if (!value.is_object()) return Refused("expected a JSON object as verdict");
+  if (!value.is_object()) return InternalVerdict("expected a JSON object as verdict");
   Verdict verdict;
   bool scored = false;
   if (const auto score = value.find("score"); score != value.end() && !score->is_null()) {
     scored = score->is_number() || score->is_boolean();
-    if (!scored) return Refused("expected \"score\" as a number, true or false");
+    if (!scored) return InternalVerdict("expected \"score\" as a number, true or false");
     verdict.score = score->is_boolean() ? (score->get<bool>() ? 1.0 : 0.0) : score->get<double>();
   }
   if (const auto status = value.find("status"); status != value.end()) {
     const std::string name = status->is_string() ? status->get<std::string>() : "";
     verdict.status = StatusCalled(name);
     if (verdict.status == VerdictStatus::kUnspecified) {
-      return Refused(fmt::format("\"{}\" is no status of a verdict", name.substr(0, 40)));
+      return InternalVerdict(fmt::format("\"{}\" is no status of a verdict", name.substr(0, 40)));
     }
     if (!scored) verdict.score = verdict.status == VerdictStatus::kCorrect ? 1 : 0;
   } else if (scored) {
     verdict.status = verdict.score == 1 ? VerdictStatus::kCorrect : VerdictStatus::kWrong;
   } else {
-    return Refused("expected \"status\" or \"score\" in a verdict");
+    return InternalVerdict("expected \"status\" or \"score\" in a verdict");
   }
   if (const auto parts = value.find("parts"); parts != value.end() && !parts->is_null()) {
-    if (!parts->is_object()) return Refused("expected \"parts\" as an object of numbers");
+    if (!parts->is_object()) return InternalVerdict("expected \"parts\" as an object of numbers");
     for (const auto& [name, part] : parts->items()) {
-      if (!part.is_number()) return Refused("expected \"parts\" as an object of numbers");
+      if (!part.is_number()) return InternalVerdict("expected \"parts\" as an object of numbers");
       verdict.parts[name] = part.get<double>();
     }
   }

@@ -1,5 +1,7 @@
+#include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "verifiers/answer.h"
 #include "verifiers/built_in.h"
@@ -38,14 +40,7 @@ class TextJudge : public ItemJudge {
     }
     const MarkedAnswer marked =
         FindMarkedAnswer(item.completion, JoinBoxes::kByConnectives, anchors_);
-    if (marked.form == AnswerForm::kNone) {
-      return MakeVerdict(
-          VerdictStatus::kNoAnswer, false, "",
-          "no \\boxed{}, <answer>, #### or \"answer is\" was found outside the thoughts");
-    }
-    if (!marked.problem.empty()) {
-      return MakeVerdict(VerdictStatus::kUnparseable, false, marked.text, marked.problem);
-    }
+    if (std::optional<Verdict> verdict = VerdictWithoutAnswer(marked)) return *std::move(verdict);
     const bool right = Plain(marked.text) == gold;
     return MakeVerdict(right ? VerdictStatus::kCorrect : VerdictStatus::kWrong,
                        KeepsForm(item.completion, marked), marked.text,

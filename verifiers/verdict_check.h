@@ -1,5 +1,7 @@
 #pragma once
 
+#include <string>
+
 #include "base/records.h"
 
 namespace ponder {
@@ -8,5 +10,11 @@ namespace ponder {
 // status; a score outside 0 to 1; a part that is no finite number; too many parts) becomes INTERNAL
 // with the reason, so that it is never a reward. Long texts are cut between characters.
 Verdict CheckedVerdict(Verdict verdict);
+
+// The verifier's own failure.
+Verdict InternalVerdict(std::string reason);
+
+// Whether the verifier failed: the item has to be judged again and is never scored.
+bool IsFailure(const Verdict& verdict);
 
 }  // namespace ponder

@@ -105,6 +105,18 @@ Verdict MakeVerdict(VerdictStatus status, bool keeps_form, std::string_view extr
           .reason = std::move(reason)};
 }
 
+std::optional<Verdict> VerdictWithoutAnswer(const MarkedAnswer& marked) {
+  if (marked.form == AnswerForm::kNone) {
+    return MakeVerdict(
+        VerdictStatus::kNoAnswer, false, "",
+        "no \\boxed{}, <answer>, #### or \"answer is\" was found outside the thoughts");
+  }
+  if (!marked.problem.empty()) {
+    return MakeVerdict(VerdictStatus::kUnparseable, false, marked.text, marked.problem);
+  }
+  return std::nullopt;
+}
+
 std::unique_ptr<Verifier> CreateBuiltInVerifier(std::unique_ptr<ItemJudge> judge) {
   return std::make_unique<BuiltInVerifier>(std::move(judge));
 }

@@ -8,6 +8,6 @@
     serve(judge, listen="127.0.0.1:5001")
 """
 from ponder_verifier._records import Status, Task, Verdict
-from ponder_verifier._server import Judge, serve, start
+from ponder_verifier._server import Judge, serve
 
-__all__ = ["Judge", "Status", "Task", "Verdict", "serve", "start"]
+__all__ = ["Judge", "Status", "Task", "Verdict", "serve"]

@@ -40,20 +40,9 @@ def _judge_item(judge: Judge, task: Task, completion: str, context: grpc.Service
     return verdict, int(1e6 * (time.perf_counter() - started))
 
 
-def start(
-    judge: Judge,
-    *,
-    name: str = "",
-    version: str = "1",
-    task_kinds: Sequence[str] = (),
-    listen: str = "127.0.0.1:5001",
-    max_batch: int = 0,
-    threads: int = 4,
-) -> Tuple[grpc.Server, int]:
-    """Starts the service and returns the server with its port; see serve for the arguments."""
-
+def _make_server(judge: Judge, description: bytes, threads: int) -> grpc.Server:
     def describe(request: bytes, context: grpc.ServicerContext) -> bytes:
-        return _wire.write_description(name or getattr(judge, "__name__", "python"), version, task_kinds, max_batch)
+        return description
 
     def verify(request: bytes, context: grpc.ServicerContext) -> bytes:
         try:
@@ -76,11 +65,7 @@ def start(
         ],
     )
     server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler("ponder.v1.Verifier", handlers)])
-    port = server.add_insecure_port(listen)
-    if port == 0:
-        raise OSError(f"cannot listen on {listen}: is the port in use?")
-    server.start()
-    return server, port
+    return server
 
 
 def serve(
@@ -105,15 +90,12 @@ def serve(
     An exception in the judge makes the item INTERNAL: it is judged again, never scored 0. OSError
     where the address cannot be had.
     """
-    server, port = start(
-        judge,
-        name=name,
-        version=version,
-        task_kinds=task_kinds,
-        listen=listen,
-        max_batch=max_batch,
-        threads=threads,
-    )
+    description = _wire.write_description(name or getattr(judge, "__name__", "python"), version, task_kinds, max_batch)
+    server = _make_server(judge, description, threads)
+    port = server.add_insecure_port(listen)
+    if port == 0:
+        raise OSError(f"cannot listen on {listen}: is the port in use?")
+    server.start()
     ended = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: ended.set())

@@ -44,10 +44,6 @@ VerdictStatus ToStatus(int32_t status) {
   }
 }
 
-Verdict Internal(std::string reason) {
-  return {.status = VerdictStatus::kInternal, .reason = std::move(reason)};
-}
-
 class PluginVerifier : public Verifier {
  public:
   PluginVerifier(const PonderVerifierPlugin& plugin, void* self) : plugin_(plugin), self_(self) {}
@@ -67,7 +63,7 @@ class PluginVerifier : public Verifier {
     for (const VerifyItem& item : batch) {
       const absl::Time start = absl::Now();
       if (start >= deadline) {
-        verdicts.push_back(Internal("the deadline had passed before this item's turn"));
+        verdicts.push_back(InternalVerdict("the deadline had passed before this item's turn"));
         continue;
       }
       verdicts.push_back(JudgeSafely(item));
@@ -83,9 +79,9 @@ class PluginVerifier : public Verifier {
       absl::MutexLock lock(&mutex_);
       return Judge(item);
     } catch (const std::exception& error) {
-      return Internal(fmt::format("the plugin {} threw: {}", plugin_.name, error.what()));
+      return InternalVerdict(fmt::format("the plugin {} threw: {}", plugin_.name, error.what()));
     } catch (...) {
-      return Internal(fmt::format("the plugin {} threw", plugin_.name));
+      return InternalVerdict(fmt::format("the plugin {} threw", plugin_.name));
     }
   }
 
@@ -102,8 +98,8 @@ class PluginVerifier : public Verifier {
     PonderVerdict said = {};
     plugin_.judge(self_, &given, &said);
     if (said.part_count < 0 || said.part_count > PONDER_MAX_PARTS) {
-      return Internal(fmt::format("the plugin {} gave {} parts, not 0 to {}", plugin_.name,
-                                  said.part_count, PONDER_MAX_PARTS));
+      return InternalVerdict(fmt::format("the plugin {} gave {} parts, not 0 to {}", plugin_.name,
+                                         said.part_count, PONDER_MAX_PARTS));
     }
     Verdict verdict{.status = ToStatus(said.status),
                     .score = said.score,
