@@ -33,13 +33,16 @@ struct TileStats {
   float weighted = 0;  // sum of exp(s - max) (s - max)
 };
 
-// Some queries of one sequence, with all query heads of one key/value head. The kernels' rows are
-// (query, head) pairs.
+// Some queries of one sequence, or the only query of each of several neighbours that begin with the
+// same pages, with all query heads of one key/value head. The kernels' rows are (query, head)
+// pairs.
 struct AttentionItem {
-  const AttentionSequence* sequence = nullptr;
+  const AttentionSequence* sequence = nullptr;  // the first
   int64_t kv_head = 0;
   int64_t query_begin = 0;  // in the sequence
   int64_t query_end = 0;
+  int64_t sequence_count = 1;
+  int64_t shared_pages = 0;  // of all sequences, where there are several
 };
 
 // A sequence that reads a page: page `ordinal` of its list.
@@ -73,8 +76,10 @@ struct Primitives {
   void (*qkv_rope_backward)(const QkvRopeBackwardArgs& args, int64_t begin, int64_t end,
                             float* d_q_norm, float* d_k_norm);
 
-  // `scratch` holds AttentionScratchFloats() floats, 64-byte aligned.
-  void (*attention)(const AttentionArgs& args, const AttentionItem& item, float* scratch);
+  // `scratch` holds AttentionScratchFloats() floats, 64-byte aligned. `next`, or null, is what this
+  // thread will probably work on afterwards: its first keys are fetched.
+  void (*attention)(const AttentionArgs& args, const AttentionItem& item, const AttentionItem* next,
+                    float* scratch);
   // delta[row, head] = sum over e of out * d_out, for rows [begin, end).
   void (*attention_delta)(const AttentionBackwardArgs& args, int64_t begin, int64_t end,
                           float* delta);
