@@ -32,10 +32,10 @@ inline double LimitSeconds(const Work& work, const MachineRates& rates) {
 
 // The sizes that count, of one model in one working type.
 struct ModelWork {
-  double layer_parameters = 0;  // of the matrices of all layers
-  double head_parameters = 0;   // V D
-  double element_bytes = 0;     // of a weight, a key, a value
-  double key_value_bytes = 0;   // of one token in all layers
+  double layer_parameters = 0;      // of the matrices of all layers
+  double head_parameters = 0;       // V D
+  double element_bytes = 0;         // of a weight, a key, a value
+  double key_value_bytes = 0;       // of one token in all layers
   double attention_operations = 0;  // 4 L H E: of one query with one key, scores and values
   double parameters = 0;            // all, for the optimizer
 

@@ -1,10 +1,11 @@
 #include "app/bench_speed.h"
 
 #include <fmt/format.h>
-#include <sys/resource.h>
 
 #include <chrono>
 #include <cmath>
+#include <cstdlib>
+#include <fstream>
 #include <memory>
 #include <utility>
 
@@ -22,6 +23,31 @@ double Now() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
 
+// The most memory this process has held since the last reset, without what probes take.
+class PeakMemory {
+ public:
+  // Before a probe.
+  void Take() { bytes_ = std::max(bytes_, Read()); }
+  // Behind it.
+  static void Reset() { std::ofstream("/proc/self/clear_refs") << "5"; }
+  BenchRow Row() {
+    Take();
+    return MakeRow("rss", "GB", {bytes_ * 1e-9});
+  }
+
+ private:
+  static double Read() {
+    std::ifstream status("/proc/self/status");
+    std::string line;
+    while (std::getline(status, line)) {
+      if (line.starts_with("VmHWM:")) return 1024.0 * std::strtod(line.c_str() + 6, nullptr);
+    }
+    return 0;
+  }
+
+  double bytes_ = 0;
+};
+
 // Probes of this machine, each also a row of its own at the end.
 class Prober {
  public:
@@ -29,14 +55,17 @@ class Prober {
       : pool_(backend.Info().threads), isa_(backend.Info().isa), dtype_(dtype) {}
 
   MachineRates Probe() {
+    memory_.Take();
     const kernels::cpu::MachineLimits limits = kernels::cpu::ProbeMachine(pool_, isa_);
     const double operations =
         dtype_ == kernels::DType::kBF16 ? limits.bf16_flops : limits.f32_flops;
     read_.push_back(limits.read_bytes * 1e-9);
     matrix_.push_back(operations * 1e-9);
+    PeakMemory::Reset();
     return {.read_bytes = limits.read_bytes, .operations = operations};
   }
-  void Report(const BenchReport& report) const {
+  void Report(const BenchReport& report) {
+    report(memory_.Row());
     if (read_.empty()) return;
     report(MakeRow("probe_read", "GB/s", read_));
     report(MakeRow("probe_matrix", "GFLOP/s", matrix_));
@@ -47,6 +76,7 @@ class Prober {
   std::string isa_;
   kernels::DType dtype_;
   std::vector<double> read_, matrix_;
+  PeakMemory memory_;
 };
 
 // A figure of several repetitions with the limit of each: the row's limit is such that its share is
@@ -121,12 +151,11 @@ absl::Status BenchBatch(const BenchSpeedOptions& options, Session& session, Prob
   for (int64_t repeat = -1; repeat < options.repeats; ++repeat) {
     const MachineRates rates = prober.Probe();
     for (int64_t begin = 0; begin < batch; begin += group) {
-      PONDER_RETURN_IF_ERROR(
-          engine->Submit({.id = static_cast<uint64_t>(begin),
-                          .task_id = fmt::format("bench {} {}", repeat, begin),
-                          .prompt_ids = prompts.Next(options.prompt_tokens),
-                          .sample_count = std::min(group, batch - begin),
-                          .sampling = Endless(options)}));
+      PONDER_RETURN_IF_ERROR(engine->Submit({.id = static_cast<uint64_t>(begin),
+                                             .task_id = fmt::format("bench {} {}", repeat, begin),
+                                             .prompt_ids = prompts.Next(options.prompt_tokens),
+                                             .sample_count = std::min(group, batch - begin),
+                                             .sampling = Endless(options)}));
     }
     double prefill_s = 0, decode_s = 0;
     int64_t done = 0, before = engine->Load().prefill_tokens;
@@ -214,12 +243,6 @@ std::vector<ScoredGroup> RandomGroups(const BenchSpeedOptions& options, Prompts&
   return groups;
 }
 
-double PeakRssGb() {
-  rusage usage = {};
-  getrusage(RUSAGE_SELF, &usage);
-  return static_cast<double>(usage.ru_maxrss) * 1024e-9;
-}
-
 }  // namespace
 
 absl::Status BenchRollout(const BenchSpeedOptions& options, const BenchReport& report) {
@@ -253,7 +276,6 @@ absl::Status BenchLearner(const BenchSpeedOptions& options, const BenchReport& r
     if (repeat >= 0) train.Add(sizes.rows / seconds, sizes.rows / limit);
   }
   report(train.Row("train", "tokens/s"));
-  report(MakeRow("rss", "GB", {PeakRssGb()}));
   prober.Report(report);
   return absl::OkStatus();
 }
@@ -290,9 +312,9 @@ absl::Status BenchStep(const BenchSpeedOptions& options, const BenchReport& repo
     const double start = Now();
     PONDER_RETURN_IF_ERROR(
         source
-            ->Generate(
-                requests, trainer->PolicyVersion(),
-                [&](size_t index, Group group) { groups[index].group = std::move(group); }, {}, {})
+            ->Generate(requests, trainer->PolicyVersion(),
+                       [&](size_t index, Group group) { groups[index].group = std::move(group); },
+                       {}, {})
             .status());
     const double generated = Now();
     for (ScoredGroup& group : groups) Score(group);
@@ -319,7 +341,6 @@ absl::Status BenchStep(const BenchSpeedOptions& options, const BenchReport& repo
   report(generate.Row("step_generate", "tokens/s"));
   report(learn.Row("step_learn", "tokens/s"));
   report(MakeRow("exactness", "nats", {exactness}));
-  report(MakeRow("rss", "GB", {PeakRssGb()}));
   prober.Report(report);
   return absl::OkStatus();
 }

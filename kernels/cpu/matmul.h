@@ -22,6 +22,17 @@ struct MatMulArgs {
 
 void MatMul(const CpuContext& context, const MatMulArgs& args);
 
+// How the threads share a product: items of `rows` rows and `panels` panels.
+struct ProductCut {
+  int64_t rows = 0;
+  int64_t panels = 0;
+
+  int64_t RowItems(int64_t all) const { return (all + rows - 1) / rows; }
+  int64_t PanelItems(int64_t all) const { return (all + panels - 1) / panels; }
+};
+// `panel_bytes`: of what one panel's inputs take, all matrices that run along together.
+ProductCut CutProduct(const CpuContext& context, int64_t rows, int64_t panels, int64_t panel_bytes);
+
 // The part of a product for outputs [output, output + count) of w and `rows` rows of x, on the
 // calling thread. `output` is a multiple of 16; y points at the first element.
 struct MatMulTileArgs {

@@ -26,6 +26,21 @@ struct MatMulBlock {
   Store store = Store::kOverwrite;
 };
 
+// y = silu(gate) * up for some rows and columns of a product that has just been computed.
+struct SwiGluTile {
+  const float* gate = nullptr;  // [rows, stride]
+  const float* up = nullptr;    // [rows, stride]
+  int64_t stride = 0;
+  DType act = DType::kBF16;
+  void* y = nullptr;  // [rows, y_stride] act, at the first column
+  int64_t y_stride = 0;
+  void* kept_gate = nullptr;  // [rows, kept_stride] act, at the first column; null with kept_up
+  void* kept_up = nullptr;
+  int64_t kept_stride = 0;
+  int64_t rows = 0;
+  int64_t columns = 0;
+};
+
 // Of the scores s of one row over one tile of the vocabulary.
 struct TileStats {
   float max = 0;       // the largest s
@@ -68,6 +83,7 @@ struct Primitives {
   void (*rms_norm)(const RmsNormArgs& args, int64_t begin, int64_t end);
   void (*qkv_rope)(const QkvRopeArgs& args, int64_t begin, int64_t end);
   void (*swiglu)(const SwiGluArgs& args, int64_t begin, int64_t end);
+  void (*swiglu_tile)(const SwiGluTile& tile);
   void (*swiglu_backward)(const SwiGluBackwardArgs& args, int64_t begin, int64_t end);
   // d_weight, d_q_norm and d_k_norm are sums over these rows alone: [D], [E], [E]; the latter two
   // may be null.

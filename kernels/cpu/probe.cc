@@ -8,6 +8,7 @@
 #include <cstring>
 #include <functional>
 
+#include "base/check.h"
 #include "kernels/cpu/workspace.h"
 
 namespace ponder::kernels::cpu {
@@ -125,16 +126,14 @@ float ReadPlain(const char* p) {
 }
 
 double ReadRate(ThreadPool& pool) {
-  // Kept between probes: making it costs more than reading it.
-  static const char* const memory = [] {
-    void* block = AllocateAligned(kRuns * kRunBytes);
-    std::memset(block, 1, kRuns * kRunBytes);
-    return static_cast<const char*>(block);
-  }();
+  char* const memory = static_cast<char*>(AllocateAligned(kRuns * kRunBytes));
+  PONDER_CHECK(memory != nullptr);
+  std::memset(memory, 1, kRuns * kRunBytes);
   const auto read = __builtin_cpu_supports("avx512f") ? ReadAvx512 : ReadPlain;
   const double seconds = BestSeconds([&] {
     pool.ParallelFor(kRuns, [&](int64_t run) { sink = read(memory + run * kRunBytes); });
   });
+  FreeAligned(memory);
   return static_cast<double>(kRuns * kRunBytes) / seconds;
 }
 
@@ -144,8 +143,7 @@ MachineLimits ProbeMachine(ThreadPool& pool, std::string_view isa) {
   MachineLimits limits;
   if (isa.starts_with("avx512")) {
     limits.f32_flops = Flops(pool, FmaAvx512, 12 * 32);
-    limits.bf16_flops =
-        isa == "avx512_bf16" ? Flops(pool, DotAvx512, 12 * 64) : limits.f32_flops;
+    limits.bf16_flops = isa == "avx512_bf16" ? Flops(pool, DotAvx512, 12 * 64) : limits.f32_flops;
   } else if (isa == "avx2") {
     limits.f32_flops = limits.bf16_flops = Flops(pool, FmaAvx2, 12 * 16);
   } else {

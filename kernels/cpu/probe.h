@@ -14,8 +14,8 @@ struct MachineLimits {
   double read_bytes = 0;  // from memory beyond the caches, a second
 };
 
-// `isa` is BackendInfo::isa. Each probe keeps registers alone (multiply-adds) or memory alone (reads
-// of 256 MB) busy; the best of a few rounds counts. Takes a quarter of a second.
+// `isa` is BackendInfo::isa. Each probe keeps registers alone (multiply-adds) or memory alone
+// (reads of 256 MB) busy; the best of a few rounds counts. Takes a quarter of a second.
 MachineLimits ProbeMachine(ThreadPool& pool, std::string_view isa);
 
 }  // namespace ponder::kernels::cpu

@@ -344,18 +344,22 @@ void BenchRows(Bench& bench, const ModelShape& m) {
     bench.Forget();
   }
   {
-    const float* gate_up = bench.Floats(rows * 2 * m.f, 8);
+    const void* gate_up = bench.Act(rows, 2 * m.f);
     void* y = bench.Act(rows, m.f);
     const float* d_y = bench.Floats(rows * m.f);
     float* d_gate_up = bench.Take<float>(rows * 2 * m.f);
     const double elements = static_cast<double>(rows * m.f);
-    bench.Bytes("SwiGLU, 2048 rows", elements * (8 + size), [&] {
+    bench.Bytes("SwiGLU, 2048 rows", elements * 3 * size, [&] {
       bench.Cpu().SwiGlu(
           {.gate_up = gate_up, .y = y, .act = bench.Type(), .rows = rows, .width = m.f});
     });
-    bench.Bytes("SwiGLU backward, 2048 rows", elements * 20, [&] {
-      bench.Cpu().SwiGluBackward(
-          {.gate_up = gate_up, .d_y = d_y, .d_gate_up = d_gate_up, .rows = rows, .width = m.f});
+    bench.Bytes("SwiGLU backward, 2048 rows", elements * (12 + 2 * size), [&] {
+      bench.Cpu().SwiGluBackward({.gate_up = gate_up,
+                                  .d_y = d_y,
+                                  .d_gate_up = d_gate_up,
+                                  .act = bench.Type(),
+                                  .rows = rows,
+                                  .width = m.f});
     });
     bench.Forget();
   }
