@@ -38,11 +38,13 @@ int64_t FirstNonFinite(const float* values, int64_t count) {
   return -1;
 }
 
-absl::Status ReadTensor(const TensorSource& source, const TensorView& view, float* out) {
-  PONDER_RETURN_IF_ERROR(source.Read(view.name, out, view.Count()));
-  if (const int64_t bad = FirstNonFinite(out, view.Count()); bad >= 0) {
+// Elements [begin, begin + count) of a tensor.
+absl::Status ReadFinite(const TensorSource& source, const TensorView& view, int64_t begin,
+                        int64_t count, float* out) {
+  PONDER_RETURN_IF_ERROR(source.ReadPart(view.name, begin, count, out));
+  if (const int64_t bad = FirstNonFinite(out, count); bad >= 0) {
     return DataLoss("tensor {}: expected finite values, found {} at element {}", view.name,
-                    out[bad], bad);
+                    out[bad], begin + bad);
   }
   return absl::OkStatus();
 }
@@ -57,40 +59,24 @@ bool IsIgnored(const std::string& name, const ModelConfig& config) {
 // transformers ties what config.json says is tied; a checkpoint with a head of its own then means
 // something else.
 absl::Status CheckTiedHead(const TensorSource& source, const ModelConfig& config,
-                           const TensorView& embedding, const float* values) {
+                           const ParameterLayout& layout) {
   const std::string head = "lm_head.weight";
   if (!config.tied_embeddings || !source.Has(head)) return absl::OkStatus();
+  const auto embedding =
+      std::ranges::find(layout.tensors, layout.embedding, &TensorView::parameter);
   PONDER_ASSIGN_OR_RETURN(const std::vector<int64_t> shape, source.Shape(head));
-  std::vector<float> head_values;
-  if (shape == embedding.shape) {
-    head_values.resize(static_cast<size_t>(embedding.Count()));
-    PONDER_RETURN_IF_ERROR(source.Read(head, head_values.data(), embedding.Count()));
+  bool equal = shape == embedding->shape;
+  if (equal) {
+    std::vector<float> values(static_cast<size_t>(embedding->Count()));
+    std::vector<float> head_values(values.size());
+    PONDER_RETURN_IF_ERROR(source.Read(embedding->name, values.data(), embedding->Count()));
+    PONDER_RETURN_IF_ERROR(source.Read(head, head_values.data(), embedding->Count()));
+    equal = values == head_values;
   }
-  if (head_values.empty() || !std::equal(head_values.begin(), head_values.end(), values)) {
-    return InvalidArgument(
-        "{} differs from {}, but config.json sets tie_word_embeddings; set it to false to use both",
-        head, embedding.name);
-  }
-  return absl::OkStatus();
-}
-
-// Reads all tensors in order; `place` gives the memory of one.
-template <typename Place, typename Done>
-absl::Status ReadAll(const TensorSource& source, const ModelConfig& config,
-                     const ParameterLayout& layout, const Place& place, const Done& done) {
-  PONDER_RETURN_IF_ERROR(CheckTensors(source, config, layout));
-  for (size_t i = 0; i < layout.tensors.size(); ++i) {
-    const TensorView& view = layout.tensors[i];
-    float* out = place(view);
-    PONDER_RETURN_IF_ERROR(ReadTensor(source, view, out));
-    if (view.parameter == layout.embedding) {
-      PONDER_RETURN_IF_ERROR(CheckTiedHead(source, config, view, out));
-    }
-    const bool last =
-        i + 1 == layout.tensors.size() || layout.tensors[i + 1].parameter != view.parameter;
-    if (last) done(view.parameter);
-  }
-  return absl::OkStatus();
+  if (equal) return absl::OkStatus();
+  return InvalidArgument(
+      "{} differs from {}, but config.json sets tie_word_embeddings; set it to false to use both",
+      head, embedding->name);
 }
 
 std::string ConfigText(const ModelConfig& config, kernels::DType stored) {
@@ -136,22 +122,48 @@ absl::Status CheckTensors(const TensorSource& source, const ModelConfig& config,
 absl::Status ReadFlat(const TensorSource& source, const ModelConfig& config,
                       const ParameterLayout& layout, float* flat) {
   std::fill(flat, flat + layout.count, 0.0f);  // the gaps between parameters
-  return ReadAll(
-      source, config, layout, [&](const TensorView& view) { return flat + view.offset; },
-      [](int64_t) {});
+  PONDER_RETURN_IF_ERROR(CheckTensors(source, config, layout));
+  for (const TensorView& view : layout.tensors) {
+    PONDER_RETURN_IF_ERROR(ReadFinite(source, view, 0, view.Count(), flat + view.offset));
+  }
+  return CheckTiedHead(source, config, layout);
 }
 
 absl::Status ReadWeights(const TensorSource& source, Weights& weights) {
   const ParameterLayout& layout = weights.Layout();
+  PONDER_RETURN_IF_ERROR(CheckTensors(source, weights.Config(), layout));
+  PONDER_RETURN_IF_ERROR(CheckTiedHead(source, weights.Config(), layout));
   std::vector<float> values;
-  return ReadAll(
-      source, weights.Config(), layout,
-      [&](const TensorView& view) {
-        const Parameter& parameter = layout.parameters[view.parameter];
-        values.resize(static_cast<size_t>(parameter.Count()));
-        return values.data() + (view.offset - parameter.offset);
-      },
-      [&](int64_t parameter) { weights.SetParameter(parameter, values.data()); });
+  // Elements [begin, end) of a parameter, which may lie in several tensors.
+  const auto read = [&](int64_t parameter, int64_t begin, int64_t end) -> absl::Status {
+    values.resize(static_cast<size_t>(end - begin));
+    for (const TensorView& view : layout.tensors) {
+      if (view.parameter != parameter) continue;
+      const int64_t first = view.offset - layout.parameters[parameter].offset;
+      const int64_t from = std::max(begin, first);
+      const int64_t to = std::min(end, first + view.Count());
+      if (from >= to) continue;
+      PONDER_RETURN_IF_ERROR(
+          ReadFinite(source, view, from - first, to - from, values.data() + (from - begin)));
+    }
+    return absl::OkStatus();
+  };
+  for (int64_t p = 0; p < std::ssize(layout.parameters); ++p) {
+    const Parameter& parameter = layout.parameters[p];
+    if (parameter.role == Parameter::Role::kVector) {
+      PONDER_RETURN_IF_ERROR(read(p, 0, parameter.columns));
+      weights.SetParameter(p, values.data());
+      continue;
+    }
+    // Some rows at a time: they are packed while they are still in a cache.
+    const int64_t step = weights.RowsAtOnce(p);
+    for (int64_t row = 0; row < parameter.rows; row += step) {
+      const int64_t count = std::min(step, parameter.rows - row);
+      PONDER_RETURN_IF_ERROR(read(p, row * parameter.columns, (row + count) * parameter.columns));
+      weights.SetRows(p, row, count, values.data());
+    }
+  }
+  return absl::OkStatus();
 }
 
 absl::Status WriteModel(const std::string& directory, const ModelConfig& config,

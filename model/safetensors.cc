@@ -9,6 +9,7 @@
 #include <cstring>
 #include <tuple>
 
+#include "base/check.h"
 #include "model/half.h"
 #include "model/tensor_names.h"
 
@@ -213,18 +214,25 @@ absl::StatusOr<std::vector<SafetensorsEntry>> ParseSafetensors(std::string_view 
   return entries;
 }
 
-absl::Status DecodeSafetensors(const SafetensorsEntry& entry, float* out) {
-  if (entry.data.empty()) return absl::OkStatus();
-  if (entry.dtype == "F32") {
-    std::memcpy(out, entry.data.data(), entry.data.size());
-  } else if (entry.dtype == "BF16") {
-    ConvertAll<uint16_t>(entry.data, out,
-                         [](uint16_t bits) { return kernels::ToF32(kernels::BF16{bits}); });
-  } else if (entry.dtype == "F16") {
-    ConvertAll<uint16_t>(entry.data, out, HalfToF32);
-  } else {
+absl::Status DecodeSafetensors(const SafetensorsEntry& entry, int64_t begin, int64_t count,
+                               float* out) {
+  const size_t size = entry.dtype == "F32" ? 4 : 2;
+  if (entry.dtype != "F32" && entry.dtype != "BF16" && entry.dtype != "F16") {
     return InvalidArgument("tensor {}: expected F32, BF16 or F16, found {}", entry.name,
                            entry.dtype);
+  }
+  PONDER_CHECK(
+      begin >= 0 && count >= 0 && static_cast<size_t>(begin + count) * size <= entry.data.size(),
+      entry.name);
+  const std::string_view data = entry.data.substr(begin * size, count * size);
+  if (data.empty()) return absl::OkStatus();
+  if (entry.dtype == "F32") {
+    std::memcpy(out, data.data(), data.size());
+  } else if (entry.dtype == "BF16") {
+    ConvertAll<uint16_t>(data, out,
+                         [](uint16_t bits) { return kernels::ToF32(kernels::BF16{bits}); });
+  } else {
+    ConvertAll<uint16_t>(data, out, HalfToF32);
   }
   return absl::OkStatus();
 }

@@ -26,9 +26,10 @@ struct SafetensorsEntry {
 absl::StatusOr<std::vector<SafetensorsEntry>> ParseSafetensors(std::string_view bytes,
                                                                const std::string& path);
 
-// fp32 values of stored F32, F16 or BF16; `out` has room for shape's product. UNIMPLEMENTED-like
-// INVALID_ARGUMENT for others.
-absl::Status DecodeSafetensors(const SafetensorsEntry& entry, float* out);
+// fp32 values of elements [begin, begin + count) of a stored F32, F16 or BF16 tensor; the range
+// lies inside the shape's product. UNIMPLEMENTED-like INVALID_ARGUMENT for other types.
+absl::Status DecodeSafetensors(const SafetensorsEntry& entry, int64_t begin, int64_t count,
+                               float* out);
 
 struct TensorToWrite {
   std::string name;

@@ -54,7 +54,13 @@ class SafetensorsSource : public TensorSource {
     if (count != found) {
       return InvalidArgument("tensor {}: expected {} values, found {}", name, count, found);
     }
-    return DecodeSafetensors(*entry, out);
+    return DecodeSafetensors(*entry, 0, count, out);
+  }
+
+  absl::Status ReadPart(const std::string& name, int64_t begin, int64_t count,
+                        float* out) const override {
+    PONDER_ASSIGN_OR_RETURN(const SafetensorsEntry* entry, Find(name));
+    return DecodeSafetensors(*entry, begin, count, out);
   }
 
  private:

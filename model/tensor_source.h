@@ -23,6 +23,10 @@ class TensorSource {
   virtual absl::StatusOr<std::string> StoredType(const std::string& name) const = 0;
   // Writes the row-major fp32 values; `count` must be the shape's product.
   virtual absl::Status Read(const std::string& name, float* out, int64_t count) const = 0;
+  // Elements [begin, begin + count) of them, a range inside the shape's product. The default reads
+  // the whole tensor each time.
+  virtual absl::Status ReadPart(const std::string& name, int64_t begin, int64_t count,
+                                float* out) const;
 };
 
 // DIR/model.safetensors or the shards of DIR/model.safetensors.index.json (F32, F16, BF16). Headers

@@ -9,11 +9,12 @@
 namespace ponder {
 namespace {
 
-constexpr int64_t kAlignedFloats = 16;  // 64 bytes: a cache line, a vector of AVX-512
+constexpr int64_t kAlignedBytes = 64;  // a cache line, a vector of AVX-512
+constexpr int64_t kAlignedFloats = 16;
 
-// What travels from the host at a time: enough rows to keep all cores packing, small beside any
-// model.
-constexpr int64_t kStagingBytes = int64_t{4} << 20;
+// What travels from the host at a time: enough rows to keep all cores packing, few enough to stay
+// in a cache.
+constexpr int64_t kStagingBytes = int64_t{1} << 20;
 
 // Adds parameters and the tensors inside them in order, assigning offsets.
 class LayoutBuilder {
@@ -169,13 +170,14 @@ absl::StatusOr<std::unique_ptr<Weights>> Weights::Create(kernels::Backend& backe
   weights->layout_ = MakeParameterLayout(config);
   weights->dtype_ = dtype;
   int64_t widest = 0;
+  int64_t bytes = 0;
   for (const Parameter& parameter : weights->layout_.parameters) {
-    const int64_t index = static_cast<int64_t>(weights->buffers_.size());
-    PONDER_ASSIGN_OR_RETURN(kernels::DeviceBuffer buffer,
-                            kernels::DeviceBuffer::Create(backend, weights->WorkingBytes(index)));
-    weights->buffers_.push_back(std::move(buffer));
+    const int64_t index = static_cast<int64_t>(weights->places_.size());
+    weights->places_.push_back(bytes);
+    bytes += (weights->WorkingBytes(index) + kAlignedBytes - 1) / kAlignedBytes * kAlignedBytes;
     widest = std::max(widest, parameter.columns);
   }
+  PONDER_ASSIGN_OR_RETURN(weights->arena_, kernels::DeviceBuffer::Create(backend, bytes));
   const int64_t staging = std::max(
       kStagingBytes, kernels::kPanelOutputs * widest * static_cast<int64_t>(sizeof(float)));
   PONDER_ASSIGN_OR_RETURN(weights->staging_, kernels::DeviceBuffer::Create(backend, staging));
@@ -193,14 +195,14 @@ int64_t Weights::Bytes() const {
 kernels::PackedMatrix Weights::Matrix(int64_t parameter) const {
   const Parameter& description = layout_.parameters.at(static_cast<size_t>(parameter));
   PONDER_CHECK(description.role != Parameter::Role::kVector, description.name);
-  return {buffers_[parameter].As<void>(), dtype_, description.rows, description.columns};
+  return {At(parameter), dtype_, description.rows, description.columns};
 }
 
 float* Weights::Vector(int64_t parameter) const {
   if (parameter == -1) return nullptr;
   const Parameter& description = layout_.parameters.at(static_cast<size_t>(parameter));
   PONDER_CHECK(description.role == Parameter::Role::kVector, description.name);
-  return buffers_[parameter].As<float>();
+  return reinterpret_cast<float*>(At(parameter));
 }
 
 void Weights::SetFromFlat(const float* flat) {
@@ -216,17 +218,31 @@ void Weights::SetParameter(int64_t parameter, const float* values) {
     backend_->Synchronize();
     return;
   }
+  SetRows(parameter, 0, description.rows, values);
+}
+
+int64_t Weights::RowsAtOnce(int64_t parameter) const {
+  const int64_t row_bytes = layout_.parameters.at(static_cast<size_t>(parameter)).columns *
+                            static_cast<int64_t>(sizeof(float));
+  return staging_.Bytes() / row_bytes / kernels::kPanelOutputs * kernels::kPanelOutputs;
+}
+
+void Weights::SetRows(int64_t parameter, int64_t begin, int64_t count, const float* values) {
+  const Parameter& description = layout_.parameters.at(static_cast<size_t>(parameter));
+  PONDER_CHECK(begin >= 0 && begin % kernels::kPanelOutputs == 0 &&
+                   begin + count <= description.rows &&
+                   (count % kernels::kPanelOutputs == 0 || begin + count == description.rows),
+               description.name);
   // Whole panels at a time: the rows of a panel are a packed matrix of their own.
   const int64_t row_bytes = description.columns * static_cast<int64_t>(sizeof(float));
-  const int64_t rows_at_once =
-      staging_.Bytes() / row_bytes / kernels::kPanelOutputs * kernels::kPanelOutputs;
+  const int64_t rows_at_once = RowsAtOnce(parameter);
   const kernels::PackedMatrix whole = Matrix(parameter);
-  for (int64_t begin = 0; begin < description.rows; begin += rows_at_once) {
-    const int64_t rows = std::min(rows_at_once, description.rows - begin);
-    backend_->CopyIn(staging_.As<void>(), values + begin * description.columns, rows * row_bytes);
+  for (int64_t done = 0; done < count; done += rows_at_once) {
+    const int64_t rows = std::min(rows_at_once, count - done);
+    backend_->CopyIn(staging_.As<void>(), values + done * description.columns, rows * row_bytes);
     kernels::PackedMatrix part = whole;
-    part.data =
-        static_cast<char*>(whole.data) + kernels::PackedBytes(begin, description.columns, dtype_);
+    part.data = static_cast<char*>(whole.data) +
+                kernels::PackedBytes(begin + done, description.columns, dtype_);
     part.outputs = rows;
     backend_->Pack(staging_.As<float>(), part);
     backend_->Synchronize();
@@ -253,7 +269,7 @@ absl::Status Weights::ImportWorking(int64_t parameter, std::string_view bytes) {
         "parameter {}: expected zeros where the packed {} x {} matrix is padded, found others",
         description.name, description.rows, description.columns);
   }
-  backend_->CopyIn(buffers_[parameter].As<void>(), bytes.data(), expected);
+  backend_->CopyIn(At(parameter), bytes.data(), expected);
   backend_->Synchronize();
   return absl::OkStatus();
 }
@@ -261,8 +277,7 @@ absl::Status Weights::ImportWorking(int64_t parameter, std::string_view bytes) {
 std::string Weights::ExportWorking(int64_t parameter) const {
   std::string bytes(static_cast<size_t>(WorkingBytes(parameter)), '\0');
   backend_->Synchronize();
-  backend_->CopyOut(bytes.data(), buffers_.at(static_cast<size_t>(parameter)).As<void>(),
-                    static_cast<int64_t>(bytes.size()));
+  backend_->CopyOut(bytes.data(), At(parameter), static_cast<int64_t>(bytes.size()));
   backend_->Synchronize();
   return bytes;
 }

@@ -94,6 +94,11 @@ class Weights {
   void SetFromFlat(const float* flat);
   // One parameter from its row-major fp32 values [rows, columns], host memory.
   void SetParameter(int64_t parameter, const float* values);
+  // Some rows of a matrix: `begin` is a multiple of kernels::kPanelOutputs, and so is `count`
+  // unless it reaches the end. `values`: [count, columns], host memory.
+  void SetRows(int64_t parameter, int64_t begin, int64_t count, const float* values);
+  // How many rows of a matrix SetRows moves best at a time.
+  int64_t RowsAtOnce(int64_t parameter) const;
   // One parameter's raw working bytes, host memory: how weights travel between processes. Size is
   // WorkingBytes(parameter).
   int64_t WorkingBytes(int64_t parameter) const;
@@ -106,12 +111,17 @@ class Weights {
  private:
   Weights() = default;
 
+  char* At(int64_t parameter) const {
+    return arena_.As<char>() + places_.at(static_cast<size_t>(parameter));
+  }
+
   kernels::Backend* backend_ = nullptr;
   ModelConfig config_;
   ParameterLayout layout_;
   kernels::DType dtype_ = kernels::DType::kBF16;
-  std::vector<kernels::DeviceBuffer> buffers_;  // one a parameter
-  kernels::DeviceBuffer staging_;               // some rows on their way from the host
+  kernels::DeviceBuffer arena_;    // all parameters
+  std::vector<int64_t> places_;    // bytes from the arena's start, one a parameter
+  kernels::DeviceBuffer staging_;  // some rows on their way from the host
   int64_t version_ = 0;
   int64_t drawable_tokens_ = -1;  // -1: not set
 };

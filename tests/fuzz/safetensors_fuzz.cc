@@ -24,7 +24,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     for (const int64_t length : entry.shape) count *= static_cast<size_t>(length);
     PONDER_CHECK(count <= bytes.size());
     std::vector<float> values(count);
-    (void)DecodeSafetensors(entry, values.data());
+    (void)DecodeSafetensors(entry, 0, static_cast<int64_t>(count), values.data());
   }
   return 0;
 }

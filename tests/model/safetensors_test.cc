@@ -46,12 +46,14 @@ TEST(SafetensorsTest, ReadsTensorsInOrderOfTheirPlace) {
   EXPECT_EQ((*entries)[1].name, "b");
   EXPECT_EQ((*entries)[1].shape, (std::vector<int64_t>{2, 1}));
   float values[2];
-  ASSERT_TRUE(DecodeSafetensors((*entries)[0], values).ok());
+  ASSERT_TRUE(DecodeSafetensors((*entries)[0], 0, 2, values).ok());
   EXPECT_EQ(values[0], 1.5f);
   EXPECT_EQ(values[1], -2.0f);
-  ASSERT_TRUE(DecodeSafetensors((*entries)[1], values).ok());
+  ASSERT_TRUE(DecodeSafetensors((*entries)[1], 0, 2, values).ok());
   EXPECT_EQ(values[0], 1.0f);
   EXPECT_EQ(values[1], -2.0f);
+  ASSERT_TRUE(DecodeSafetensors((*entries)[1], 1, 1, values).ok());
+  EXPECT_EQ(values[0], -2.0f);
 }
 
 TEST(SafetensorsTest, ReadsHalfPrecisionAndScalars) {
@@ -61,9 +63,9 @@ TEST(SafetensorsTest, ReadsHalfPrecisionAndScalars) {
   const auto entries = ParseSafetensors(bytes, "x");
   ASSERT_TRUE(entries.ok()) << entries.status();
   float value = 0;
-  ASSERT_TRUE(DecodeSafetensors((*entries)[0], &value).ok());
+  ASSERT_TRUE(DecodeSafetensors((*entries)[0], 0, 1, &value).ok());
   EXPECT_EQ(value, 1.5f);
-  EXPECT_THAT(std::string(DecodeSafetensors((*entries)[1], &value).message()),
+  EXPECT_THAT(std::string(DecodeSafetensors((*entries)[1], 0, 1, &value).message()),
               AllOf(HasSubstr("i"), HasSubstr("I64")));
 }
 

@@ -272,6 +272,25 @@ TEST_P(WorkingWeightsTest, AreTheSameReadOneByOneOrAllAtOnce) {
   }
 }
 
+// Matrices that do not travel in one piece, one of them with a tensor's end inside a piece.
+TEST_P(WorkingWeightsTest, AreTheSameReadInPieces) {
+  ModelConfig large = config_;
+  large.vocabulary = 20'011;
+  large.ffn_width = 7'000;
+  const ParameterLayout layout = MakeParameterLayout(large);
+  std::unique_ptr<Weights> pieces = *Weights::Create(*backend_, large, GetParam());
+  const LayerParameters& layer = layout.layers[0];
+  ASSERT_LT(pieces->RowsAtOnce(layer.gate_up), layout.parameters[layer.gate_up].rows);
+  ASSERT_TRUE(ReadWeights(NumberedSource(layout), *pieces).ok());
+  std::vector<float> flat(static_cast<size_t>(layout.count));
+  ASSERT_TRUE(ReadFlat(NumberedSource(layout), large, layout, flat.data()).ok());
+  std::unique_ptr<Weights> whole = *Weights::Create(*backend_, large, GetParam());
+  whole->SetFromFlat(flat.data());
+  for (size_t p = 0; p < layout.parameters.size(); ++p) {
+    EXPECT_EQ(pieces->ExportWorking(p), whole->ExportWorking(p)) << layout.parameters[p].name;
+  }
+}
+
 TEST_P(WorkingWeightsTest, ComeBackFromAFolder) {
   const std::string folder = ::testing::TempDir() + "ponder_weights_" + std::to_string(getpid()) +
                              std::string(kernels::ToString(GetParam()));
