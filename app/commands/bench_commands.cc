@@ -9,6 +9,7 @@
 #include "app/bench_code.h"
 #include "app/bench_report.h"
 #include "app/bench_speed.h"
+#include "app/bench_start.h"
 #include "app/commands/command.h"
 #include "base/random.h"
 #include "verifiers/service/verifier_service.h"
@@ -172,6 +173,14 @@ void AddSpeedCommand(CommandLine& line, CLI::App& bench, const std::string& name
   BenchSpeedOptions& options = speed->options;
   CLI::App* command = AddCommand(bench, name, description, example);
   AddSessionOptions(*command, options.session);
+  AddSize(*command, "--repeats", options.repeats, "measurements a figure");
+  command->add_flag("--json", speed->as_json, "one JSON object a figure");
+  command->callback([&line, speed, run] {
+    line.chosen = [speed, run] {
+      return run(speed->options, [&](const BenchRow& row) { Print(speed->as_json, row); });
+    };
+  });
+  if (run == BenchStart) return;
   if (run == BenchRollout) {
     options.completions = 1;
     command->add_option("--batch", options.batches, "sequences at once; several make several rows")
@@ -188,13 +197,6 @@ void AddSpeedCommand(CommandLine& line, CLI::App& bench, const std::string& name
   }
   AddSize(*command, "--prompt-tokens", options.prompt_tokens, "length of a prompt");
   AddSize(*command, "--new-tokens", options.new_tokens, "length of an answer");
-  AddSize(*command, "--repeats", options.repeats, "measurements a figure");
-  command->add_flag("--json", speed->as_json, "one JSON object a figure");
-  command->callback([&line, speed, run] {
-    line.chosen = [speed, run] {
-      return run(speed->options, [&](const BenchRow& row) { Print(speed->as_json, row); });
-    };
-  });
 }
 
 }  // namespace
@@ -225,6 +227,8 @@ void AddBenchCommands(CommandLine& line) {
   AddSpeedCommand(line, *bench, "step",
                   "GRPO steps an hour, generation and update, beside this machine's limit",
                   "ponder bench step --model models/smollm2-135m-instruct", BenchStep);
+  AddSpeedCommand(line, *bench, "start", "Seconds from a process's start to its first token",
+                  "ponder bench start --model models/smollm2-135m-instruct", BenchStart);
 }
 
 }  // namespace ponder
