@@ -9,12 +9,22 @@ namespace ponder {
 
 absl::Status BenchStart(const BenchSpeedOptions& options, const BenchReport& report) {
   const SessionOptions& session = options.session;
-  const std::vector<std::string> arguments = {
-      ProgramPath(), "generate",   "--model", session.model_directory,
-      "--dtype",     session.dtype, "--isa",   session.isa,
-      "--threads",   fmt::format("{}", session.threads),
-      "--prompt",    "What is 12 + 7?",
-      "--temperature", "1", "--max-new-tokens", "1"};
+  const std::vector<std::string> arguments = {ProgramPath(),
+                                              "generate",
+                                              "--model",
+                                              session.model_directory,
+                                              "--dtype",
+                                              session.dtype,
+                                              "--isa",
+                                              session.isa,
+                                              "--threads",
+                                              fmt::format("{}", session.threads),
+                                              "--prompt",
+                                              "What is 12 + 7?",
+                                              "--temperature",
+                                              "1",
+                                              "--max-new-tokens",
+                                              "1"};
   absl::Status status;
   const BenchRow row = Repeat("start", "s", options.repeats, [&] {
     const absl::Time start = absl::Now();

@@ -208,6 +208,7 @@ struct EvalKeys {
 
 struct MachineKeys {
   int64_t threads = 0;
+  std::string isa = "best";
   double memory_gib = 0;
 };
 

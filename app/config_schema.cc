@@ -418,6 +418,9 @@ ConfigSection MachineSection() {
       {
           {"threads", &MachineKeys::threads, Between(0, 4096),
            "compute threads; 0: one a core. Results do not depend on it"},
+          {"isa", &MachineKeys::isa,
+           Choices{"best", "portable", "avx2", "avx512", "avx512_bf16", "amx"},
+           "instruction set; anything but best is for tests and measurements"},
           {"memory_gib", &MachineKeys::memory_gib, Between(0, 1e6),
            "a plan that needs more is refused; 0: no limit but the machine's"},
       });

@@ -12,6 +12,7 @@
 #include "app/commands/command.h"
 #include "app/config_convert.h"
 #include "app/run_directory.h"
+#include "app/run_memory.h"
 #include "app/run_report.h"
 #include "app/session.h"
 #include "app/train_loop.h"
@@ -28,49 +29,15 @@ namespace {
 
 using nlohmann::json;
 
-std::string HumanGib(int64_t bytes) {
-  return fmt::format("{:.2f} GiB", static_cast<double>(bytes) / double(1 << 30));
-}
-
-absl::StatusOr<int64_t> AvailableMemory() {
-  PONDER_ASSIGN_OR_RETURN(const std::string text, ReadFile("/proc/meminfo", 1 << 16));
-  const size_t at = text.find("MemAvailable:");
-  if (at == std::string::npos) return NotFound("/proc/meminfo names no MemAvailable");
-  return std::strtoll(text.c_str() + at + 13, nullptr, 10) * 1024;
-}
-
-// Works out what the run will take, says it, and refuses a plan that does not fit, before anything
-// is allocated.
+// Says what the run will take and refuses a plan that does not fit, before anything is allocated.
 absl::Status CheckMemoryPlan(const RunConfig& config, const ModelConfig& model, Console& console) {
-  PONDER_ASSIGN_OR_RETURN(const TrainerOptions options, ToTrainerOptions(config));
-  std::vector<MemoryPlanRow> plan = PlanTrainerMemory(model, options);
-  if (config.rollout.listen.empty()) {
-    const kernels::KvShape shape{.dtype = options.dtype,
-                                 .kv_heads = model.kv_heads,
-                                 .head_width = model.head_width,
-                                 .pages = kernels::KvPagesFor(config.rollout.cache_tokens)};
-    plan.push_back({"rollout cache", 2 * model.layers * shape.pages * kernels::KvPageBytes(shape)});
-  }
-  int64_t total = 0;
+  PONDER_ASSIGN_OR_RETURN(const std::vector<MemoryPlanRow> plan, PlanRunMemory(config, model));
   std::string rows;
   for (const MemoryPlanRow& row : plan) {
-    total += row.bytes;
     rows += fmt::format("{}{} {}", rows.empty() ? "" : ", ", row.name, HumanGib(row.bytes));
   }
-  console.Say(fmt::format("memory plan: {} ({})", HumanGib(total), rows));
-  int64_t limit = static_cast<int64_t>(config.machine.memory_gib * double(1 << 30));
-  std::string what = "machine.memory_gib";
-  if (limit == 0) {
-    PONDER_ASSIGN_OR_RETURN(limit, AvailableMemory());
-    what = "what this machine has free";
-  }
-  if (total <= limit) return absl::OkStatus();
-  return ResourceExhausted(
-      "the plan of {} is more than {} ({}); lower learner.micro_batch_tokens (now {}) or "
-      "rollout.cache_tokens (now {}), or take a smaller "
-      "model",
-      HumanGib(total), what, HumanGib(limit), config.learner.micro_batch_tokens,
-      config.rollout.cache_tokens);
+  console.Say(fmt::format("memory plan: {} ({})", HumanGib(TotalBytes(plan)), rows));
+  return CheckRunMemory(config, model);
 }
 
 absl::StatusOr<std::vector<SftExample>> ReadExamples(const std::string& path, int64_t limit,
@@ -221,8 +188,9 @@ absl::Status RunTraining(TrainingRequest request) {
   const std::unique_ptr<MetricSink> json_lines = CreateJsonLineSink(std::cout);
   std::vector<MetricSink*> sinks = {events.get()};
   if (request.json) sinks.push_back(json_lines.get());
-  PONDER_ASSIGN_OR_RETURN(const std::unique_ptr<kernels::Backend> backend,
-                          CreateBackend({.threads = config.machine.threads}));
+  PONDER_ASSIGN_OR_RETURN(
+      const std::unique_ptr<kernels::Backend> backend,
+      CreateBackend({.isa = config.machine.isa, .threads = config.machine.threads}));
   PONDER_ASSIGN_OR_RETURN(TrainerOptions trainer_options, ToTrainerOptions(config));
   PONDER_ASSIGN_OR_RETURN(const std::unique_ptr<Trainer> trainer,
                           CreateTrainer(*backend, trainer_options));

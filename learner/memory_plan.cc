@@ -19,6 +19,15 @@ int64_t WorkingWeightBytes(const ParameterLayout& layout, kernels::DType dtype) 
   return bytes;
 }
 
+// What the widest backward product keeps while it runs: the weights the other way round, the
+// gradient rounded and in columns, the input in columns (kernels/cpu/linear.cc).
+int64_t KernelBytes(const ModelConfig& config, kernels::DType dtype, int64_t rows) {
+  const int64_t outputs = 2 * config.ffn_width;
+  return kernels::PackedBytes(config.width, outputs, dtype) +
+         2 * rows * kernels::PaddedInputs(outputs) * kernels::SizeOf(dtype) +
+         kernels::PackedBytes(config.width, rows, dtype);
+}
+
 }  // namespace
 
 std::vector<MemoryPlanRow> PlanTrainerMemory(const ModelConfig& config,
@@ -48,7 +57,8 @@ std::vector<MemoryPlanRow> PlanTrainerMemory(const ModelConfig& config,
       // leaves.
       {"logits", rows * (kernels::PaddedInputs(config.width) * kernels::SizeOf(options.dtype) +
                          config.width * int64_t{sizeof(float)} + 8 * int64_t{sizeof(float)})},
-      // The program with LibTorch and what kernels use while they run: measured, not worked out.
+      {"kernels", KernelBytes(config, options.dtype, rows)},
+      // The program with LibTorch and the tokenizer: measured, not worked out.
       {"program", int64_t{256} << 20},
       // Loading and saving pass through a flat fp32 copy; it is gone while an update runs.
       {"loading and saving", floats},

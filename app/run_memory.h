@@ -1,0 +1,27 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "app/config.h"
+#include "base/status.h"
+#include "learner/trainer.h"
+#include "model/config.h"
+
+namespace ponder {
+
+// What a run takes at its peak, worked out from its configuration before anything is allocated: the
+// trainer, and the engine where completions are generated in the same process.
+absl::StatusOr<std::vector<MemoryPlanRow>> PlanRunMemory(const RunConfig& config,
+                                                         const ModelConfig& model);
+
+int64_t TotalBytes(const std::vector<MemoryPlanRow>& plan);
+
+// "1.25 GiB"
+std::string HumanGib(int64_t bytes);
+
+// RESOURCE_EXHAUSTED where the plan is more than machine.memory_gib or, where that is 0, than the
+// machine has free; the message says which settings would make it fit.
+absl::Status CheckRunMemory(const RunConfig& config, const ModelConfig& model);
+
+}  // namespace ponder
