@@ -5,12 +5,6 @@
 namespace ponder::kernels::cpu {
 namespace {
 
-// Rows of a block: a multiple of every tile's rows; their inputs and a block of panels share the
-// second-level cache.
-constexpr int64_t kBlockRows = 96;
-// Bytes of panels in a block: with 96 rows of inputs they fit in a second-level cache of 1 MB or,
-// just, of 512 KB.
-constexpr int64_t kBlockPanelBytes = 256 << 10;
 // Items for each thread, so that none waits long for the last.
 constexpr int64_t kItemsPerThread = 4;
 
@@ -18,35 +12,57 @@ const char* PanelAt(const PackedMatrix& w, int64_t output) {
   return static_cast<const char*>(w.data) + output * PaddedInputs(w.inputs) * SizeOf(w.dtype);
 }
 
+// For the calling thread's copy of a block's inputs.
+void* CopyScratch(const CpuContext& context, int64_t rows, const PackedMatrix& w) {
+  if (!context.primitives.mat_mul_blocking.uses_scratch || w.dtype != DType::kBF16) return nullptr;
+  const int64_t bytes = rows * PaddedInputs(w.inputs) * SizeOf(w.dtype);
+  return ThreadScratch(bytes / static_cast<int64_t>(sizeof(float)), ScratchUse::kProduct);
+}
+
+int64_t DivideUp(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+// Of equal size, as far as whole units allow.
+int64_t BlockRows(const MatMulBlocking& blocking, int64_t rows, int64_t row_bytes) {
+  int64_t most = blocking.rows;
+  if (blocking.input_bytes > 0) most = std::min(most, blocking.input_bytes / row_bytes);
+  most = std::max(most / blocking.row_unit * blocking.row_unit, blocking.row_unit);
+  const int64_t each = DivideUp(rows, DivideUp(rows, most));
+  return DivideUp(each, blocking.row_unit) * blocking.row_unit;
+}
+
 }  // namespace
 
 void MatMul(const CpuContext& context, const MatMulArgs& args) {
   if (args.rows == 0 || args.w.outputs == 0) return;
+  const MatMulBlocking& blocking = context.primitives.mat_mul_blocking;
   const int64_t padded = PaddedInputs(args.w.inputs);
   const int64_t panels = Panels(args.w.outputs);
-  const int64_t row_blocks = (args.rows + kBlockRows - 1) / kBlockRows;
-  const int64_t panel_bytes = kPanelOutputs * padded * SizeOf(args.w.dtype);
-  int64_t step = std::clamp<int64_t>(kBlockPanelBytes / panel_bytes, 1, panels);
-  const int64_t wanted = (kItemsPerThread * context.pool.Threads() + row_blocks - 1) / row_blocks;
+  const int64_t row_bytes = padded * SizeOf(args.w.dtype);
+  const int64_t block_rows = BlockRows(blocking, args.rows, row_bytes);
+  const int64_t row_blocks = DivideUp(args.rows, block_rows);
+  int64_t step = std::clamp<int64_t>(blocking.panel_bytes / (kPanelOutputs * row_bytes), 1, panels);
+  const int64_t wanted = DivideUp(kItemsPerThread * context.pool.Threads(), row_blocks);
   // Whole groups of 8 panels: what one row computes side by side.
   step = std::min(step, std::max<int64_t>(8, panels / wanted / 8 * 8));
-  const int64_t panel_blocks = (panels + step - 1) / step;
-  // Rows run innermost: the weights of a block are read once.
+  const int64_t panel_blocks = DivideUp(panels, step);
   context.pool.ParallelFor(row_blocks * panel_blocks, [&](int64_t item) {
-    const int64_t row = item % row_blocks * kBlockRows;
-    const int64_t output = item / row_blocks * step * kPanelOutputs;
+    const int64_t row_block = blocking.rows_first ? item / panel_blocks : item % row_blocks;
+    const int64_t panel_block = blocking.rows_first ? item % panel_blocks : item / row_blocks;
+    const int64_t row = row_block * block_rows;
+    const int64_t output = panel_block * step * kPanelOutputs;
     MatMulBlock block;
     block.x = static_cast<const char*>(args.x) + row * args.x_stride * SizeOf(args.w.dtype);
     block.x_stride = args.x_stride;
     block.panels = PanelAt(args.w, output);
     block.dtype = args.w.dtype;
     block.inputs = padded;
-    block.rows = std::min(kBlockRows, args.rows - row);
+    block.rows = std::min(block_rows, args.rows - row);
     block.outputs = std::min(step * kPanelOutputs, args.w.outputs - output);
     block.bias = args.bias == nullptr ? nullptr : args.bias + output;
     block.y = args.y + row * args.y_stride + output;
     block.y_stride = args.y_stride;
     block.store = args.store;
+    block.scratch = CopyScratch(context, block.rows, args.w);
     context.primitives.mat_mul(block);
   });
 }
@@ -62,6 +78,7 @@ void MatMulTile(const CpuContext& context, const MatMulTileArgs& args) {
   block.outputs = args.count;
   block.y = args.y;
   block.y_stride = args.y_stride;
+  block.scratch = CopyScratch(context, block.rows, args.w);
   context.primitives.mat_mul(block);
 }
 

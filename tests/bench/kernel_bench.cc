@@ -11,6 +11,7 @@
 #include "base/random.h"
 #include "base/thread_pool.h"
 #include "kernels/backend.h"
+#include "kernels/cpu/amx_tiles.h"
 
 // Time of the hot kernels at the shapes of real models, each beside a limit of this machine that is
 // probed in the same run: multiply-adds of the instruction set that the kernel uses, or bytes read
@@ -87,6 +88,24 @@ Timing Measure(const std::function<void()>& body, int repeats, int64_t threads) 
   return sum;
 }
 
+// Four tiles of sums, two of inputs and two of weights that never leave the registers.
+constexpr double kTileProbeFlops = 4 * 2 * 16 * 16 * 32;
+float ProbeTiles(int64_t count) {
+  using Tiles = cpu::HardwareTiles;
+  cpu::TileConfig config;
+  std::fill_n(config.row_bytes, cpu::kTiles, static_cast<uint16_t>(cpu::kTileRowBytes));
+  std::fill_n(config.rows, cpu::kTiles, static_cast<uint8_t>(cpu::kTileRows));
+  Tiles::Configure(config);  // all are zero
+  for (int64_t n = 0; n < count; ++n) {
+    Tiles::Dot<0, 4, 6>();
+    Tiles::Dot<1, 4, 7>();
+    Tiles::Dot<2, 5, 6>();
+    Tiles::Dot<3, 5, 7>();
+  }
+  Tiles::Release();
+  return 0;
+}
+
 volatile float sink = 0;
 
 struct Limits {
@@ -104,9 +123,11 @@ Limits Probe(const std::string& isa, int64_t threads) {
     return static_cast<double>(threads) * static_cast<double>(kCount) * flops_per_step / t.fastest;
   };
   Limits limits;
-  if (isa.starts_with("avx512")) {
+  if (isa.starts_with("avx512") || isa == "amx") {
     limits.f32_flops = flops(ProbeFma, 12 * 32);
-    limits.bf16_flops = isa == "avx512_bf16" ? flops(ProbeDot, 12 * 64) : limits.f32_flops;
+    limits.bf16_flops = isa == "amx"           ? flops(ProbeTiles, kTileProbeFlops)
+                        : isa == "avx512_bf16" ? flops(ProbeDot, 12 * 64)
+                                               : limits.f32_flops;
   } else if (isa == "avx2") {
     limits.f32_flops = limits.bf16_flops = flops(ProbeFma256, 12 * 16);
   }
@@ -478,7 +499,7 @@ int Main(int argc, char** argv) {
   app.add_option("--threads", threads, "compute threads; 0 = one a core");
   app.add_option("--repeats", repeats, "runs of each kernel")->check(CLI::Range(1, 1000));
   app.add_option("--isa", isa, "instruction set")
-      ->check(CLI::IsMember({"best", "portable", "avx2", "avx512", "avx512_bf16"}));
+      ->check(CLI::IsMember({"best", "portable", "avx2", "avx512", "avx512_bf16", "amx"}));
   app.add_option("--dtype", type, "weights")->check(CLI::IsMember({"f32", "bf16"}));
   app.add_option("--only", only, "products, head, attention or rows")
       ->check(CLI::IsMember({"products", "head", "attention", "rows"}));
@@ -487,11 +508,9 @@ int Main(int argc, char** argv) {
   app.add_option("--model", model, "beginning of a model's name: SmolLM2 or Qwen");
   CLI11_PARSE(app, argc, argv);
 
-  const std::pair<const char*, CpuIsa> isas[] = {{"best", CpuIsa::kBest},
-                                                 {"portable", CpuIsa::kPortable},
-                                                 {"avx2", CpuIsa::kAvx2},
-                                                 {"avx512", CpuIsa::kAvx512},
-                                                 {"avx512_bf16", CpuIsa::kAvx512Bf16}};
+  const std::pair<const char*, CpuIsa> isas[] = {
+      {"best", CpuIsa::kBest},     {"portable", CpuIsa::kPortable},      {"avx2", CpuIsa::kAvx2},
+      {"avx512", CpuIsa::kAvx512}, {"avx512_bf16", CpuIsa::kAvx512Bf16}, {"amx", CpuIsa::kAmx}};
   CpuBackendOptions options{.threads = threads};
   for (const auto& [name, value] : isas) {
     if (isa == name) options.isa = value;
