@@ -100,9 +100,20 @@ struct AttentionArgs {
   int64_t heads = 0;
 };
 
+// The gated half of a feed-forward block in one pass: [gate, up] = x W^T, y = silu(gate) * up. Gate
+// and up stay in fp32 on the way to y and go to memory only where a backward wants them.
+struct GateUpArgs {
+  const void* x = nullptr;  // [N, padded D] act = w.dtype
+  PackedMatrix w;           // [2F, D]: gate's outputs, then up's
+  void* y = nullptr;        // [N, padded F] act
+  void* kept = nullptr;     // [N, padded 2F] act: gate, then up; null where nobody wants them
+  int64_t rows = 0;
+};
+
+// SwiGLU again from what GateUp kept.
 struct SwiGluArgs {
-  const float* gate_up = nullptr;  // [N, 2F]: gate, then up
-  void* y = nullptr;               // [N, padded F] act: silu(gate) * up
+  const void* gate_up = nullptr;  // [N, padded 2F] act
+  void* y = nullptr;              // [N, padded F] act
   DType act = DType::kBF16;
   int64_t rows = 0;
   int64_t width = 0;  // F
@@ -213,9 +224,10 @@ struct AttentionBackwardArgs {
 };
 
 struct SwiGluBackwardArgs {
-  const float* gate_up = nullptr;  // [N, 2F]
-  const float* d_y = nullptr;      // [N, F]
-  float* d_gate_up = nullptr;      // [N, 2F], overwritten
+  const void* gate_up = nullptr;  // [N, padded 2F] act
+  const float* d_y = nullptr;     // [N, F]
+  float* d_gate_up = nullptr;     // [N, 2F], overwritten
+  DType act = DType::kBF16;
   int64_t rows = 0;
   int64_t width = 0;
 };
@@ -285,7 +297,7 @@ class Backend {
   virtual void Linear(const LinearArgs& args) = 0;
   virtual void QkvRope(const QkvRopeArgs& args) = 0;
   virtual void Attention(const AttentionArgs& args) = 0;
-  virtual void SwiGlu(const SwiGluArgs& args) = 0;
+  virtual void GateUp(const GateUpArgs& args) = 0;
   virtual void LogProb(const LogProbArgs& args) = 0;
   virtual void Sample(const SampleArgs& args) = 0;
 
@@ -294,6 +306,7 @@ class Backend {
   virtual void LinearBackward(const LinearBackwardArgs& args) = 0;
   virtual void QkvRopeBackward(const QkvRopeBackwardArgs& args) = 0;
   virtual void AttentionBackward(const AttentionBackwardArgs& args) = 0;
+  virtual void SwiGlu(const SwiGluArgs& args) = 0;
   virtual void SwiGluBackward(const SwiGluBackwardArgs& args) = 0;
   virtual void LogProbBackward(const LogProbBackwardArgs& args) = 0;
 

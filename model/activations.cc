@@ -59,7 +59,7 @@ int64_t LayOutTraining(const ModelConfig& config, DType dtype, int64_t rows, int
     layer.attention = arena.Act(rows, query_width, dtype);
     layer.middle = arena.Floats(rows * config.width);
     layer.ffn_inverse_rms = arena.Floats(rows);
-    layer.gate_up = arena.Floats(rows * 2 * config.ffn_width);
+    layer.gate_up = arena.Act(rows, 2 * config.ffn_width, dtype);
   }
 
   backward->d_residual = arena.Floats(rows * config.width);
@@ -93,7 +93,6 @@ int64_t LayOutForward(const ModelConfig& config, DType dtype, int64_t rows, void
   layer.qkv = arena.Floats(rows * config.QkvWidth());
   layer.q = arena.Floats(rows * query_width);
   layer.attention = arena.Act(rows, query_width, dtype);
-  layer.gate_up = arena.Floats(rows * 2 * config.ffn_width);
   result.final_input = layer.input;
   result.layers.assign(config.layers, layer);
   if (base != nullptr) *arrays = std::move(result);

@@ -102,12 +102,11 @@ void DecoderPass::FeedForward(int64_t index) {
   const LayerArrays& layer = arrays_.layers[index];
   const LayerParameters& parameters = layout_.layers[index];
   Norm(layer.middle, parameters.ffn_norm, arrays_.normed, layer.ffn_inverse_rms);
-  Linear(arrays_.normed, parameters.gate_up, -1, layer.gate_up, Store::kOverwrite);
-  backend_.SwiGlu({.gate_up = layer.gate_up,
+  backend_.GateUp({.x = arrays_.normed,
+                   .w = weights_.Matrix(parameters.gate_up),
                    .y = arrays_.swiglu,
-                   .act = weights_.Dtype(),
-                   .rows = batch_.rows,
-                   .width = config_.ffn_width});
+                   .kept = layer.gate_up,
+                   .rows = batch_.rows});
   float* const next =
       index + 1 < config_.layers ? arrays_.layers[index + 1].input : arrays_.final_input;
   CarryResidual(layer.middle, next);
@@ -143,6 +142,7 @@ void DecoderPass::FeedForwardBackward(int64_t index, const BackwardArrays& work,
   backend_.SwiGluBackward({.gate_up = layer.gate_up,
                            .d_y = work.d_swiglu,
                            .d_gate_up = work.d_gate_up,
+                           .act = weights_.Dtype(),
                            .rows = batch_.rows,
                            .width = config_.ffn_width});
   Norm(layer.middle, parameters.ffn_norm, arrays_.normed, nullptr);

@@ -8,6 +8,7 @@
 
 #include "app/bench_code.h"
 #include "app/bench_report.h"
+#include "app/bench_speed.h"
 #include "app/commands/command.h"
 #include "base/random.h"
 #include "verifiers/service/verifier_service.h"
@@ -24,8 +25,8 @@ struct BenchOptions {
   bool as_json = false;
 };
 
-void Print(const BenchOptions& options, const BenchRow& row) {
-  std::cout << (options.as_json ? BenchJson(row) : BenchText(row)) << std::endl;
+void Print(bool as_json, const BenchRow& row) {
+  std::cout << (as_json ? BenchJson(row) : BenchText(row)) << std::endl;
 }
 
 double SecondsSince(absl::Time start) { return absl::ToDoubleSeconds(absl::Now() - start); }
@@ -79,7 +80,7 @@ absl::Status BenchRate(const BenchOptions& options, const std::string& name, Ver
     return rate.value_or(0);
   });
   PONDER_RETURN_IF_ERROR(status);
-  Print(options, row);
+  Print(options.as_json, row);
   return absl::OkStatus();
 }
 
@@ -99,7 +100,7 @@ absl::Status BenchSlowest(const BenchOptions& options, const std::string& name, 
     return 1e-3 * static_cast<double>(slowest_us);
   });
   PONDER_RETURN_IF_ERROR(status);
-  Print(options, row);
+  Print(options.as_json, row);
   return absl::OkStatus();
 }
 
@@ -126,7 +127,7 @@ absl::Status BenchGrpc(const BenchOptions& options, Verifier& verifier) {
     return 1e6 * (seconds[1] - seconds[0]) / (kCalls * kBatch);
   });
   PONDER_RETURN_IF_ERROR(status);
-  Print(options, row);
+  Print(options.as_json, row);
   return absl::OkStatus();
 }
 
@@ -142,12 +143,58 @@ absl::Status RunBenchVerify(const BenchOptions& options) {
   }
   PONDER_RETURN_IF_ERROR(BenchGrpc(options, *strict));
   const absl::Status code =
-      BenchCode(options.repeats, [&](const BenchRow& row) { Print(options, row); });
+      BenchCode(options.repeats, [&](const BenchRow& row) { Print(options.as_json, row); });
   if (absl::IsFailedPrecondition(code)) {  // no fault of the program's: the other figures stand
     fmt::print(stderr, "the code verifier is not measured: {}\n", code.message());
     return absl::OkStatus();
   }
   return code;
+}
+
+// Options of the measurements of a model's speed; which of them a command has is its business.
+struct SpeedCommand {
+  BenchSpeedOptions options;
+  bool as_json = false;
+};
+
+using SpeedBench = absl::Status (*)(const BenchSpeedOptions&, const BenchReport&);
+
+CLI::Option* AddSize(CLI::App& command, const std::string& name, int64_t& value,
+                     const std::string& what) {
+  return command.add_option(name, value, what)
+      ->capture_default_str()
+      ->check(CLI::Range(int64_t{1}, int64_t{1} << 20));
+}
+
+void AddSpeedCommand(CommandLine& line, CLI::App& bench, const std::string& name,
+                     const std::string& description, const std::string& example, SpeedBench run) {
+  auto speed = std::make_shared<SpeedCommand>();
+  BenchSpeedOptions& options = speed->options;
+  CLI::App* command = AddCommand(bench, name, description, example);
+  AddSessionOptions(*command, options.session);
+  if (run == BenchRollout) {
+    options.completions = 1;
+    command->add_option("--batch", options.batches, "sequences at once; several make several rows")
+        ->delimiter(',')
+        ->capture_default_str()
+        ->check(CLI::Range(1, 65536));
+    AddSize(*command, "--completions", options.completions,
+            "of one prompt; 1 = a prompt for each sequence");
+  } else {
+    AddSize(*command, "--prompts", options.prompts, "of a step");
+    AddSize(*command, "--completions", options.completions, "of one prompt");
+    AddSize(*command, "--micro-batch-tokens", options.micro_batch_tokens,
+            "rows of one forward and backward");
+  }
+  AddSize(*command, "--prompt-tokens", options.prompt_tokens, "length of a prompt");
+  AddSize(*command, "--new-tokens", options.new_tokens, "length of an answer");
+  AddSize(*command, "--repeats", options.repeats, "measurements a figure");
+  command->add_flag("--json", speed->as_json, "one JSON object a figure");
+  command->callback([&line, speed, run] {
+    line.chosen = [speed, run] {
+      return run(speed->options, [&](const BenchRow& row) { Print(speed->as_json, row); });
+    };
+  });
 }
 
 }  // namespace
@@ -168,6 +215,16 @@ void AddBenchCommands(CommandLine& line) {
   command->add_flag("--json", verify->as_json, "one JSON object a figure");
   command->callback(
       [&line, verify] { line.chosen = [verify] { return RunBenchVerify(*verify); }; });
+  AddSpeedCommand(line, *bench, "rollout",
+                  "Tokens a second of prefill and decoding, beside this machine's limits",
+                  "ponder bench rollout --model models/smollm2-135m-instruct --batch 1,64",
+                  BenchRollout);
+  AddSpeedCommand(line, *bench, "learner",
+                  "Tokens a second through the learner's update, beside this machine's limit",
+                  "ponder bench learner --model models/smollm2-135m-instruct", BenchLearner);
+  AddSpeedCommand(line, *bench, "step",
+                  "GRPO steps an hour, generation and update, beside this machine's limit",
+                  "ponder bench step --model models/smollm2-135m-instruct", BenchStep);
 }
 
 }  // namespace ponder

@@ -19,6 +19,9 @@ int64_t AttentionScratchFloats(int64_t group, int64_t head_width) {
 
 namespace {
 
+// Fewest pages that are worth a common item: a block of the kernel's (attention_inl.h).
+constexpr int64_t kSharedPages = 4;
+
 void CheckBatch(const KvShape& shape, const AttentionSequence* sequences, int64_t sequence_count,
                 int64_t rows, int64_t heads) {
   PONDER_CHECK(rows >= 0 && sequence_count >= 0);
@@ -42,24 +45,58 @@ void CheckBatch(const KvShape& shape, const AttentionSequence* sequences, int64_
   }
 }
 
+// Pages with which both sequences begin.
+int64_t SharedPages(const AttentionSequence& a, const AttentionSequence& b) {
+  const int64_t pages = std::min(KvPagesFor(a.key_count), KvPagesFor(b.key_count));
+  int64_t shared = 0;
+  while (shared < pages && a.pages[shared] == b.pages[shared]) ++shared;
+  return shared;
+}
+
+// Neighbours that decode behind a common prefix, from sequence `first` on, as far as they share a
+// block of pages and fit an item: the prefix is then read once for all of them.
+AttentionItem DecodingRun(const AttentionSequence* sequences, int64_t sequence_count, int64_t first,
+                          int64_t most) {
+  AttentionItem run = {.sequence = &sequences[first], .query_end = 1};
+  for (int64_t i = first + 1; i < sequence_count && run.sequence_count < most; ++i) {
+    if (sequences[i].query_count != 1) break;
+    const int64_t shared = SharedPages(sequences[first], sequences[i]);
+    if (shared < kSharedPages) break;
+    run.shared_pages = run.sequence_count == 1 ? shared : std::min(run.shared_pages, shared);
+    ++run.sequence_count;
+  }
+  return run;
+}
+
 // Every key/value head of every run of queries; long ones first, so that no thread ends with a long
 // one alone.
 std::vector<AttentionItem> MakeItems(const KvShape& shape, const AttentionSequence* sequences,
-                                     int64_t sequence_count, int64_t heads) {
+                                     int64_t sequence_count, int64_t heads, bool share) {
   const int64_t step = std::max<int64_t>(1, kAttentionItemRows / (heads / shape.kv_heads));
   std::vector<AttentionItem> items;
-  for (int64_t i = 0; i < sequence_count; ++i) {
-    for (int64_t query = 0; query < sequences[i].query_count; query += step) {
-      const int64_t end = std::min(query + step, sequences[i].query_count);
-      for (int64_t head = 0; head < shape.kv_heads; ++head)
-        items.push_back({&sequences[i], head, query, end});
+  const auto add = [&](AttentionItem item) {
+    for (item.kv_head = 0; item.kv_head < shape.kv_heads; ++item.kv_head) items.push_back(item);
+  };
+  for (int64_t i = 0; i < sequence_count;) {
+    if (share && sequences[i].query_count == 1) {
+      const AttentionItem run = DecodingRun(sequences, sequence_count, i, step);
+      add(run);
+      i += run.sequence_count;
+      continue;
     }
+    for (int64_t query = 0; query < sequences[i].query_count; query += step) {
+      add({.sequence = &sequences[i],
+           .query_begin = query,
+           .query_end = std::min(query + step, sequences[i].query_count)});
+    }
+    ++i;
   }
-  const auto keys = [](const AttentionItem& item) {
-    return item.sequence->key_count - item.sequence->query_count + item.query_end;
+  const auto work = [](const AttentionItem& item) {
+    return item.sequence_count *
+           (item.sequence->key_count - item.sequence->query_count + item.query_end);
   };
   std::stable_sort(items.begin(), items.end(), [&](const AttentionItem& a, const AttentionItem& b) {
-    return keys(a) > keys(b);
+    return work(a) > work(b);
   });
   return items;
 }
@@ -97,11 +134,14 @@ void Attention(const CpuContext& context, const AttentionArgs& args) {
   PONDER_CHECK(args.q != nullptr && args.out != nullptr && args.cache.keys != nullptr &&
                args.cache.values != nullptr);
   const std::vector<AttentionItem> items =
-      MakeItems(args.shape, args.sequences, args.sequence_count, args.heads);
+      MakeItems(args.shape, args.sequences, args.sequence_count, args.heads, /*share=*/true);
   const int64_t floats =
       AttentionScratchFloats(args.heads / args.shape.kv_heads, args.shape.head_width);
-  context.pool.ParallelFor(static_cast<int64_t>(items.size()), [&](int64_t i) {
-    context.primitives.attention(args, items[i], ThreadScratch(floats));
+  const int64_t count = static_cast<int64_t>(items.size());
+  const int64_t threads = context.pool.Threads();
+  context.pool.ParallelFor(count, [&](int64_t i) {
+    const AttentionItem* next = i + threads < count ? &items[i + threads] : nullptr;
+    context.primitives.attention(args, items[i], next, ThreadScratch(floats));
   });
 }
 
@@ -122,7 +162,7 @@ void AttentionBackward(const CpuContext& context, const AttentionBackwardArgs& a
   });
 
   const std::vector<AttentionItem> items =
-      MakeItems(args.shape, args.sequences, args.sequence_count, args.heads);
+      MakeItems(args.shape, args.sequences, args.sequence_count, args.heads, /*share=*/false);
   context.pool.ParallelFor(static_cast<int64_t>(items.size()), [&](int64_t i) {
     context.primitives.attention_backward_queries(args, items[i], delta, ThreadScratch(floats));
   });

@@ -77,18 +77,19 @@ inline void PageGradients(const AttentionBackwardArgs& args, const AttentionRows
                           const BackwardRows& work) {
   const int64_t width = args.shape.head_width;
   ForRowTiles<V>(rows.count, [&]<int R>(int64_t row) {
-    typename V::F s[R], dp[R];
-    PageScores<V, R>(work.q + row * work.stride, work.stride, page.keys_by_element, DType::kF32,
-                     width, s);
-    PageScores<V, R>(work.d_out + row * work.stride, work.stride, page.values_by_element,
-                     DType::kF32, width, dp);
+    typename V::F s[R][1], dp[R][1];
+    const void* const keys[1] = {page.keys_by_element};
+    const void* const values[1] = {page.values_by_element};
+    PageScores<V, R, 1>(work.q + row * work.stride, work.stride, keys, DType::kF32, width, s);
+    PageScores<V, R, 1>(work.d_out + row * work.stride, work.stride, values, DType::kF32, width,
+                        dp);
 #pragma GCC unroll 8
     for (int r = 0; r < R; ++r) {
       const int64_t seen = rows.Position(row + r) + 1 - first_key;
       const int visible = seen >= kPageTokens ? 16 : seen <= 0 ? 0 : static_cast<int>(seen);
       const int64_t at = rows.At(row + r);
-      const auto p = Exp<V>(V::Sub(s[r], V::Set1(args.logsumexp[at])));
-      const auto ds = V::Mul(p, V::Sub(dp[r], V::Set1(delta[at])));
+      const auto p = Exp<V>(V::Sub(s[r][0], V::Set1(args.logsumexp[at])));
+      const auto ds = V::Mul(p, V::Sub(dp[r][0], V::Set1(delta[at])));
       V::Store(work.p + (row + r) * 16, V::KeepFirst(p, visible, 0.0f));
       V::Store(work.ds + (row + r) * 16, V::KeepFirst(ds, visible, 0.0f));
     }
@@ -114,12 +115,6 @@ inline void AddOuter(const float* p, const float* x, int64_t x_stride, int64_t r
       for (int i = 0; i < S; ++i) V::Store(out + (s + i) * width16 + e, sum[i]);
     }
   }
-}
-
-static inline float* Take(float*& scratch, int64_t floats) {
-  float* taken = scratch;
-  scratch += RoundUp16(floats);
-  return taken;
 }
 
 template <typename V>
@@ -165,9 +160,10 @@ void AttentionBackwardQueries(const AttentionBackwardArgs& args, const Attention
     PageGradients<V>(args, rows, page, ordinal * kPageTokens, delta, work);
     const int64_t held = item.sequence->key_count - ordinal * kPageTokens;
     const int count = held >= kPageTokens ? 16 : static_cast<int>(held);
+    const void* const keys[1] = {page.keys_by_place};
+    const ValueBlock block = {keys, DType::kF32, width, 0, count};
     ForRowTiles<V>(rows.count, [&]<int R>(int64_t row) {
-      AddValues<V, R>(work.ds + row * 16, ones, page.keys_by_place, DType::kF32, width, count,
-                      d_q + row * work.stride, work.stride);
+      AddValues<V, R>(work.ds + row * 16, 16, ones, block, d_q + row * work.stride, work.stride);
     });
   }
   for (int64_t row = 0; row < rows.count; ++row) {

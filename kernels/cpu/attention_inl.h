@@ -7,13 +7,20 @@
 
 // Attention over pages of 16 keys, in fp32 (bf16 keys and values are widened, which is exact). A
 // row is a (query, head) pair; what a row computes never depends on the rows beside it: scores are
-// chains over e, values chains over the positions, pages in order, and rows that see only a part of
-// a page leave out the rest of the chain.
+// chains over e, values chains over the positions, and the running maximum moves on once for each
+// block of four pages from the sequence's start.
 namespace ponder::kernels::cpu {
 
 inline constexpr float kMinusInfinity = -__builtin_inff();
 
 static inline int64_t RoundUp16(int64_t n) { return (n + 15) / 16 * 16; }
+
+// The next floats of a scratch array, 64-byte aligned.
+static inline float* Take(float*& scratch, int64_t floats) {
+  float* taken = scratch;
+  scratch += RoundUp16(floats);
+  return taken;
+}
 
 // The rows of an item: (query, head of the group) pairs, heads inside.
 struct AttentionRows {
@@ -46,132 +53,320 @@ static inline AttentionRows RowsOf(const Args& args, const AttentionItem& item) 
   return rows;
 }
 
-// scores[r] = q[r] . key for R rows and the 16 keys of a page.
-template <typename V, int R>
-inline void PageScores(const float* q, int64_t stride, const void* keys, DType dtype, int64_t width,
-                       typename V::F (&scores)[R]) {
+// Pages between two moves of the running maximum: enough scores side by side to hide the latency of
+// a multiply-add for a few rows, few enough that keys and values stay in the first-level cache.
+inline constexpr int kBlockPages = 4;
+inline constexpr int kBlockKeys = kBlockPages * static_cast<int>(kPageTokens);
+
+// Vectors beside one another for each of R rows: a power of two that the registers hold, at most 4.
+template <typename V>
+constexpr int SideBySide(int rows) {
+  int count = 1;
+  while (count < 4 && rows * count * 2 <= V::kAccumulators) count *= 2;
+  return count;
+}
+
+// scores[r][i] = q[r] . key for R rows and the 16 keys of each of P pages.
+template <typename V, int R, int P>
+inline void PageScores(const float* q, int64_t stride, const void* const* keys, DType dtype,
+                       int64_t width, typename V::F (&scores)[R][P]) {
 #pragma GCC unroll 8
-  for (int r = 0; r < R; ++r) scores[r] = V::Zero();
+  for (int r = 0; r < R; ++r) {
+#pragma GCC unroll 4
+    for (int i = 0; i < P; ++i) scores[r][i] = V::Zero();
+  }
   if (dtype == DType::kBF16) {
-    const uint16_t* page = static_cast<const uint16_t*>(keys);
     for (int64_t e = 0; e < width; e += 2) {
-      const auto pairs = V::LoadPairs(page + e * kPageTokens);
-      const auto even = V::Low(pairs);
-      const auto odd = V::High(pairs);
+#pragma GCC unroll 4
+      for (int i = 0; i < P; ++i) {
+        const auto pairs = V::LoadPairs(static_cast<const uint16_t*>(keys[i]) + e * kPageTokens);
+        const auto even = V::Low(pairs);
+        const auto odd = V::High(pairs);
 #pragma GCC unroll 8
-      for (int r = 0; r < R; ++r) {
-        const float* x = q + r * stride + e;
-        scores[r] = V::Fma(V::Set1(x[1]), odd, V::Fma(V::Set1(x[0]), even, scores[r]));
+        for (int r = 0; r < R; ++r) {
+          const float* x = q + r * stride + e;
+          scores[r][i] = V::Fma(V::Set1(x[1]), odd, V::Fma(V::Set1(x[0]), even, scores[r][i]));
+        }
       }
     }
   } else {
-    const float* page = static_cast<const float*>(keys);
     for (int64_t e = 0; e < width; ++e) {
-      const auto key = V::Load(page + e * kPageTokens);
+#pragma GCC unroll 4
+      for (int i = 0; i < P; ++i) {
+        const auto key = V::Load(static_cast<const float*>(keys[i]) + e * kPageTokens);
 #pragma GCC unroll 8
-      for (int r = 0; r < R; ++r) scores[r] = V::Fma(V::Set1(q[r * stride + e]), key, scores[r]);
+        for (int r = 0; r < R; ++r) {
+          scores[r][i] = V::Fma(V::Set1(q[r * stride + e]), key, scores[r][i]);
+        }
+      }
     }
   }
 }
 
-// acc[r] = acc[r] * alpha[r] + sum over positions s < count of p[r][s] value[s], for R rows; p has
-// 16 columns.
-template <typename V, int R>
-inline void AddValues(const float* p, const float* alpha, const void* values, DType dtype,
-                      int64_t width, int count, float* acc, int64_t acc_stride) {
-  ForEach16(width, [&](int64_t e, int c) {
-    typename V::F sum[R];
-#pragma GCC unroll 8
-    for (int r = 0; r < R; ++r)
-      sum[r] = V::Mul(V::Load(acc + r * acc_stride + e), V::Set1(alpha[r]));
-    for (int s = 0; s < count; ++s) {
-      const auto value = LoadActN<V>(values, dtype, s * width + e, c);
-#pragma GCC unroll 8
-      for (int r = 0; r < R; ++r) sum[r] = V::Fma(V::Set1(p[r * 16 + s]), value, sum[r]);
-    }
-#pragma GCC unroll 8
-    for (int r = 0; r < R; ++r) V::Store(acc + r * acc_stride + e, sum[r]);
-  });
-}
-
-struct AttentionState {
-  float* q = nullptr;       // [rows, width16], scaled
-  float* acc = nullptr;     // [rows, width16]
-  float* sums = nullptr;    // [rows, 16]: of p, by lane
-  float* maxima = nullptr;  // [rows]
-  int64_t stride = 0;       // width16
+// What one call of AddValues works on: positions [begin, end) of a block.
+struct ValueBlock {
+  const void* const* pages = nullptr;  // of values
+  DType dtype = DType::kBF16;
+  int64_t width = 0;
+  int begin = 0;
+  int end = 0;
 };
 
-// One page for rows [row, row + R): scores, the running maximum, values.
-template <typename V, int R>
-inline void PageStep(const AttentionState& state, const AttentionRows& rows, int64_t row,
-                     int64_t first_key, const void* keys, const void* values, DType dtype,
-                     int64_t width) {
-  typename V::F scores[R];
-  PageScores<V, R>(state.q + row * state.stride, state.stride, keys, dtype, width, scores);
-  alignas(64) float changes[16] = {};
-  alignas(64) float p[R * 16];
-  int visible[R];
-  bool all = true;
+// acc[r] = acc[r] * alpha[r] + sum over the positions s of p[r][s] value[s], for R rows and C runs
+// of 16 elements from e on; only the last run of a row may be short (n < 16, C = 1).
+template <typename V, int R, int C>
+inline void AddValueRuns(const float* p, int64_t p_stride, const float* alpha,
+                         const ValueBlock& block, int64_t e, int n, float* acc,
+                         int64_t acc_stride) {
+  typename V::F sum[R][C];
+#pragma GCC unroll 8
   for (int r = 0; r < R; ++r) {
-    const int64_t seen = rows.Position(row + r) + 1 - first_key;
-    visible[r] = seen >= kPageTokens ? 16 : seen <= 0 ? 0 : static_cast<int>(seen);
-    all = all && visible[r] == 16;
+#pragma GCC unroll 4
+    for (int i = 0; i < C; ++i) {
+      sum[r][i] = V::Mul(V::Load(acc + r * acc_stride + e + 16 * i), V::Set1(alpha[r]));
+    }
+  }
+  for (int s = block.begin; s < block.end;) {
+    const int page = s / static_cast<int>(kPageTokens);
+    const int page_end = (page + 1) * static_cast<int>(kPageTokens);
+    const int stop = page_end < block.end ? page_end : block.end;
+    int64_t at = (s % kPageTokens) * block.width + e;
+    for (; s < stop; ++s, at += block.width) {
+      typename V::F value[C];
+#pragma GCC unroll 4
+      for (int i = 0; i < C; ++i) {
+        value[i] = LoadActN<V>(block.pages[page], block.dtype, at + 16 * i, C == 1 ? n : 16);
+      }
+#pragma GCC unroll 8
+      for (int r = 0; r < R; ++r) {
+        const auto weight = V::Set1(p[r * p_stride + s]);
+#pragma GCC unroll 4
+        for (int i = 0; i < C; ++i) sum[r][i] = V::Fma(weight, value[i], sum[r][i]);
+      }
+    }
   }
 #pragma GCC unroll 8
   for (int r = 0; r < R; ++r) {
-    if (!all) scores[r] = V::KeepFirst(scores[r], visible[r], kMinusInfinity);
-    const float page_max = V::MaxOf(scores[r]);
+#pragma GCC unroll 4
+    for (int i = 0; i < C; ++i) V::Store(acc + r * acc_stride + e + 16 * i, sum[r][i]);
+  }
+}
+
+template <typename V, int R>
+inline void AddValues(const float* p, int64_t p_stride, const float* alpha, const ValueBlock& block,
+                      float* acc, int64_t acc_stride) {
+  constexpr int C = SideBySide<V>(R);
+  int64_t e = 0;
+  for (; e + 16 * C <= block.width; e += 16 * C) {
+    AddValueRuns<V, R, C>(p, p_stride, alpha, block, e, 16, acc, acc_stride);
+  }
+  for (; e < block.width; e += 16) {
+    const int n = block.width - e < 16 ? static_cast<int>(block.width - e) : 16;
+    AddValueRuns<V, R, 1>(p, p_stride, alpha, block, e, n, acc, acc_stride);
+  }
+}
+
+// The rows of an item with all that is kept of them between blocks.
+struct AttentionState {
+  int64_t* at = nullptr;         // [rows]: index into [N, H] arrays
+  int64_t* positions = nullptr;  // [rows]: the last key that the row sees
+  float* q = nullptr;            // [rows, width16], scaled
+  float* acc = nullptr;          // [rows, width16]
+  float* sums = nullptr;         // [rows, 16]: of p, by lane
+  float* maxima = nullptr;       // [rows]
+  int64_t count = 0;
+  int64_t stride = 0;  // width16
+};
+
+struct KeyBlock {
+  const void* keys[kBlockPages] = {};
+  const void* values[kBlockPages] = {};
+  int pages = 0;  // that the sequence has
+  int64_t first_key = 0;
+  DType dtype = DType::kBF16;
+  int64_t width = 0;
+};
+
+// Scores of R rows into p[r][64], minus infinity where a page is missing or a row does not see.
+template <typename V, int R>
+inline void BlockScores(const AttentionState& state, int64_t row, const KeyBlock& block,
+                        const int* visible, float* p) {
+  constexpr int P = SideBySide<V>(R);
+  for (int r = 0; r < R; ++r) {
+    for (int i = block.pages * 16; i < kBlockKeys; i += 16) {
+      V::Store(p + r * kBlockKeys + i, V::Set1(kMinusInfinity));
+    }
+  }
+  for (int page = 0; page < block.pages; page += P) {
+    typename V::F scores[R][P];
+    // A page that is missing is read as the block's first; nobody sees what comes of it.
+    const void* keys[P];
+#pragma GCC unroll 4
+    for (int i = 0; i < P; ++i) keys[i] = block.keys[page + i < block.pages ? page + i : 0];
+    PageScores<V, R, P>(state.q + row * state.stride, state.stride, keys, block.dtype, block.width,
+                        scores);
+#pragma GCC unroll 8
+    for (int r = 0; r < R; ++r) {
+#pragma GCC unroll 4
+      for (int i = 0; i < P; ++i) {
+        const int first = (page + i) * static_cast<int>(kPageTokens);
+        float* const out = p + r * kBlockKeys + first;
+        if (visible[r] <= first) {
+          V::Store(out, V::Set1(kMinusInfinity));
+        } else {
+          V::Store(out, V::KeepFirst(scores[r][i], visible[r] - first, kMinusInfinity));
+        }
+      }
+    }
+  }
+}
+
+// One block for rows [row, row + R): scores, the running maximum, values.
+template <typename V, int R>
+inline void BlockStep(const AttentionState& state, int64_t row, const KeyBlock& block) {
+  int visible[R];
+  int least = kBlockKeys;
+  int most = 0;
+  for (int r = 0; r < R; ++r) {
+    const int64_t seen = state.positions[row + r] + 1 - block.first_key;
+    visible[r] = seen >= kBlockKeys ? kBlockKeys : seen <= 0 ? 0 : static_cast<int>(seen);
+    least = visible[r] < least ? visible[r] : least;
+    most = visible[r] > most ? visible[r] : most;
+  }
+  if (most == 0) return;
+  alignas(64) float p[R * kBlockKeys];
+  BlockScores<V, R>(state, row, block, visible, p);
+  alignas(64) float changes[16] = {};
+#pragma GCC unroll 8
+  for (int r = 0; r < R; ++r) {
+    float* const scores = p + r * kBlockKeys;
+    const float block_max = V::MaxOf(V::Max(V::Max(V::Load(scores), V::Load(scores + 16)),
+                                            V::Max(V::Load(scores + 32), V::Load(scores + 48))));
     const float old_max = state.maxima[row + r];
-    const float new_max = page_max > old_max ? page_max : old_max;
+    const float new_max = block_max > old_max ? block_max : old_max;
     changes[r] = old_max - new_max;
     state.maxima[row + r] = new_max;
-    V::Store(p + r * 16, Exp<V>(V::Sub(scores[r], V::Set1(new_max))));
+#pragma GCC unroll 4
+    for (int i = 0; i < kBlockKeys; i += 16) {
+      V::Store(scores + i, Exp<V>(V::Sub(V::Load(scores + i), V::Set1(new_max))));
+    }
   }
   alignas(64) float alpha[16];
   V::Store(alpha, Exp<V>(V::Load(changes)));
 #pragma GCC unroll 8
   for (int r = 0; r < R; ++r) {
-    float* sum = state.sums + (row + r) * 16;
-    V::Store(sum, V::Fma(V::Load(sum), V::Set1(alpha[r]), V::Load(p + r * 16)));
+    float* const sum = state.sums + (row + r) * 16;
+    auto lanes = V::Mul(V::Load(sum), V::Set1(alpha[r]));
+#pragma GCC unroll 4
+    for (int i = 0; i < kBlockKeys; i += 16) {
+      lanes = V::Add(lanes, V::Load(p + r * kBlockKeys + i));
+    }
+    V::Store(sum, lanes);
   }
-  float* acc = state.acc + row * state.stride;
-  if (all) {
-    AddValues<V, R>(p, alpha, values, dtype, width, 16, acc, state.stride);
-  } else {
-    for (int r = 0; r < R; ++r) {
-      AddValues<V, 1>(p + r * 16, alpha + r, values, dtype, width, visible[r],
-                      acc + r * state.stride, state.stride);
+  // Together as far as all rows see; the rest of each chain by itself.
+  float* const acc = state.acc + row * state.stride;
+  ValueBlock values = {block.values, block.dtype, block.width, 0, least};
+  AddValues<V, R>(p, kBlockKeys, alpha, values, acc, state.stride);
+  const float one = 1.0f;
+  for (int r = 0; r < R; ++r) {
+    if (visible[r] == least) continue;
+    values.begin = least;
+    values.end = visible[r];
+    AddValues<V, 1>(p + r * kBlockKeys, kBlockKeys, &one, values, acc + r * state.stride,
+                    state.stride);
+  }
+}
+
+// step(R, row) over [0, count) in runs of nearly equal size, kAttentionRows at most.
+template <typename V, int R, typename Step>
+inline void ForTilesOf(int64_t size, int64_t row, int64_t tiles, Step step) {
+  if (size == R) {
+    for (int64_t i = 0; i < tiles; ++i) step.template operator()<R>(row + i * R);
+    return;
+  }
+  if constexpr (R > 1) ForTilesOf<V, R - 1>(size, row, tiles, step);
+}
+template <typename V, typename Step>
+inline void ForRowTiles(int64_t count, Step step) {
+  if (count == 0) return;
+  const int64_t tiles = (count + V::kAttentionRows - 1) / V::kAttentionRows;
+  const int64_t size = count / tiles;
+  const int64_t larger = count % tiles;  // tiles of one row more
+  if (larger > 0) ForTilesOf<V, V::kAttentionRows>(size + 1, 0, larger, step);
+  ForTilesOf<V, V::kAttentionRows>(size, larger * (size + 1), tiles - larger, step);
+}
+
+// Keys and values of block `b` of a sequence, as far as it has pages.
+static inline KeyBlock BlockAt(const AttentionArgs& args, const AttentionSequence& sequence,
+                               int64_t kv_head, int64_t b) {
+  const int64_t width = args.shape.head_width;
+  const int64_t pages = (sequence.key_count + kPageTokens - 1) / kPageTokens;
+  KeyBlock block;
+  block.first_key = b * kBlockKeys;
+  block.dtype = args.shape.dtype;
+  block.width = width;
+  for (; block.pages < kBlockPages && b * kBlockPages + block.pages < pages; ++block.pages) {
+    const int64_t page = sequence.pages[b * kBlockPages + block.pages];
+    const int64_t at = (page * args.shape.kv_heads + kv_head) * kPageTokens * width;
+    block.keys[block.pages] = ActAt(static_cast<const void*>(args.cache.keys), block.dtype, at);
+    block.values[block.pages] = ActAt(static_cast<const void*>(args.cache.values), block.dtype, at);
+  }
+  return block;
+}
+
+// A page is too short for the hardware's prefetcher to see a stream in it.
+static inline void Prefetch(const KeyBlock& block) {
+  const int64_t bytes = kPageTokens * block.width * SizeOf(block.dtype);
+  for (int page = 0; page < block.pages; ++page) {
+    for (int64_t i = 0; i < bytes; i += 64) {
+      __builtin_prefetch(static_cast<const char*>(block.keys[page]) + i, 0, 2);
+      __builtin_prefetch(static_cast<const char*>(block.values[page]) + i, 0, 2);
     }
   }
 }
 
-// step(R, row) over [0, count) in runs of kAttentionRows and one shorter rest.
-template <typename V, int R, typename Step>
-inline void ForRest(int64_t rest, int64_t row, Step step) {
-  if (rest == R) return step.template operator()<R>(row);
-  if constexpr (R > 1) ForRest<V, R - 1>(rest, row, step);
-}
-template <typename V, typename Step>
-inline void ForRowTiles(int64_t count, Step step) {
-  int64_t row = 0;
-  for (; row + V::kAttentionRows <= count; row += V::kAttentionRows)
-    step.template operator()<V::kAttentionRows>(row);
-  if (row < count) ForRest<V, V::kAttentionRows>(count - row, row, step);
+// Blocks [begin, end) of a sequence's pages for rows [row, row + count).
+template <typename V>
+inline void AttendBlocks(const AttentionArgs& args, const AttentionSequence& sequence,
+                         int64_t kv_head, const AttentionState& state, int64_t row, int64_t count,
+                         int64_t begin, int64_t end) {
+  if (begin >= end) return;
+  KeyBlock block = BlockAt(args, sequence, kv_head, begin);
+  for (int64_t b = begin; b < end; ++b) {
+    const KeyBlock next = b + 1 < end ? BlockAt(args, sequence, kv_head, b + 1) : KeyBlock();
+    Prefetch(next);
+    ForRowTiles<V>(count, [&]<int R>(int64_t tile) { BlockStep<V, R>(state, row + tile, block); });
+    block = next;
+  }
 }
 
 template <typename V>
-void Attention(const AttentionArgs& args, const AttentionItem& item, float* scratch) {
+void Attention(const AttentionArgs& args, const AttentionItem& item, const AttentionItem* next,
+               float* scratch) {
   const int64_t width = args.shape.head_width;
-  const AttentionRows rows = RowsOf(args, item);
+  const int64_t group = args.heads / args.shape.kv_heads;
   AttentionState state;
   state.stride = RoundUp16(width);
-  state.q = scratch;
-  state.acc = state.q + rows.count * state.stride;
-  state.sums = state.acc + rows.count * state.stride;
-  state.maxima = state.sums + rows.count * 16;
-  for (int64_t row = 0; row < rows.count; ++row) {
-    const float* q = args.q + rows.At(row) * width;
+  state.count = (item.query_end - item.query_begin) * group * item.sequence_count;
+  state.q = Take(scratch, state.count * state.stride);
+  state.acc = Take(scratch, state.count * state.stride);
+  state.sums = Take(scratch, state.count * 16);
+  state.maxima = Take(scratch, state.count);
+  constexpr int64_t kFloats = sizeof(int64_t) / sizeof(float);
+  state.at = reinterpret_cast<int64_t*>(Take(scratch, state.count * kFloats));
+  state.positions = reinterpret_cast<int64_t*>(Take(scratch, state.count * kFloats));
+  int64_t row = 0;
+  for (int64_t i = 0; i < item.sequence_count; ++i) {
+    AttentionItem one = item;
+    one.sequence = item.sequence + i;
+    const AttentionRows rows = RowsOf(args, one);
+    for (int64_t r = 0; r < rows.count; ++r, ++row) {
+      state.at[row] = rows.At(r);
+      state.positions[row] = rows.Position(r);
+    }
+  }
+  for (row = 0; row < state.count; ++row) {
+    const float* q = args.q + state.at[row] * width;
     ForEach16(width, [&](int64_t e, int c) {
       V::Store(state.q + row * state.stride + e, V::Mul(V::LoadN(q + e, c), V::Set1(args.scale)));
       V::Store(state.acc + row * state.stride + e, V::Zero());
@@ -179,21 +374,27 @@ void Attention(const AttentionArgs& args, const AttentionItem& item, float* scra
     V::Store(state.sums + row * 16, V::Zero());
     state.maxima[row] = kMinusInfinity;
   }
-  const int64_t pages = rows.Position(rows.count - 1) / kPageTokens + 1;
-  for (int64_t page = 0; page < pages; ++page) {
-    const int64_t at =
-        (item.sequence->pages[page] * args.shape.kv_heads + item.kv_head) * kPageTokens * width;
-    const void* keys = ActAt(static_cast<const void*>(args.cache.keys), args.shape.dtype, at);
-    const void* values = ActAt(static_cast<const void*>(args.cache.values), args.shape.dtype, at);
-    ForRowTiles<V>(rows.count, [&]<int R>(int64_t row) {
-      PageStep<V, R>(state, rows, row, page * kPageTokens, keys, values, args.shape.dtype, width);
-    });
+
+  const int64_t shared = item.sequence_count > 1 ? item.shared_pages / kBlockPages : 0;
+  AttendBlocks<V>(args, *item.sequence, item.kv_head, state, 0, state.count, 0, shared);
+  const int64_t rows_each = state.count / item.sequence_count;
+  for (int64_t i = 0; i < item.sequence_count; ++i) {
+    const int64_t first = i * rows_each;
+    const int64_t blocks = state.positions[first + rows_each - 1] / kBlockKeys + 1;
+    // What comes after this sequence, too, is on its way while it is in work.
+    if (i + 1 < item.sequence_count) {
+      Prefetch(BlockAt(args, item.sequence[i + 1], item.kv_head, shared));
+    } else if (next != nullptr) {
+      Prefetch(BlockAt(args, *next->sequence, next->kv_head, 0));
+    }
+    AttendBlocks<V>(args, item.sequence[i], item.kv_head, state, first, rows_each, shared, blocks);
   }
+
   const int64_t padded = PaddedInputs(args.heads * width);
-  for (int64_t row = 0; row < rows.count; ++row) {
+  for (row = 0; row < state.count; ++row) {
     const float sum = V::Sum(V::Load(state.sums + row * 16));
-    const int64_t query = rows.first_query + row / rows.group;
-    const int64_t head = rows.first_head + row % rows.group;
+    const int64_t query = state.at[row] / args.heads;
+    const int64_t head = state.at[row] % args.heads;
     void* out = ActAt(args.out, args.out_act, query * padded);
     ForEach16(width, [&](int64_t e, int c) {
       const auto value = V::Div(V::Load(state.acc + row * state.stride + e), V::Set1(sum));
@@ -201,7 +402,7 @@ void Attention(const AttentionArgs& args, const AttentionItem& item, float* scra
     });
     if (head == args.heads - 1) ZeroAct(out, args.out_act, args.heads * width, padded);
     if (args.logsumexp != nullptr) {
-      args.logsumexp[rows.At(row)] = state.maxima[row] + static_cast<float>(__builtin_log(sum));
+      args.logsumexp[state.at[row]] = state.maxima[row] + static_cast<float>(__builtin_log(sum));
     }
   }
 }

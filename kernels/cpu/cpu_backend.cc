@@ -9,6 +9,7 @@
 #include "kernels/backend.h"
 #include "kernels/cpu/attention.h"
 #include "kernels/cpu/cpu_isa.h"
+#include "kernels/cpu/gate_up.h"
 #include "kernels/cpu/linear.h"
 #include "kernels/cpu/logits.h"
 #include "kernels/cpu/optimizer.h"
@@ -20,7 +21,7 @@ namespace ponder::kernels {
 namespace {
 
 // Raised by whoever changes a last digit of a forward operation.
-constexpr int kKernelRevision = 1;
+constexpr int kKernelRevision = 2;
 
 // What the system could still give, from /proc/meminfo; nothing where it does not say.
 int64_t AvailableBytes() {
@@ -80,7 +81,7 @@ class CpuBackend final : public Backend {
   void Linear(const LinearArgs& args) override { cpu::Linear(context_, args); }
   void QkvRope(const QkvRopeArgs& args) override { cpu::QkvRope(context_, args); }
   void Attention(const AttentionArgs& args) override { cpu::Attention(context_, args); }
-  void SwiGlu(const SwiGluArgs& args) override { cpu::SwiGlu(context_, args); }
+  void GateUp(const GateUpArgs& args) override { cpu::GateUp(context_, args); }
   void LogProb(const LogProbArgs& args) override { cpu::LogProb(context_, args); }
   void Sample(const SampleArgs& args) override { cpu::Sample(context_, args); }
 
@@ -97,6 +98,7 @@ class CpuBackend final : public Backend {
   void AttentionBackward(const AttentionBackwardArgs& args) override {
     cpu::AttentionBackward(context_, args);
   }
+  void SwiGlu(const SwiGluArgs& args) override { cpu::SwiGlu(context_, args); }
   void SwiGluBackward(const SwiGluBackwardArgs& args) override {
     cpu::SwiGluBackward(context_, args);
   }

@@ -70,26 +70,24 @@ void Summarise(const CpuContext& context, const LogitRows& args, LogitSummary* s
       const int64_t tile = item / row_blocks;
       const int64_t output = tile * kVocabularyTile;
       const int64_t width = std::min(kVocabularyTile, args.w.outputs - output);
-      float* logits = args.logits == nullptr
-                          ? ThreadScratch(kTileRows * kVocabularyTile)
-                          : args.logits + (first + begin) * args.w.outputs + output;
-      const int64_t stride = args.logits == nullptr ? kVocabularyTile : args.w.outputs;
+      float* logits = ThreadScratch(kTileRows * kVocabularyTile);
       MatMulTile(context, {.x = static_cast<const char*>(args.hidden) + (first + begin) * row_bytes,
                            .x_stride = PaddedInputs(args.w.inputs),
                            .w = args.w,
                            .output = output,
                            .count = width,
                            .y = logits,
-                           .y_stride = stride,
+                           .y_stride = kVocabularyTile,
                            .rows = count});
       for (int64_t i = 0; i < count; ++i) {
         const int64_t row = begin + i;
         const float scale = args.inverse_temperatures[first + row];
         stats[row * tiles + tile] =
-            context.primitives.tile_stats(logits + i * stride, scale, width);
+            context.primitives.tile_stats(logits + i * kVocabularyTile, scale, width);
         if (args.targets == nullptr) continue;
         const int64_t target = args.targets[first + row] - output;
-        if (target >= 0 && target < width) target_scores[row] = logits[i * stride + target] * scale;
+        if (target >= 0 && target < width)
+          target_scores[row] = logits[i * kVocabularyTile + target] * scale;
       }
     });
     constexpr int64_t kMergedRows = 16;

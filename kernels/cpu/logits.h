@@ -18,7 +18,6 @@ struct LogitRows {
   PackedMatrix w;                               // [V, D]
   const float* inverse_temperatures = nullptr;  // [rows]
   const int32_t* targets = nullptr;             // [rows], or null
-  float* logits = nullptr;                      // [rows, V]: kept where not null
   TileStats* tiles = nullptr;                   // [rows, VocabularyTiles(V)]: kept where not null
   int64_t rows = 0;
 };

@@ -32,32 +32,38 @@ int64_t BlockRows(const MatMulBlocking& blocking, int64_t rows, int64_t row_byte
 
 }  // namespace
 
+ProductCut CutProduct(const CpuContext& context, int64_t rows, int64_t panels, int64_t row_bytes,
+                      int64_t matrices) {
+  const MatMulBlocking& blocking = context.primitives.mat_mul_blocking;
+  ProductCut cut;
+  cut.rows = BlockRows(blocking, rows, row_bytes);
+  cut.row_items = DivideUp(rows, cut.rows);
+  const int64_t wanted = DivideUp(kItemsPerThread * context.pool.Threads(), cut.row_items);
+  const int64_t step =
+      std::clamp<int64_t>(blocking.panel_bytes / (matrices * kPanelOutputs * row_bytes), 1, panels);
+  // Whole groups of 8 panels: what one row computes side by side.
+  cut.panels = std::min(step, std::max<int64_t>(8, panels / wanted / 8 * 8));
+  cut.panel_items = DivideUp(panels, cut.panels);
+  cut.rows_first = blocking.rows_first;
+  return cut;
+}
+
 void MatMul(const CpuContext& context, const MatMulArgs& args) {
   if (args.rows == 0 || args.w.outputs == 0) return;
-  const MatMulBlocking& blocking = context.primitives.mat_mul_blocking;
   const int64_t padded = PaddedInputs(args.w.inputs);
-  const int64_t panels = Panels(args.w.outputs);
-  const int64_t row_bytes = padded * SizeOf(args.w.dtype);
-  const int64_t block_rows = BlockRows(blocking, args.rows, row_bytes);
-  const int64_t row_blocks = DivideUp(args.rows, block_rows);
-  int64_t step = std::clamp<int64_t>(blocking.panel_bytes / (kPanelOutputs * row_bytes), 1, panels);
-  const int64_t wanted = DivideUp(kItemsPerThread * context.pool.Threads(), row_blocks);
-  // Whole groups of 8 panels: what one row computes side by side.
-  step = std::min(step, std::max<int64_t>(8, panels / wanted / 8 * 8));
-  const int64_t panel_blocks = DivideUp(panels, step);
-  context.pool.ParallelFor(row_blocks * panel_blocks, [&](int64_t item) {
-    const int64_t row_block = blocking.rows_first ? item / panel_blocks : item % row_blocks;
-    const int64_t panel_block = blocking.rows_first ? item % panel_blocks : item / row_blocks;
-    const int64_t row = row_block * block_rows;
-    const int64_t output = panel_block * step * kPanelOutputs;
+  const ProductCut cut =
+      CutProduct(context, args.rows, Panels(args.w.outputs), padded * SizeOf(args.w.dtype), 1);
+  context.pool.ParallelFor(cut.Items(), [&](int64_t item) {
+    const int64_t row = cut.Row(item);
+    const int64_t output = cut.Panel(item) * kPanelOutputs;
     MatMulBlock block;
     block.x = static_cast<const char*>(args.x) + row * args.x_stride * SizeOf(args.w.dtype);
     block.x_stride = args.x_stride;
     block.panels = PanelAt(args.w, output);
     block.dtype = args.w.dtype;
     block.inputs = padded;
-    block.rows = std::min(block_rows, args.rows - row);
-    block.outputs = std::min(step * kPanelOutputs, args.w.outputs - output);
+    block.rows = std::min(cut.rows, args.rows - row);
+    block.outputs = std::min(cut.panels * kPanelOutputs, args.w.outputs - output);
     block.bias = args.bias == nullptr ? nullptr : args.bias + output;
     block.y = args.y + row * args.y_stride + output;
     block.y_stride = args.y_stride;

@@ -29,8 +29,9 @@ template <typename V>
   V::StoreN(y, sums, n);
 }
 
-// R rows by P panels, over all inputs.
-template <typename V, bool kBf16, int R, int P>
+// R rows by P panels, over all inputs. With kFetch the P panels behind these are fetched into the
+// second-level cache on the way, so that the arithmetic does not wait for memory.
+template <typename V, bool kBf16, int R, int P, bool kFetch>
 inline void MatMulTile(const MatMulBlock& block, int64_t row, int64_t panel) {
   using F = typename V::F;
   F acc[R][P];
@@ -46,7 +47,10 @@ inline void MatMulTile(const MatMulBlock& block, int64_t row, int64_t panel) {
     for (int64_t k = 0; k < block.inputs; k += 2) {
       typename V::Pairs pairs[P];
 #pragma GCC unroll 8
-      for (int p = 0; p < P; ++p) pairs[p] = V::LoadPairs(w + p * panel_elements + k * 16);
+      for (int p = 0; p < P; ++p) {
+        if constexpr (kFetch) __builtin_prefetch(w + (P + p) * panel_elements + k * 16, 0, 2);
+        pairs[p] = V::LoadPairs(w + p * panel_elements + k * 16);
+      }
       if constexpr (V::kDotBf16) {
 #pragma GCC unroll 16
         for (int r = 0; r < R; ++r) {
@@ -79,7 +83,10 @@ inline void MatMulTile(const MatMulBlock& block, int64_t row, int64_t panel) {
     for (int64_t k = 0; k < block.inputs; ++k) {
       F weights[P];
 #pragma GCC unroll 8
-      for (int p = 0; p < P; ++p) weights[p] = V::Load(w + p * panel_elements + k * 16);
+      for (int p = 0; p < P; ++p) {
+        if constexpr (kFetch) __builtin_prefetch(w + (P + p) * panel_elements + k * 16, 0, 2);
+        weights[p] = V::Load(w + p * panel_elements + k * 16);
+      }
 #pragma GCC unroll 16
       for (int r = 0; r < R; ++r) {
         const F value = V::Set1(x[r * block.x_stride + k]);
@@ -99,15 +106,20 @@ inline void MatMulTile(const MatMulBlock& block, int64_t row, int64_t panel) {
 // rows pass.
 template <typename V, bool kBf16, int R>
 inline void MatMulRows(const MatMulBlock& block, int64_t row, int64_t groups) {
+  if (groups == 0) return;
   constexpr int kPanels = PanelsFor<V>(R);
+  // With more streams side by side the hardware's prefetchers keep memory busy by themselves.
+  constexpr bool kFetch = kPanels <= 2;
   const int64_t panels = Panels(block.outputs);
   int64_t panel = 0;
   for (; panel + kPanels <= panels; panel += kPanels) {
-    for (int64_t g = 0; g < groups; ++g)
-      MatMulTile<V, kBf16, R, kPanels>(block, row + g * R, panel);
+    MatMulTile<V, kBf16, R, kPanels, kFetch>(block, row, panel);
+    for (int64_t g = 1; g < groups; ++g)
+      MatMulTile<V, kBf16, R, kPanels, false>(block, row + g * R, panel);
   }
   for (; panel < panels; ++panel) {
-    for (int64_t g = 0; g < groups; ++g) MatMulTile<V, kBf16, R, 1>(block, row + g * R, panel);
+    for (int64_t g = 0; g < groups; ++g)
+      MatMulTile<V, kBf16, R, 1, false>(block, row + g * R, panel);
   }
 }
 

@@ -38,6 +38,21 @@ struct MatMulBlocking {
   bool uses_scratch = false;
 };
 
+// y = silu(gate) * up for some rows and columns of a product that has just been computed.
+struct SwiGluTile {
+  const float* gate = nullptr;  // [rows, stride]
+  const float* up = nullptr;    // [rows, stride]
+  int64_t stride = 0;
+  DType act = DType::kBF16;
+  void* y = nullptr;  // [rows, y_stride] act, at the first column
+  int64_t y_stride = 0;
+  void* kept_gate = nullptr;  // [rows, kept_stride] act, at the first column; null with kept_up
+  void* kept_up = nullptr;
+  int64_t kept_stride = 0;
+  int64_t rows = 0;
+  int64_t columns = 0;
+};
+
 // Of the scores s of one row over one tile of the vocabulary.
 struct TileStats {
   float max = 0;       // the largest s
@@ -45,13 +60,16 @@ struct TileStats {
   float weighted = 0;  // sum of exp(s - max) (s - max)
 };
 
-// Some queries of one sequence, with all query heads of one key/value head. The kernels' rows are
-// (query, head) pairs.
+// Some queries of one sequence, or the only query of each of several neighbours that begin with the
+// same pages, with all query heads of one key/value head. The kernels' rows are (query, head)
+// pairs.
 struct AttentionItem {
-  const AttentionSequence* sequence = nullptr;
+  const AttentionSequence* sequence = nullptr;  // the first
   int64_t kv_head = 0;
   int64_t query_begin = 0;  // in the sequence
   int64_t query_end = 0;
+  int64_t sequence_count = 1;
+  int64_t shared_pages = 0;  // of all sequences, where there are several
 };
 
 // A sequence that reads a page: page `ordinal` of its list.
@@ -78,6 +96,7 @@ struct Primitives {
   void (*rms_norm)(const RmsNormArgs& args, int64_t begin, int64_t end);
   void (*qkv_rope)(const QkvRopeArgs& args, int64_t begin, int64_t end);
   void (*swiglu)(const SwiGluArgs& args, int64_t begin, int64_t end);
+  void (*swiglu_tile)(const SwiGluTile& tile);
   void (*swiglu_backward)(const SwiGluBackwardArgs& args, int64_t begin, int64_t end);
   // d_weight, d_q_norm and d_k_norm are sums over these rows alone: [D], [E], [E]; the latter two
   // may be null.
@@ -86,8 +105,10 @@ struct Primitives {
   void (*qkv_rope_backward)(const QkvRopeBackwardArgs& args, int64_t begin, int64_t end,
                             float* d_q_norm, float* d_k_norm);
 
-  // `scratch` holds AttentionScratchFloats() floats, 64-byte aligned.
-  void (*attention)(const AttentionArgs& args, const AttentionItem& item, float* scratch);
+  // `scratch` holds AttentionScratchFloats() floats, 64-byte aligned. `next`, or null, is what this
+  // thread will probably work on afterwards: its first keys are fetched.
+  void (*attention)(const AttentionArgs& args, const AttentionItem& item, const AttentionItem* next,
+                    float* scratch);
   // delta[row, head] = sum over e of out * d_out, for rows [begin, end).
   void (*attention_delta)(const AttentionBackwardArgs& args, int64_t begin, int64_t end,
                           float* delta);

@@ -24,6 +24,7 @@ constexpr Primitives MakePrimitives() {
       .rms_norm = RmsNorm<V>,
       .qkv_rope = QkvRope<V>,
       .swiglu = SwiGlu<V>,
+      .swiglu_tile = SwiGluOfTile<V>,
       .swiglu_backward = SwiGluBackward<V>,
       .rms_norm_backward = RmsNormBackward<V>,
       .qkv_rope_backward = QkvRopeBackward<V>,

@@ -174,15 +174,38 @@ void QkvRopeBackward(const QkvRopeBackwardArgs& args, int64_t begin, int64_t end
 }
 
 template <typename V>
+inline typename V::F SiluTimes(typename V::F gate, typename V::F up) {
+  return V::Mul(V::Mul(gate, Sigmoid<V>(gate)), up);
+}
+
+template <typename V>
+void SwiGluOfTile(const SwiGluTile& tile) {
+  for (int64_t row = 0; row < tile.rows; ++row) {
+    const float* gate = tile.gate + row * tile.stride;
+    const float* up = tile.up + row * tile.stride;
+    ForEach16(tile.columns, [&](int64_t i, int c) {
+      const auto g = V::LoadN(gate + i, c);
+      const auto u = V::LoadN(up + i, c);
+      StoreActN<V>(tile.y, tile.act, row * tile.y_stride + i, SiluTimes<V>(g, u), c);
+      if (tile.kept_gate == nullptr) return;
+      StoreActN<V>(tile.kept_gate, tile.act, row * tile.kept_stride + i, g, c);
+      StoreActN<V>(tile.kept_up, tile.act, row * tile.kept_stride + i, u, c);
+    });
+  }
+}
+
+template <typename V>
 void SwiGlu(const SwiGluArgs& args, int64_t begin, int64_t end) {
   const int64_t padded = PaddedInputs(args.width);
+  const int64_t stride = PaddedInputs(2 * args.width);
   for (int64_t row = begin; row < end; ++row) {
-    const float* gate = args.gate_up + row * 2 * args.width;
-    const float* up = gate + args.width;
+    const void* gate = ActAt(args.gate_up, args.act, row * stride);
+    const void* up = ActAt(gate, args.act, args.width);
     void* y = ActAt(args.y, args.act, row * padded);
     ForEach16(args.width, [&](int64_t i, int c) {
-      const auto g = V::LoadN(gate + i, c);
-      StoreActN<V>(y, args.act, i, V::Mul(V::Mul(g, Sigmoid<V>(g)), V::LoadN(up + i, c)), c);
+      const auto g = LoadActN<V>(gate, args.act, i, c);
+      const auto u = LoadActN<V>(up, args.act, i, c);
+      StoreActN<V>(y, args.act, i, SiluTimes<V>(g, u), c);
     });
     ZeroAct(y, args.act, args.width, padded);
   }
@@ -192,18 +215,19 @@ void SwiGlu(const SwiGluArgs& args, int64_t begin, int64_t end) {
 template <typename V>
 void SwiGluBackward(const SwiGluBackwardArgs& args, int64_t begin, int64_t end) {
   const auto one = V::Set1(1.0f);
+  const int64_t stride = PaddedInputs(2 * args.width);
   for (int64_t row = begin; row < end; ++row) {
-    const float* gate = args.gate_up + row * 2 * args.width;
-    const float* up = gate + args.width;
+    const void* gate = ActAt(args.gate_up, args.act, row * stride);
+    const void* up = ActAt(gate, args.act, args.width);
     const float* d_y = args.d_y + row * args.width;
     float* d_gate = args.d_gate_up + row * 2 * args.width;
     float* d_up = d_gate + args.width;
     ForEach16(args.width, [&](int64_t i, int c) {
-      const auto g = V::LoadN(gate + i, c);
+      const auto g = LoadActN<V>(gate, args.act, i, c);
       const auto d = V::LoadN(d_y + i, c);
       const auto s = Sigmoid<V>(g);
       const auto slope = V::Mul(s, V::Fma(g, V::Sub(one, s), one));
-      V::StoreN(d_gate + i, V::Mul(V::Mul(d, V::LoadN(up + i, c)), slope), c);
+      V::StoreN(d_gate + i, V::Mul(V::Mul(d, LoadActN<V>(up, args.act, i, c)), slope), c);
       V::StoreN(d_up + i, V::Mul(d, V::Mul(g, s)), c);
     });
   }

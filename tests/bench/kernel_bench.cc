@@ -1,5 +1,3 @@
-#include <immintrin.h>
-
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cstdio>
@@ -11,7 +9,7 @@
 #include "base/random.h"
 #include "base/thread_pool.h"
 #include "kernels/backend.h"
-#include "kernels/cpu/amx_tiles.h"
+#include "kernels/cpu/probe.h"
 
 // Time of the hot kernels at the shapes of real models, each beside a limit of this machine that is
 // probed in the same run: multiply-adds of the instruction set that the kernel uses, or bytes read
@@ -48,113 +46,12 @@ Timing Measure(const std::function<void()>& body, int repeats, int64_t threads) 
   return {seconds[seconds.size() / 2], seconds.front(), seconds.back()};
 }
 
-// Twelve chains of multiply-adds that never leave the registers.
-[[gnu::target("avx512f")]] float ProbeFma(int64_t count) {
-  __m512 acc[12];
-  for (int i = 0; i < 12; ++i) acc[i] = _mm512_set1_ps(static_cast<float>(i));
-  const __m512 x = _mm512_set1_ps(0.999f);
-  for (int64_t n = 0; n < count; ++n) {
-#pragma GCC unroll 12
-    for (int i = 0; i < 12; ++i) acc[i] = _mm512_fmadd_ps(acc[i], x, x);
-  }
-  float sum = 0;
-  for (const __m512& a : acc) sum += _mm512_cvtss_f32(a);
-  return sum;
-}
-
-[[gnu::target("avx512f,avx512bf16")]] float ProbeDot(int64_t count) {
-  __m512 acc[12];
-  for (int i = 0; i < 12; ++i) acc[i] = _mm512_set1_ps(static_cast<float>(i));
-  const __m512i x = _mm512_set1_epi32(0x3f803f80);
-  for (int64_t n = 0; n < count; ++n) {
-#pragma GCC unroll 12
-    for (int i = 0; i < 12; ++i) acc[i] = _mm512_dpbf16_ps(acc[i], (__m512bh)x, (__m512bh)x);
-  }
-  float sum = 0;
-  for (const __m512& a : acc) sum += _mm512_cvtss_f32(a);
-  return sum;
-}
-
-[[gnu::target("avx2,fma")]] float ProbeFma256(int64_t count) {
-  __m256 acc[12];
-  for (int i = 0; i < 12; ++i) acc[i] = _mm256_set1_ps(static_cast<float>(i));
-  const __m256 x = _mm256_set1_ps(0.999f);
-  for (int64_t n = 0; n < count; ++n) {
-#pragma GCC unroll 12
-    for (int i = 0; i < 12; ++i) acc[i] = _mm256_fmadd_ps(acc[i], x, x);
-  }
-  float sum = 0;
-  for (const __m256& a : acc) sum += _mm256_cvtss_f32(a);
-  return sum;
-}
-
-// Four tiles of sums, two of inputs and two of weights that never leave the registers.
-constexpr double kTileProbeFlops = 4 * 2 * 16 * 16 * 32;
-float ProbeTiles(int64_t count) {
-  using Tiles = cpu::HardwareTiles;
-  cpu::TileConfig config;
-  std::fill_n(config.row_bytes, cpu::kTiles, static_cast<uint16_t>(cpu::kTileRowBytes));
-  std::fill_n(config.rows, cpu::kTiles, static_cast<uint8_t>(cpu::kTileRows));
-  Tiles::Configure(config);  // all are zero
-  for (int64_t n = 0; n < count; ++n) {
-    Tiles::Dot<0, 4, 6>();
-    Tiles::Dot<1, 4, 7>();
-    Tiles::Dot<2, 5, 6>();
-    Tiles::Dot<3, 5, 7>();
-  }
-  Tiles::Release();
-  return 0;
-}
-
+// Keeps what a benchmark computes alive.
 volatile float sink = 0;
-
-struct Limits {
-  double f32_flops = 0;  // of the instruction set in use, all threads
-  double bf16_flops = 0;
-  double read_bytes = 0;  // a second
-};
-
-Limits Probe(const std::string& isa, int64_t threads) {
-  ThreadPool pool(threads);
-  constexpr int64_t kCount = 2'000'000;
-  const auto flops = [&](float (*probe)(int64_t), double flops_per_step) {
-    const Timing t = Measure(
-        [&] { pool.ParallelFor(threads, [&](int64_t) { sink = probe(kCount); }); }, 9, threads);
-    return static_cast<double>(threads) * static_cast<double>(kCount) * flops_per_step / t.fastest;
-  };
-  Limits limits;
-  if (isa.starts_with("avx512") || isa == "amx") {
-    limits.f32_flops = flops(ProbeFma, 12 * 32);
-    limits.bf16_flops = isa == "amx"           ? flops(ProbeTiles, kTileProbeFlops)
-                        : isa == "avx512_bf16" ? flops(ProbeDot, 12 * 64)
-                                               : limits.f32_flops;
-  } else if (isa == "avx2") {
-    limits.f32_flops = limits.bf16_flops = flops(ProbeFma256, 12 * 16);
-  }
-  // Beyond any cache.
-  constexpr int64_t kBytes = int64_t{512} << 20;
-  constexpr int64_t kRun = int64_t{1} << 20;
-  std::vector<uint64_t> memory(kBytes / 8, 1);
-  const Timing t = Measure(
-      [&] {
-        pool.ParallelFor(kBytes / kRun, [&](int64_t run) {
-          const uint64_t* p = memory.data() + run * kRun / 8;
-          uint64_t sums[8] = {};
-          for (int64_t i = 0; i < kRun / 8; i += 8) {
-            for (int j = 0; j < 8; ++j) sums[j] += p[i + j];
-          }
-          sink = static_cast<float>(sums[0] + sums[1] + sums[2] + sums[3] + sums[4] + sums[5] +
-                                    sums[6] + sums[7]);
-        });
-      },
-      9, threads);
-  limits.read_bytes = static_cast<double>(kBytes) / t.fastest;
-  return limits;
-}
 
 class Bench {
  public:
-  Bench(Backend& backend, DType dtype, const Limits& limits, int repeats)
+  Bench(Backend& backend, DType dtype, const cpu::MachineLimits& limits, int repeats)
       : backend_(backend), dtype_(dtype), limits_(limits), repeats_(repeats) {}
 
   void Heading(const std::string& model) {
@@ -224,7 +121,7 @@ class Bench {
 
   Backend& backend_;
   DType dtype_;
-  Limits limits_;
+  cpu::MachineLimits limits_;
   int repeats_;
   std::vector<DeviceBuffer> buffers_;
 };
@@ -447,18 +344,22 @@ void BenchRows(Bench& bench, const ModelShape& m) {
     bench.Forget();
   }
   {
-    const float* gate_up = bench.Floats(rows * 2 * m.f, 8);
+    const void* gate_up = bench.Act(rows, 2 * m.f);
     void* y = bench.Act(rows, m.f);
     const float* d_y = bench.Floats(rows * m.f);
     float* d_gate_up = bench.Take<float>(rows * 2 * m.f);
     const double elements = static_cast<double>(rows * m.f);
-    bench.Bytes("SwiGLU, 2048 rows", elements * (8 + size), [&] {
+    bench.Bytes("SwiGLU, 2048 rows", elements * 3 * size, [&] {
       bench.Cpu().SwiGlu(
           {.gate_up = gate_up, .y = y, .act = bench.Type(), .rows = rows, .width = m.f});
     });
-    bench.Bytes("SwiGLU backward, 2048 rows", elements * 20, [&] {
-      bench.Cpu().SwiGluBackward(
-          {.gate_up = gate_up, .d_y = d_y, .d_gate_up = d_gate_up, .rows = rows, .width = m.f});
+    bench.Bytes("SwiGLU backward, 2048 rows", elements * (12 + 2 * size), [&] {
+      bench.Cpu().SwiGluBackward({.gate_up = gate_up,
+                                  .d_y = d_y,
+                                  .d_gate_up = d_gate_up,
+                                  .act = bench.Type(),
+                                  .rows = rows,
+                                  .width = m.f});
     });
     bench.Forget();
   }
@@ -520,7 +421,8 @@ int Main(int argc, char** argv) {
     std::fprintf(stderr, "%s\n", std::string(backend.status().message()).c_str());
     return 1;
   }
-  const Limits limits = Probe((*backend)->Info().isa, (*backend)->Info().threads);
+  ThreadPool pool((*backend)->Info().threads);
+  const cpu::MachineLimits limits = cpu::ProbeMachine(pool, (*backend)->Info().isa);
   std::printf("limits: %.1f GFLOP/s fp32, %.1f GFLOP/s bf16, %.1f GB/s read\n",
               limits.f32_flops * 1e-9, limits.bf16_flops * 1e-9, limits.read_bytes * 1e-9);
   Bench bench(**backend, type == "f32" ? DType::kF32 : DType::kBF16, limits, repeats);

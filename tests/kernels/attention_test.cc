@@ -25,6 +25,10 @@ const Batch kBatches[] = {
     {4, 4, 24, {{48, 48}, {3, 19}}},
     {6, 2, 18, {{5, 37}, {21, 53}, {1, 33}}, 2},
     {64, 1, 16, {{3, 20}}},
+    // Decoding behind a common prefix: of five pages, one block and a rest; of eight, two blocks.
+    {6, 2, 18, {{1, 81}, {1, 90}, {1, 130}, {1, 150}}, 5},
+    {9, 3, 64, {{1, 200}, {1, 129}, {1, 130}, {9, 193}, {1, 200}}, 8},
+    {3, 1, 40, {{70, 150}}},
 };
 
 // The cache of a batch, filled through QkvRope with positions that turn nothing, and its pieces in

@@ -52,7 +52,7 @@ TEST_P(ExactnessTest, Linear) {
   });
 }
 
-TEST_P(ExactnessTest, RmsNormAndSwiGlu) {
+TEST_P(ExactnessTest, RmsNormAndGateUp) {
   const int64_t rows = 60;
   const int64_t width = 75;
   const std::vector<float> x = Normals(rows * 2 * width, 1);
@@ -69,11 +69,14 @@ TEST_P(ExactnessTest, RmsNormAndSwiGlu) {
                      .width = 2 * width});
     return y.Values();
   });
+  const int64_t inputs = 40;
+  const std::vector<float> z = Normals(rows * inputs, 3);
+  const std::vector<float> w = Normals(2 * width * inputs, 4);
   ExpectRowsAlone(rows, width, [&](Backend& backend, int64_t begin, int64_t count) {
-    const Buffer input(backend, RowsOf(x, begin, count, 2 * width));
+    const Weights gate_up(backend, w, 2 * width, inputs, Type());
+    const ActBuffer input(backend, RowsOf(z, begin, count, inputs), count, inputs, Type());
     const ActBuffer y(backend, count, width, Type());
-    backend.SwiGlu(
-        {.gate_up = input.F(), .y = y.Data(), .act = Type(), .rows = count, .width = width});
+    backend.GateUp({.x = input.Data(), .w = gate_up.Matrix(), .y = y.Data(), .rows = count});
     return y.Values();
   });
 }

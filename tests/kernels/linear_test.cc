@@ -65,6 +65,40 @@ TEST_P(LinearTest, AgreesWithTheTwin) {
   }
 }
 
+// Against the product by itself: what GateUp adds is SwiGLU, and what it keeps is that product.
+TEST_P(LinearTest, GateUpIsTheProductAndSwiGlu) {
+  for (const Shape& shape : kShapes) {
+    SCOPED_TRACE(testing::Message()
+                 << shape.rows << " x " << shape.inputs << " -> 2 x " << shape.outputs);
+    const int64_t width = shape.outputs;  // F
+    const std::vector<float> x = Rounded(Normals(shape.rows * shape.inputs, 1), Type());
+    const std::vector<float> w = Rounded(Normals(2 * width * shape.inputs, 2, 0.3), Type());
+    const Weights weights(Cpu(), w, 2 * width, shape.inputs, Type());
+    const ActBuffer input(Cpu(), x, shape.rows, shape.inputs, Type());
+    const Buffer product(Cpu(), shape.rows * 2 * width);
+    Cpu().Linear({.x = input.Data(), .w = weights.Matrix(), .y = product.F(), .rows = shape.rows});
+    ActBuffer y(Cpu(), shape.rows, width, Type());
+    ActBuffer alone(Cpu(), shape.rows, width, Type());
+    ActBuffer kept(Cpu(), shape.rows, 2 * width, Type());
+    y.Spoil();
+    alone.Spoil();
+    Cpu().GateUp({.x = input.Data(),
+                  .w = weights.Matrix(),
+                  .y = y.Data(),
+                  .kept = kept.Data(),
+                  .rows = shape.rows});
+    Cpu().GateUp({.x = input.Data(), .w = weights.Matrix(), .y = alone.Data(), .rows = shape.rows});
+    ExpectSameBits(kept.Values(), Rounded(product.Values(), Type()));
+    ExpectSameBits(alone.Values(), y.Values());
+    const Array expected = reference::SwiGlu(Widened(product.Values()), shape.rows, width);
+    Array bound = Absolutes(expected);
+    for (double& b : bound)
+      b = b * (8 * kEpsilonF32 + (Type() == DType::kBF16 ? kEpsilonBF16 : 0)) * 1.01 + 1e-30;
+    ExpectNear(y.Values(), expected, bound);
+    y.ExpectZeroPadding();
+  }
+}
+
 TEST_P(LinearTest, BackwardAgreesWithTheTwin) {
   for (const Shape& shape : kShapes) {
     SCOPED_TRACE(testing::Message()

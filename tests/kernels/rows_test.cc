@@ -138,12 +138,12 @@ TEST_P(RowsTest, SwiGluAgreesWithTheTwinOverTheWholeRange) {
       gate_up[3] = -1000;
       gate_up[4] = 0;
     }
-    const Buffer input(Cpu(), gate_up);
+    const ActBuffer input(Cpu(), gate_up, rows, 2 * width, Type());
     ActBuffer y(Cpu(), rows, width, Type());
     y.Spoil();
     Cpu().SwiGlu(
-        {.gate_up = input.F(), .y = y.Data(), .act = Type(), .rows = rows, .width = width});
-    const Array expected = reference::SwiGlu(Widened(gate_up), rows, width);
+        {.gate_up = input.Data(), .y = y.Data(), .act = Type(), .rows = rows, .width = width});
+    const Array expected = reference::SwiGlu(Widened(Rounded(gate_up, Type())), rows, width);
     Array bound = Absolutes(expected);
     for (double& b : bound)
       b = b * (8 * kEpsilonF32 + (Type() == DType::kBF16 ? kEpsilonBF16 : 0)) * 1.01 + 1e-30;
@@ -154,7 +154,7 @@ TEST_P(RowsTest, SwiGluAgreesWithTheTwinOverTheWholeRange) {
 
 TEST_P(RowsTest, SwiGluBackwardAgreesWithFiniteDifferences) {
   for (const auto& [rows, width] : {std::pair<int64_t, int64_t>{1, 1}, {3, 5}, {2, 40}}) {
-    const std::vector<float> gate_up = Normals(rows * 2 * width, 1, 2);
+    const std::vector<float> gate_up = Rounded(Normals(rows * 2 * width, 1, 2), Type());
     const std::vector<float> d_y = Normals(rows * width, 2);
     const Array expected = reference::FiniteDifferences(
         [&, rows = rows, width = width](const Array& at) {
@@ -164,12 +164,13 @@ TEST_P(RowsTest, SwiGluBackwardAgreesWithFiniteDifferences) {
           return sum;
         },
         Widened(gate_up));
-    const Buffer input(Cpu(), gate_up);
+    const ActBuffer input(Cpu(), gate_up, rows, 2 * width, Type());
     const Buffer gradient(Cpu(), d_y);
     const Buffer found(Cpu(), rows * 2 * width, 9);
-    Cpu().SwiGluBackward({.gate_up = input.F(),
+    Cpu().SwiGluBackward({.gate_up = input.Data(),
                           .d_y = gradient.F(),
                           .d_gate_up = found.F(),
+                          .act = Type(),
                           .rows = rows,
                           .width = width});
     ExpectNear(found.Values(), expected, Array(expected.size(), 1e-5));

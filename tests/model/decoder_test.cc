@@ -434,7 +434,7 @@ TEST(Decoder, KeepsItsPromiseOfActivationBytes) {
   const int64_t per_token = (ActivationBytes(config, DType::kBF16, 4096, 1) -
                              ActivationBytes(config, DType::kBF16, 2048, 1)) /
                             2048;
-  EXPECT_EQ(per_token, 30 * 20396 + 34564);
+  EXPECT_EQ(per_token, 30 * 14252 + 34564);
 }
 
 }  // namespace
