@@ -25,8 +25,10 @@ absl::StatusOr<kernels::CpuIsa> ParseIsa(const std::string& name) {
   if (name == "avx2") return CpuIsa::kAvx2;
   if (name == "avx512") return CpuIsa::kAvx512;
   if (name == "avx512_bf16") return CpuIsa::kAvx512Bf16;
+  if (name == "amx") return CpuIsa::kAmx;
   return InvalidArgument(
-      "expected best, portable, avx2, avx512 or avx512_bf16 as instruction set, found '{}'", name);
+      "expected best, portable, avx2, avx512, avx512_bf16 or amx as instruction set, found '{}'",
+      name);
 }
 
 absl::StatusOr<std::unique_ptr<kernels::Backend>> CreateBackend(const SessionOptions& options) {

@@ -19,7 +19,7 @@ namespace ponder {
 struct SessionOptions {
   std::string model_directory;
   std::string dtype = "bf16";          // "bf16", "f32"
-  std::string isa = "best";            // "best", "portable", "avx2", "avx512", "avx512_bf16"
+  std::string isa = "best";            // "best", "portable", "avx2", "avx512", "avx512_bf16", "amx"
   int64_t threads = 0;                 // 0 = one a usable core
   bool needs_tokenizer = true;         // false: a directory without tokenizer.json will do
   std::string chat_template = "auto";  // "auto" or a name of model/chat_template.h

@@ -353,7 +353,8 @@ class DeviceBuffer {
   int64_t bytes_ = 0;
 };
 
-enum class CpuIsa { kBest, kPortable, kAvx2, kAvx512, kAvx512Bf16 };
+// kAmxEmulated runs the kernels of kAmx on any processor, for tests: slowly.
+enum class CpuIsa { kBest, kPortable, kAvx2, kAvx512, kAvx512Bf16, kAmx, kAmxEmulated };
 
 struct CpuBackendOptions {
   int64_t threads = 0;         // 0 = one a usable core

@@ -39,7 +39,7 @@ void AddSessionOptions(CLI::App& command, SessionOptions& options) {
       ->check(CLI::Range(0, 1024));
   command
       .add_option("--isa", options.isa,
-                  "instruction set: best, portable, avx2, avx512 or avx512_bf16")
+                  "instruction set: best, portable, avx2, avx512, avx512_bf16 or amx")
       ->capture_default_str();
   command
       .add_option("--chat-template", options.chat_template,

@@ -7,9 +7,10 @@
 
 namespace ponder::kernels::cpu {
 
-// Whether this processor and system can run it.
+// Whether this processor and system can run it. For kAmx the process asks the system for its tiles
+// here, once.
 bool Supports(CpuIsa isa);
-// The widest that this processor has.
+// The widest that this processor has; never an emulation.
 CpuIsa BestIsa();
 std::string_view IsaName(CpuIsa isa);
 // `isa` is not kBest.

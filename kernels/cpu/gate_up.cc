@@ -20,16 +20,14 @@ void GateUp(const CpuContext& context, const GateUpArgs& args) {
   const int64_t y_stride = PaddedInputs(width);
   const int64_t kept_stride = PaddedInputs(2 * width);
   const int64_t panels = Panels(width);
-  const ProductCut cut =
-      CutProduct(context, args.rows, panels, 2 * kPanelOutputs * padded * element);
-  const int64_t row_items = cut.RowItems(args.rows);
+  const ProductCut cut = CutProduct(context, args.rows, panels, padded * element, 2);
   // Up's first output may lie inside a panel, whose other columns are then computed in vain.
   const int64_t offset = width % kPanelOutputs;
   const int64_t stride = (cut.panels + 1) * kPanelOutputs;
-  context.pool.ParallelFor(row_items * cut.PanelItems(panels), [&](int64_t item) {
-    const int64_t row = item % row_items * cut.rows;
+  context.pool.ParallelFor(cut.Items(), [&](int64_t item) {
+    const int64_t row = cut.Row(item);
     const int64_t rows = std::min(cut.rows, args.rows - row);
-    const int64_t column = item / row_items * cut.panels * kPanelOutputs;
+    const int64_t column = cut.Panel(item) * kPanelOutputs;
     const int64_t columns = std::min(cut.panels * kPanelOutputs, width - column);
     float* gate = ThreadScratch(2 * cut.rows * stride);
     float* up = gate + cut.rows * stride;

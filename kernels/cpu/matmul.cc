@@ -5,12 +5,6 @@
 namespace ponder::kernels::cpu {
 namespace {
 
-// Rows of a block: a multiple of every tile's rows; their inputs and a block of panels share the
-// second-level cache.
-constexpr int64_t kBlockRows = 96;
-// Bytes of panels in a block: with 96 rows of inputs they fit in a second-level cache of 1 MB or,
-// just, of 512 KB.
-constexpr int64_t kBlockPanelBytes = 256 << 10;
 // Items for each thread, so that none waits long for the last.
 constexpr int64_t kItemsPerThread = 4;
 
@@ -18,28 +12,50 @@ const char* PanelAt(const PackedMatrix& w, int64_t output) {
   return static_cast<const char*>(w.data) + output * PaddedInputs(w.inputs) * SizeOf(w.dtype);
 }
 
+// For the calling thread's copy of a block's inputs.
+void* CopyScratch(const CpuContext& context, int64_t rows, const PackedMatrix& w) {
+  if (!context.primitives.mat_mul_blocking.uses_scratch || w.dtype != DType::kBF16) return nullptr;
+  const int64_t bytes = rows * PaddedInputs(w.inputs) * SizeOf(w.dtype);
+  return ThreadScratch(bytes / static_cast<int64_t>(sizeof(float)), ScratchUse::kProduct);
+}
+
+int64_t DivideUp(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+// Of equal size, as far as whole units allow.
+int64_t BlockRows(const MatMulBlocking& blocking, int64_t rows, int64_t row_bytes) {
+  int64_t most = blocking.rows;
+  if (blocking.input_bytes > 0) most = std::min(most, blocking.input_bytes / row_bytes);
+  most = std::max(most / blocking.row_unit * blocking.row_unit, blocking.row_unit);
+  const int64_t each = DivideUp(rows, DivideUp(rows, most));
+  return DivideUp(each, blocking.row_unit) * blocking.row_unit;
+}
+
 }  // namespace
 
-ProductCut CutProduct(const CpuContext& context, int64_t rows, int64_t panels,
-                      int64_t panel_bytes) {
-  const int64_t row_items = (rows + kBlockRows - 1) / kBlockRows;
-  const int64_t wanted = (kItemsPerThread * context.pool.Threads() + row_items - 1) / row_items;
-  const int64_t step = std::clamp<int64_t>(kBlockPanelBytes / panel_bytes, 1, panels);
+ProductCut CutProduct(const CpuContext& context, int64_t rows, int64_t panels, int64_t row_bytes,
+                      int64_t matrices) {
+  const MatMulBlocking& blocking = context.primitives.mat_mul_blocking;
+  ProductCut cut;
+  cut.rows = BlockRows(blocking, rows, row_bytes);
+  cut.row_items = DivideUp(rows, cut.rows);
+  const int64_t wanted = DivideUp(kItemsPerThread * context.pool.Threads(), cut.row_items);
+  const int64_t step =
+      std::clamp<int64_t>(blocking.panel_bytes / (matrices * kPanelOutputs * row_bytes), 1, panels);
   // Whole groups of 8 panels: what one row computes side by side.
-  return {kBlockRows, std::min(step, std::max<int64_t>(8, panels / wanted / 8 * 8))};
+  cut.panels = std::min(step, std::max<int64_t>(8, panels / wanted / 8 * 8));
+  cut.panel_items = DivideUp(panels, cut.panels);
+  cut.rows_first = blocking.rows_first;
+  return cut;
 }
 
 void MatMul(const CpuContext& context, const MatMulArgs& args) {
   if (args.rows == 0 || args.w.outputs == 0) return;
   const int64_t padded = PaddedInputs(args.w.inputs);
-  const int64_t panels = Panels(args.w.outputs);
   const ProductCut cut =
-      CutProduct(context, args.rows, panels, kPanelOutputs * padded * SizeOf(args.w.dtype));
-  const int64_t row_blocks = cut.RowItems(args.rows);
-  // Rows run innermost: the weights of a block are read once.
-  context.pool.ParallelFor(row_blocks * cut.PanelItems(panels), [&](int64_t item) {
-    const int64_t row = item % row_blocks * cut.rows;
-    const int64_t output = item / row_blocks * cut.panels * kPanelOutputs;
+      CutProduct(context, args.rows, Panels(args.w.outputs), padded * SizeOf(args.w.dtype), 1);
+  context.pool.ParallelFor(cut.Items(), [&](int64_t item) {
+    const int64_t row = cut.Row(item);
+    const int64_t output = cut.Panel(item) * kPanelOutputs;
     MatMulBlock block;
     block.x = static_cast<const char*>(args.x) + row * args.x_stride * SizeOf(args.w.dtype);
     block.x_stride = args.x_stride;
@@ -52,6 +68,7 @@ void MatMul(const CpuContext& context, const MatMulArgs& args) {
     block.y = args.y + row * args.y_stride + output;
     block.y_stride = args.y_stride;
     block.store = args.store;
+    block.scratch = CopyScratch(context, block.rows, args.w);
     context.primitives.mat_mul(block);
   });
 }
@@ -67,6 +84,7 @@ void MatMulTile(const CpuContext& context, const MatMulTileArgs& args) {
   block.outputs = args.count;
   block.y = args.y;
   block.y_stride = args.y_stride;
+  block.scratch = CopyScratch(context, block.rows, args.w);
   context.primitives.mat_mul(block);
 }
 

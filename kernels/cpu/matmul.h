@@ -22,16 +22,26 @@ struct MatMulArgs {
 
 void MatMul(const CpuContext& context, const MatMulArgs& args);
 
-// How the threads share a product: items of `rows` rows and `panels` panels.
+// How the threads share a product: items of `rows` rows and `panels` panels, fewer at the end.
 struct ProductCut {
   int64_t rows = 0;
   int64_t panels = 0;
+  int64_t row_items = 0;
+  int64_t panel_items = 0;
+  bool rows_first = false;  // all panels for some rows, or all rows for some panels
 
-  int64_t RowItems(int64_t all) const { return (all + rows - 1) / rows; }
-  int64_t PanelItems(int64_t all) const { return (all + panels - 1) / panels; }
+  int64_t Items() const { return row_items * panel_items; }
+  // Where an item begins.
+  int64_t Row(int64_t item) const {
+    return (rows_first ? item / panel_items : item % row_items) * rows;
+  }
+  int64_t Panel(int64_t item) const {
+    return (rows_first ? item % panel_items : item / row_items) * panels;
+  }
 };
-// `panel_bytes`: of what one panel's inputs take, all matrices that run along together.
-ProductCut CutProduct(const CpuContext& context, int64_t rows, int64_t panels, int64_t panel_bytes);
+// `row_bytes`: of one row's inputs; `matrices` have their panels run along together.
+ProductCut CutProduct(const CpuContext& context, int64_t rows, int64_t panels, int64_t row_bytes,
+                      int64_t matrices);
 
 // The part of a product for outputs [output, output + count) of w and `rows` rows of x, on the
 // calling thread. `output` is a multiple of 16; y points at the first element.

@@ -17,6 +17,18 @@ constexpr int PanelsFor(int rows) {
   return panels;
 }
 
+// The sums of one row and panel, with what joins them at the end.
+template <typename V>
+[[gnu::always_inline]] inline void StoreSums(const MatMulBlock& block, int64_t row, int64_t panel,
+                                             typename V::F sums) {
+  const int64_t output = panel * kPanelOutputs;
+  const int n = block.outputs - output >= 16 ? 16 : static_cast<int>(block.outputs - output);
+  float* y = block.y + row * block.y_stride + output;
+  if (block.bias != nullptr) sums = V::Add(sums, V::LoadN(block.bias + output, n));
+  if (block.store == Store::kAdd) sums = V::Add(sums, V::LoadN(y, n));
+  V::StoreN(y, sums, n);
+}
+
 // R rows by P panels, over all inputs. With kFetch the P panels behind these are fetched into the
 // second-level cache on the way, so that the arithmetic does not wait for memory.
 template <typename V, bool kBf16, int R, int P, bool kFetch>
@@ -86,15 +98,7 @@ inline void MatMulTile(const MatMulBlock& block, int64_t row, int64_t panel) {
 #pragma GCC unroll 16
   for (int r = 0; r < R; ++r) {
 #pragma GCC unroll 8
-    for (int p = 0; p < P; ++p) {
-      const int64_t output = (panel + p) * kPanelOutputs;
-      const int n = block.outputs - output >= 16 ? 16 : static_cast<int>(block.outputs - output);
-      float* y = block.y + (row + r) * block.y_stride + output;
-      F value = acc[r][p];
-      if (block.bias != nullptr) value = V::Add(value, V::LoadN(block.bias + output, n));
-      if (block.store == Store::kAdd) value = V::Add(value, V::LoadN(y, n));
-      V::StoreN(y, value, n);
-    }
+    for (int p = 0; p < P; ++p) StoreSums<V>(block, row + r, panel + p, acc[r][p]);
   }
 }
 

@@ -24,6 +24,18 @@ struct MatMulBlock {
   float* y = nullptr;           // [rows, y_stride]
   int64_t y_stride = 0;
   Store store = Store::kOverwrite;
+  void* scratch = nullptr;  // [rows, inputs] bf16, 64-byte aligned: room for a copy of x where
+                            // the instruction set wants one; may be null
+};
+
+// What mat_mul likes to be given at once, when there is more, and in which order.
+struct MatMulBlocking {
+  int64_t rows = 0;         // most rows
+  int64_t row_unit = 0;     // blocks are multiples of it, but for the last
+  int64_t input_bytes = 0;  // of a block's rows, unless row_unit rows have more; 0: no limit
+  int64_t panel_bytes = 0;  // of a block's panels, one at least
+  bool rows_first = false;  // all panels for a block of rows, or all rows for a block of panels
+  bool uses_scratch = false;
 };
 
 // y = silu(gate) * up for some rows and columns of a product that has just been computed.
@@ -78,6 +90,7 @@ struct AdamWFactors {
 
 struct Primitives {
   void (*mat_mul)(const MatMulBlock& block);
+  MatMulBlocking mat_mul_blocking;
 
   // Rows [begin, end) of an operation.
   void (*rms_norm)(const RmsNormArgs& args, int64_t begin, int64_t end);
@@ -153,5 +166,7 @@ const Primitives& PortablePrimitives();
 const Primitives& Avx2Primitives();
 const Primitives& Avx512Primitives();
 const Primitives& Avx512Bf16Primitives();
+const Primitives& AmxPrimitives();
+const Primitives& AmxEmulatedPrimitives();
 
 }  // namespace ponder::kernels::cpu

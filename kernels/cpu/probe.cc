@@ -9,6 +9,7 @@
 #include <functional>
 
 #include "base/check.h"
+#include "kernels/cpu/amx_tiles.h"
 #include "kernels/cpu/workspace.h"
 
 namespace ponder::kernels::cpu {
@@ -49,6 +50,23 @@ constexpr int64_t kRuns = (int64_t{256} << 20) / kRunBytes;
   float sum = 0;
   for (const __m512& a : acc) sum += _mm512_cvtss_f32(a);
   return sum;
+}
+
+// Four tiles of sums, two of inputs and two of weights.
+constexpr double kTileFlops = 4 * 2 * 16 * 16 * 32;
+float DotTiles() {
+  TileConfig config;
+  std::fill_n(config.row_bytes, kTiles, static_cast<uint16_t>(kTileRowBytes));
+  std::fill_n(config.rows, kTiles, static_cast<uint8_t>(kTileRows));
+  HardwareTiles::Configure(config);  // all are zero
+  for (int64_t n = 0; n < kSteps; ++n) {
+    HardwareTiles::Dot<0, 4, 6>();
+    HardwareTiles::Dot<1, 4, 7>();
+    HardwareTiles::Dot<2, 5, 6>();
+    HardwareTiles::Dot<3, 5, 7>();
+  }
+  HardwareTiles::Release();
+  return 0;
 }
 
 [[gnu::target("avx2,fma")]] float FmaAvx2() {
@@ -141,9 +159,11 @@ double ReadRate(ThreadPool& pool) {
 
 MachineLimits ProbeMachine(ThreadPool& pool, std::string_view isa) {
   MachineLimits limits;
-  if (isa.starts_with("avx512")) {
+  if (isa.starts_with("avx512") || isa == "amx") {
     limits.f32_flops = Flops(pool, FmaAvx512, 12 * 32);
-    limits.bf16_flops = isa == "avx512_bf16" ? Flops(pool, DotAvx512, 12 * 64) : limits.f32_flops;
+    limits.bf16_flops = isa == "amx"           ? Flops(pool, DotTiles, kTileFlops)
+                        : isa == "avx512_bf16" ? Flops(pool, DotAvx512, 12 * 64)
+                                               : limits.f32_flops;
   } else if (isa == "avx2") {
     limits.f32_flops = limits.bf16_flops = Flops(pool, FmaAvx2, 12 * 16);
   } else {

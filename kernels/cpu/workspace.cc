@@ -93,13 +93,14 @@ void* Workspace::TakeBytes(int64_t bytes) {
   return taken;
 }
 
-float* ThreadScratch(int64_t floats) {
+float* ThreadScratch(int64_t floats, ScratchUse use) {
   struct Buffer {
     ~Buffer() { FreeAligned(memory); }
     float* memory = nullptr;
     int64_t floats = 0;
   };
-  thread_local Buffer buffer;
+  thread_local Buffer buffers[2];
+  Buffer& buffer = buffers[static_cast<int>(use)];
   if (buffer.floats < floats) {
     FreeAligned(buffer.memory);
     buffer.floats = 0;

@@ -37,8 +37,11 @@ class Workspace {
   std::vector<Block> blocks_;
 };
 
-// At least `floats` floats, 64-byte aligned, of the calling thread alone; valid until its next
-// call.
-float* ThreadScratch(int64_t floats);
+// Operations call products, which have memory of their own.
+enum class ScratchUse { kOperation, kProduct };
+
+// At least `floats` floats, 64-byte aligned, of the calling thread alone; valid until its next call
+// for the same use.
+float* ThreadScratch(int64_t floats, ScratchUse use = ScratchUse::kOperation);
 
 }  // namespace ponder::kernels::cpu

@@ -400,7 +400,7 @@ int Main(int argc, char** argv) {
   app.add_option("--threads", threads, "compute threads; 0 = one a core");
   app.add_option("--repeats", repeats, "runs of each kernel")->check(CLI::Range(1, 1000));
   app.add_option("--isa", isa, "instruction set")
-      ->check(CLI::IsMember({"best", "portable", "avx2", "avx512", "avx512_bf16"}));
+      ->check(CLI::IsMember({"best", "portable", "avx2", "avx512", "avx512_bf16", "amx"}));
   app.add_option("--dtype", type, "weights")->check(CLI::IsMember({"f32", "bf16"}));
   app.add_option("--only", only, "products, head, attention or rows")
       ->check(CLI::IsMember({"products", "head", "attention", "rows"}));
@@ -409,11 +409,9 @@ int Main(int argc, char** argv) {
   app.add_option("--model", model, "beginning of a model's name: SmolLM2 or Qwen");
   CLI11_PARSE(app, argc, argv);
 
-  const std::pair<const char*, CpuIsa> isas[] = {{"best", CpuIsa::kBest},
-                                                 {"portable", CpuIsa::kPortable},
-                                                 {"avx2", CpuIsa::kAvx2},
-                                                 {"avx512", CpuIsa::kAvx512},
-                                                 {"avx512_bf16", CpuIsa::kAvx512Bf16}};
+  const std::pair<const char*, CpuIsa> isas[] = {
+      {"best", CpuIsa::kBest},     {"portable", CpuIsa::kPortable},      {"avx2", CpuIsa::kAvx2},
+      {"avx512", CpuIsa::kAvx512}, {"avx512_bf16", CpuIsa::kAvx512Bf16}, {"amx", CpuIsa::kAmx}};
   CpuBackendOptions options{.threads = threads};
   for (const auto& [name, value] : isas) {
     if (isa == name) options.isa = value;

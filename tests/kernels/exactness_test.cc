@@ -203,7 +203,8 @@ TEST_P(ExactnessTest, BackwardOfNormsForAnyNumberOfThreads) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Every, ExactnessTest, testing::ValuesIn(AllCases()), CaseName);
+INSTANTIATE_TEST_SUITE_P(Every, ExactnessTest, testing::ValuesIn(AllCasesAndEmulatedTiles()),
+                         CaseName);
 
 }  // namespace
 }  // namespace ponder::kernels

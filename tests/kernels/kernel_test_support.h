@@ -32,7 +32,7 @@ inline std::unique_ptr<Backend> MakeBackend(CpuIsa isa, int64_t threads = 2) {
 inline std::vector<CpuIsa> UsableIsas() {
   std::vector<CpuIsa> isas;
   for (const CpuIsa isa :
-       {CpuIsa::kPortable, CpuIsa::kAvx2, CpuIsa::kAvx512, CpuIsa::kAvx512Bf16}) {
+       {CpuIsa::kPortable, CpuIsa::kAvx2, CpuIsa::kAvx512, CpuIsa::kAvx512Bf16, CpuIsa::kAmx}) {
     if (CreateCpuBackend({.threads = 1, .isa = isa}).ok()) isas.push_back(isa);
   }
   return isas;
@@ -48,6 +48,13 @@ inline std::vector<KernelCase> AllCases() {
   for (const CpuIsa isa : UsableIsas()) {
     for (const DType dtype : {DType::kF32, DType::kBF16}) cases.push_back({isa, dtype});
   }
+  return cases;
+}
+
+// The kernels of AMX on any machine too; slow, so for what stands on products alone.
+inline std::vector<KernelCase> AllCasesAndEmulatedTiles() {
+  std::vector<KernelCase> cases = AllCases();
+  cases.push_back({CpuIsa::kAmxEmulated, DType::kBF16});
   return cases;
 }
 

@@ -208,7 +208,8 @@ TEST_P(LinearTest, PackedOrderIsAsDocumented) {
   EXPECT_EQ(back, w);
 }
 
-INSTANTIATE_TEST_SUITE_P(Every, LinearTest, testing::ValuesIn(AllCases()), CaseName);
+INSTANTIATE_TEST_SUITE_P(Every, LinearTest, testing::ValuesIn(AllCasesAndEmulatedTiles()),
+                         CaseName);
 
 }  // namespace
 }  // namespace ponder::kernels

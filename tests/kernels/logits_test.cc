@@ -358,8 +358,10 @@ TEST_P(SampleTest, RefusesBrokenParameters) {
   EXPECT_THROW(Pick(kLogits, {.uniform = 1}), CheckFailure);
 }
 
-INSTANTIATE_TEST_SUITE_P(Every, LogitsTest, testing::ValuesIn(AllCases()), CaseName);
-INSTANTIATE_TEST_SUITE_P(Every, SampleTest, testing::ValuesIn(AllCases()), CaseName);
+INSTANTIATE_TEST_SUITE_P(Every, LogitsTest, testing::ValuesIn(AllCasesAndEmulatedTiles()),
+                         CaseName);
+INSTANTIATE_TEST_SUITE_P(Every, SampleTest, testing::ValuesIn(AllCasesAndEmulatedTiles()),
+                         CaseName);
 
 }  // namespace
 }  // namespace ponder::kernels

@@ -1,0 +1,57 @@
+#pragma once
+
+#include <cstdint>
+
+#include "kernels/cpu/amx_tiles.h"
+
+namespace ponder::kernels::cpu {
+
+// The tile registers in plain C++, as Intel's manual describes the instructions. What the processor
+// would refuse (a register without a shape, shapes that do not fit one another) throws
+// CheckFailure.
+class TileEmulator {
+ public:
+  static TileEmulator& OfThisThread();
+
+  void Configure(const TileConfig& config);
+  void Release();
+  void Zero(int tile);
+  void Load(int tile, const void* from, int64_t stride);
+  void Store(int tile, void* to, int64_t stride);
+  void Dot(int sums, int inputs, int weights);
+
+ private:
+  struct Tile {
+    int rows = 0;  // 0: no shape
+    int row_bytes = 0;
+    alignas(64) unsigned char bytes[kTileBytes] = {};
+  };
+  Tile& At(int tile);
+
+  Tile tiles_[kTiles];
+};
+
+struct EmulatedTiles {
+  static void Configure(const TileConfig& config) {
+    TileEmulator::OfThisThread().Configure(config);
+  }
+  static void Release() { TileEmulator::OfThisThread().Release(); }
+  template <int kTile>
+  static void Zero() {
+    TileEmulator::OfThisThread().Zero(kTile);
+  }
+  template <int kTile>
+  static void Load(const void* from, int64_t stride) {
+    TileEmulator::OfThisThread().Load(kTile, from, stride);
+  }
+  template <int kTile>
+  static void Store(void* to, int64_t stride) {
+    TileEmulator::OfThisThread().Store(kTile, to, stride);
+  }
+  template <int kSums, int kInputs, int kWeights>
+  static void Dot() {
+    TileEmulator::OfThisThread().Dot(kSums, kInputs, kWeights);
+  }
+};
+
+}  // namespace ponder::kernels::cpu
