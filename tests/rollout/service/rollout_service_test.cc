@@ -429,6 +429,144 @@ TEST(RolloutService, EqualFingerprintsAreSeenAsEqual) {
   EXPECT_FALSE(generated.stats->fingerprints_differ);
 }
 
+// Works until `batch` is whole, within the limit of every wait.
+void WorkThrough(GroupSource& source, GroupSource::BatchId batch) {
+  const absl::Time begin = absl::Now();
+  while (!source.Progress(batch).Whole()) {
+    ASSERT_LT(absl::Now() - begin, kLimit);
+    const absl::StatusOr<bool> worked = source.Work();
+    ASSERT_TRUE(worked.ok()) << worked.status();
+  }
+}
+
+TEST(RolloutService, ALaterBatchIsDoneWhileAnEarlierOneWaitsForItsLastResult) {
+  Learner learner;
+  RawWorker worker(learner);
+  ASSERT_TRUE(learner.events.Await("joined"));
+  const auto slow = learner.server->Begin({.requests = MakeGroups(2, 8)});
+  const auto next = learner.server->Begin({.requests = MakeGroups(1, 8)});
+  ASSERT_TRUE(slow.ok() && next.ok());
+  const v1::Lease first = worker.AwaitLease(), second = worker.AwaitLease(),
+                  third = worker.AwaitLease();
+  worker.Send(GoodResult(first));
+  worker.Send(GoodResult(third));
+  WorkThrough(*learner.server, *next);
+  EXPECT_EQ(learner.server->Progress(*slow).done, 8);
+  ASSERT_TRUE(learner.server->End(*next).ok());
+  worker.Send(GoodResult(second));
+  WorkThrough(*learner.server, *slow);
+  EXPECT_EQ(learner.server->End(*slow)->completion_tokens, 32);
+}
+
+TEST(RolloutService, ResultsAreTakenAndLeasesGivenOutWhileNobodyCallsWork) {
+  Learner learner;
+  RawWorker worker(learner);
+  ASSERT_TRUE(learner.events.Await("joined"));
+  // More than the worker takes at once: 64 places and one lease.
+  const auto batch = learner.server->Begin({.requests = MakeGroups(12, 8)});
+  ASSERT_TRUE(batch.ok());
+  for (int i = 0; i < 12; ++i) {
+    const v1::Lease lease = worker.AwaitLease();
+    ASSERT_NE(lease.id(), 0u);
+    worker.Send(GoodResult(lease));
+  }
+  WorkThrough(*learner.server, *batch);
+}
+
+TEST(RolloutService, WhatIsUnderWayGoesOnWithWeightsPublishedMeanwhile) {
+  Learner learner;
+  RawWorker worker(learner);
+  ASSERT_TRUE(learner.events.Await("joined"));
+  std::vector<Group> groups;
+  const auto batch =
+      learner.server->Begin({.requests = MakeGroups(1, 8), .on_group = [&](size_t, Group group) {
+                               groups.push_back(std::move(group));
+                             }});
+  ASSERT_TRUE(batch.ok());
+  const v1::Lease lease = worker.AwaitLease();
+  ASSERT_TRUE(learner.server->PublishWeights(1).ok());
+  v1::LeaseResult result = GoodResult(lease);
+  v1::VersionSpan* span = result.mutable_completions(2)->add_versions();
+  span->set_begin(1);
+  span->set_version(1);
+  worker.Send(result);
+  WorkThrough(*learner.server, *batch);
+  ASSERT_TRUE(learner.server->End(*batch).ok());
+  ASSERT_EQ(groups.size(), 1u);
+  EXPECT_EQ(groups[0].completions[2].versions, (std::vector<VersionSpan>{{0, 0}, {1, 1}}));
+}
+
+TEST(RolloutService, TokensOlderThanTheirBatchAreRefused) {
+  Learner learner;
+  ASSERT_TRUE(learner.server->PublishWeights(1).ok());
+  RawWorker worker(learner);
+  ASSERT_TRUE(learner.events.Await("joined"));
+  const auto batch = learner.server->Begin({.requests = MakeGroups(1, 8), .version = 1});
+  ASSERT_TRUE(batch.ok());
+  v1::LeaseResult result = GoodResult(worker.AwaitLease());
+  result.mutable_completions(3)->mutable_versions(0)->set_version(0);
+  worker.Send(result);
+  EXPECT_THAT(std::string(worker.AwaitEnd().message()),
+              HasSubstr("version 1 to 1, found version 0"));
+  EXPECT_EQ(learner.server->Progress(*batch).done, 0);
+}
+
+// An engine that stops after its first completion until it is given other weights.
+class PausingEngine : public RolloutEngine {
+ public:
+  explicit PausingEngine(std::unique_ptr<RolloutEngine> engine) : engine_(std::move(engine)) {}
+
+  EngineCapabilities Capabilities() const override { return engine_->Capabilities(); }
+  absl::Status Submit(RolloutRequest request) override { return engine_->Submit(request); }
+  void Cancel(uint64_t request_id) override { engine_->Cancel(request_id); }
+  absl::StatusOr<bool> Step() override {
+    if (version_ == 0 && std::exchange(has_stepped_, true)) return true;
+    return engine_->Step();
+  }
+  std::vector<RolloutResult> Poll() override { return engine_->Poll(); }
+  EngineLoad Load() const override { return engine_->Load(); }
+  void WeightsChanged(int64_t version) override {
+    version_ = version;
+    engine_->WeightsChanged(version);
+  }
+
+ private:
+  const std::unique_ptr<RolloutEngine> engine_;
+  int64_t version_ = 0;
+  bool has_stepped_ = false;
+};
+
+TEST(RolloutService, AWorkerSwapsWeightsUnderWayAndFinishesItsLeases) {
+  Learner learner;
+  std::atomic<bool> started = false;
+  FakeEngineOptions options{.script =
+                                [&](const RolloutRequest&, int64_t, int64_t) {
+                                  started = true;
+                                  return Completion{.token_ids = {1}, .logprobs = {-1}};
+                                },
+                            .fingerprint = "learner"};
+  WorkerThread worker(learner.Address(),
+                      std::make_unique<PausingEngine>(CreateFakeEngine(options)));
+  std::vector<Group> groups;
+  const auto batch =
+      learner.server->Begin({.requests = MakeGroups(1, 4), .on_group = [&](size_t, Group group) {
+                               groups.push_back(std::move(group));
+                             }});
+  ASSERT_TRUE(batch.ok());
+  for (const absl::Time begin = absl::Now(); !started;) {
+    ASSERT_LT(absl::Now() - begin, kLimit);
+    ASSERT_TRUE(learner.server->Work().ok());
+  }
+  learner.model.Randomize(10, 1);
+  ASSERT_TRUE(learner.server->PublishWeights(1).ok());
+  WorkThrough(*learner.server, *batch);
+  ASSERT_TRUE(learner.server->End(*batch).ok());
+  ASSERT_EQ(groups.size(), 1u);
+  for (int64_t i = 0; i < 4; ++i) {
+    EXPECT_EQ(groups[0].completions[i].versions, (std::vector<VersionSpan>{{0, i == 0 ? 0 : 1}}));
+  }
+}
+
 TEST(RolloutService, AWorkerLeavesWhenItIsToldTo) {
   Learner learner;
   WorkerThread worker(learner.Address());
