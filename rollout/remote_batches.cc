@@ -37,14 +37,13 @@ absl::StatusOr<bool> RemoteBatches::Accept(WorkerId worker, uint64_t lease_id, R
   const RolloutLease lease = *found;
   Entry& entry = batches_.at(lease.batch);
   const GroupBatch& batch = entry.assembly.Batch();
-  PONDER_RETURN_IF_ERROR(
-      Annotate(CheckCompletions(result.completions, lease.sample_begin, lease.sample_count,
-                                {.vocabulary = vocabulary,
-                                 .max_new_tokens =
-                                     batch.requests[lease.request].sampling.max_new_tokens,
-                                 .oldest_version = batch.version,
-                                 .newest_version = version}),
-               fmt::format("lease {}", lease_id)));
+  PONDER_RETURN_IF_ERROR(Annotate(
+      CheckCompletions(result.completions, lease.sample_begin, lease.sample_count,
+                       {.vocabulary = vocabulary,
+                        .max_new_tokens = batch.requests[lease.request].sampling.max_new_tokens,
+                        .oldest_version = batch.version,
+                        .newest_version = version}),
+      fmt::format("lease {}", lease_id)));
   leases_.Complete(worker, lease_id);
   entry.contributors.insert(worker);
   entry.fingerprints_differ |= !result.same_numerics;
