@@ -14,8 +14,7 @@ constexpr absl::Duration kLookAround = absl::Milliseconds(20);
 
 }  // namespace
 
-StepPipeline::StepPipeline(Parts parts)
-    : parts_(std::move(parts)), judge_([this] { Judge(); }) {}
+StepPipeline::StepPipeline(Parts parts) : parts_(std::move(parts)), judge_([this] { Judge(); }) {}
 
 StepPipeline::~StepPipeline() {
   std::vector<GroupSource::BatchId> batches;
@@ -109,8 +108,8 @@ absl::Status StepPipeline::AwaitVerdicts(int64_t step, GroupSource::BatchId batc
 }
 
 std::map<int64_t, StepPipeline::Flight>::value_type* StepPipeline::NextToJudge() {
-  const auto place =
-      std::ranges::find_if(flights_, [](const auto& flight) { return !flight.second.generated.empty(); });
+  const auto place = std::ranges::find_if(
+      flights_, [](const auto& flight) { return !flight.second.generated.empty(); });
   return place == flights_.end() ? nullptr : &*place;
 }
 

@@ -610,15 +610,36 @@ class OddLearner : public v1::Rollout::Service {
     message.mutable_weights()->set_policy_version(1);
     stream->Write(message);
     if (++streams_ <= broken_streams) return grpc::Status::OK;  // no goodbye
+    if (superseded) {
+      v1::Lease& lease = *message.mutable_lease();
+      lease.set_id(1);
+      lease.set_policy_version(1);
+      lease.set_task_id("task");
+      lease.add_prompt_ids(1);
+      lease.set_sample_count(1);
+      lease.mutable_sampling()->set_temperature(1);
+      lease.mutable_sampling()->set_top_p(1);
+      lease.mutable_sampling()->set_max_new_tokens(3);
+      stream->Write(message);
+      message.mutable_weights()->set_policy_version(2);
+      stream->Write(message);
+      v1::WorkerMessage answer;
+      while (!answer.has_result() && stream->Read(&answer)) {
+      }
+      result = answer.result();
+    }
     message.mutable_goodbye()->set_reason("enough");
     stream->Write(message);
     return grpc::Status::OK;
   }
 
-  grpc::Status FetchWeights(grpc::ServerContext*, const v1::FetchWeightsRequest*,
+  grpc::Status FetchWeights(grpc::ServerContext*, const v1::FetchWeightsRequest* request,
                             grpc::ServerWriter<v1::WeightChunk>* writer) override {
     const bool damages = ++fetches <= damaged_fetches;
-    WeightChunker chunker(TakeSnapshot(*model_.weights, 1));
+    if (superseded && request->policy_version() == 1) {
+      return {grpc::StatusCode::NOT_FOUND, "version 2 is published"};
+    }
+    WeightChunker chunker(TakeSnapshot(*model_.weights, request->policy_version()));
     v1::WeightChunk chunk;
     for (int64_t i = 0; chunker.Next(chunk); ++i) {
       if (damages && i == 3) chunk.mutable_data()->at(0) ^= 1;
@@ -631,6 +652,8 @@ class OddLearner : public v1::Rollout::Service {
 
   int64_t broken_streams = 0;
   int64_t damaged_fetches = 0;
+  bool superseded = false;  // gives out a lease of version 1, but has version 2 alone
+  v1::LeaseResult result;   // of that lease; read it when the worker has ended
   std::atomic<int64_t> fetches = 0;
 
  private:
@@ -659,6 +682,16 @@ TEST(RolloutService, WeightsThatAreDamagedEachTimeEndTheWorkerAndAreNeverUsed) {
   EXPECT_EQ(status.code(), absl::StatusCode::kDataLoss);
   EXPECT_THAT(std::string(status.message()), HasSubstr("checksum"));
   EXPECT_EQ(worker.GetWeights().Version(), 0);
+}
+
+TEST(RolloutService, ALeaseWhoseWeightsWereSupersededIsDoneWithTheNewerOnes) {
+  OddLearner learner;
+  learner.superseded = true;
+  WorkerThread worker(learner.Address());
+  EXPECT_TRUE(worker.Join().ok());
+  EXPECT_EQ(learner.result.error(), "");
+  ASSERT_EQ(learner.result.completions_size(), 1);
+  EXPECT_EQ(learner.result.completions(0).versions(0).version(), 2);
 }
 
 TEST(RolloutService, AWorkerJoinsAgainWhenTheStreamBreaks) {
