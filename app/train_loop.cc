@@ -7,7 +7,7 @@
 
 #include "app/config_convert.h"
 #include "app/evaluate.h"
-#include "app/part_metrics.h"
+#include "app/step_score.h"
 #include "base/random.h"
 
 namespace ponder {
@@ -280,67 +280,16 @@ absl::StatusOr<bool> TrainLoop::Step(int64_t step, StepPipeline& pipeline) {
     return collected.status();
   }
 
-  StepRecord record{.step = step, .phase = phase_};
-  Metrics& metrics = record.metrics;
-  int64_t completions = 0, sampled = 0, dropped = 0, retries = 0, all_right = 0, all_wrong = 0,
-          useful = 0;
-  int64_t truncated = 0;
-  double length = 0, entropy = 0, reward = 0, reward_squares = 0, verify_s = 0;
-  std::map<std::string, double> parts;
-  std::vector<std::pair<std::string, double>> solve_rates;
-  for (JudgedGroup& judged : collected->groups) {
-    for (const auto& [reason, count] : judged.dropped) {
-      metrics["dropped/" + reason] += static_cast<double>(count);
-      dropped += count;
-    }
-    retries += judged.retries;
-    verify_s += judged.seconds;
-    ScoredGroup scored{.group = std::move(judged.group), .verdicts = std::move(judged.verdicts)};
-    const size_t size = scored.verdicts.size();
-    std::vector<double> rewards;
-    int64_t correct = 0;
-    for (size_t i = 0; i < size; ++i) {
-      const Completion& completion = scored.group.completions[i];
-      scored.rewards.push_back(
-          ComputeReward(ToRewardSettings(config_), completion, scored.verdicts[i]));
-      rewards.push_back(scored.rewards.back().total);
-      reward += rewards.back();
-      reward_squares += rewards.back() * rewards.back();
-      for (const auto& [name, value] : scored.rewards.back().parts) parts[name] += value;
-      ++metrics["verdict/" + std::string(ToString(scored.verdicts[i].status))];
-      correct += scored.verdicts[i].status == VerdictStatus::kCorrect;
-      length += static_cast<double>(completion.token_ids.size());
-      truncated += completion.finish == FinishReason::kLength;
-      for (size_t t = 0; t < completion.token_ids.size(); ++t) {
-        if (completion.sampled_mask[t] == 0) continue;
-        entropy += completion.entropies[t];
-        ++sampled;
-      }
-    }
-    completions += static_cast<int64_t>(size);
-    if (size < 2) {
-      // One completion has no group to be compared with.
-      if (size == 1) metrics["dropped/group of one"] += 1;
-      continue;
-    }
-    scored.advantages = parts_.advantage->Estimate(rewards);
-    const bool signal = std::any_of(scored.advantages.begin(), scored.advantages.end(),
-                                    [](float advantage) { return advantage != 0; });
-    useful += signal;
-    all_right += !signal && correct == static_cast<int64_t>(size);
-    all_wrong += !signal && correct < static_cast<int64_t>(size);
-    solve_rates.emplace_back(scored.group.task.id,
-                             static_cast<double>(correct) / static_cast<double>(size));
-    record.groups.push_back(std::move(scored));
-  }
-  if (record.groups.empty()) {
+  ScoredStep scored =
+      ScoreStep(ToRewardSettings(config_), *parts_.advantage, std::move(collected->groups));
+  if (scored.groups.empty()) {
     return Unavailable(
         "step {}: all {} completions were dropped without a verdict; look at the verifier ({}) and "
         "resume",
-        step, dropped, parts_.verifier->Describe().name);
+        step, scored.dropped, parts_.verifier->Describe().name);
   }
-  PONDER_RETURN_IF_ERROR(CheckStaleness(step, record.groups));
-  parts_.train_tasks->Feedback(step - 1, solve_rates);
+  PONDER_RETURN_IF_ERROR(CheckStaleness(step, scored.groups));
+  parts_.train_tasks->Feedback(step - 1, scored.solve_rates);
 
   const LearnerKeys& learner = config_.learner;
   if (learner.kl_weight > 0 && learner.kl_reference_every > 0 && step > 1 &&
@@ -349,7 +298,7 @@ absl::StatusOr<bool> TrainLoop::Step(int64_t step, StepPipeline& pipeline) {
   }
   parts_.console->Progress(fmt::format("step {}/{}  learn", step, config_.run.steps), 0, 1);
   const absl::Time learn_started = parts_.clock->Now();
-  absl::StatusOr<UpdateReport> report = parts_.trainer->Update(record.groups);
+  absl::StatusOr<UpdateReport> report = parts_.trainer->Update(scored.groups);
   parts_.console->Progress("", 0, 0);
   PONDER_RETURN_IF_ERROR(report.status());
   const double learn_s = Seconds(learn_started);
@@ -358,21 +307,13 @@ absl::StatusOr<bool> TrainLoop::Step(int64_t step, StepPipeline& pipeline) {
   const double publish_s = Seconds(publish_started);
   versions_[step] = report->policy_version;
 
-  const auto groups = static_cast<int64_t>(record.groups.size());
+  StepRecord record{.step = step,
+                    .policy_version = report->policy_version,
+                    .phase = phase_,
+                    .metrics = std::move(scored.metrics),
+                    .groups = std::move(scored.groups)};
+  Metrics& metrics = record.metrics;
   metrics.insert(report->metrics.begin(), report->metrics.end());
-  metrics["reward/mean"] = Mean(reward, completions);
-  metrics["reward/std"] = std::sqrt(
-      std::max(0.0, Mean(reward_squares, completions) - std::pow(Mean(reward, completions), 2)));
-  for (const auto& [name, sum] : parts) metrics["reward/" + name] = Mean(sum, completions);
-  AddPartMetrics(record.groups, metrics);
-  metrics["length/mean"] = Mean(length, completions);
-  metrics["length/truncated"] = Mean(static_cast<double>(truncated), completions);
-  metrics["groups/useful"] = Mean(static_cast<double>(useful), groups);
-  metrics["groups/all_right"] = Mean(static_cast<double>(all_right), groups);
-  metrics["groups/all_wrong"] = Mean(static_cast<double>(all_wrong), groups);
-  metrics["policy/entropy"] = Mean(entropy, sampled);
-  metrics["dropped/total"] = static_cast<double>(dropped);
-  metrics["verifier/retries"] = static_cast<double>(retries);
   metrics["optimizer/skipped_updates"] = static_cast<double>(report->skipped_updates);
   metrics["rollout/reissued_leases"] = static_cast<double>(collected->stats.reissued_leases);
   metrics["rollout/workers"] = static_cast<double>(collected->stats.workers);
@@ -381,16 +322,14 @@ absl::StatusOr<bool> TrainLoop::Step(int64_t step, StepPipeline& pipeline) {
       config_.rollout.max_staleness > 0 ? Seconds(step_started) : collected->generate_s;
   metrics["speed/generate_tokens_per_s"] =
       static_cast<double>(collected->stats.completion_tokens) / std::max(generating_s, 1e-9);
-  metrics["speed/learn_tokens_per_s"] = length / std::max(learn_s, 1e-9);
+  metrics["speed/learn_tokens_per_s"] = scored.completion_tokens / std::max(learn_s, 1e-9);
   metrics["time/generate_s"] = collected->generate_s;
-  metrics["time/verify_s"] = verify_s;
   metrics["time/wait_for_verdicts_s"] = collected->verdicts_s;
   metrics["time/learn_s"] = learn_s;
   metrics["time/publish_s"] = publish_s;
   metrics["time/step_s"] = Seconds(step_started);
   const double per_step = Seconds(started_) / static_cast<double>(step - first_step_);
   metrics["time/left_s"] = per_step * static_cast<double>(config_.run.steps - step);
-  record.policy_version = report->policy_version;
   if (report->skipped_updates > 0) {
     parts_.console->Warn("update skipped: " + report->skip_reason);
     PONDER_RETURN_IF_ERROR(parts_.store->WriteEvent(
