@@ -309,6 +309,8 @@ absl::StatusOr<RunConfig> ParseConfig(std::string_view text, const std::string& 
     }
   }
   if (!problems.empty()) return ProblemStatus(problems, origin);
+  if (config.rollout.max_staleness > 0 && config.learner.importance_cap == 0)
+    config.learner.importance_cap = kStaleImportanceCap;
   PONDER_RETURN_IF_ERROR(CheckConfig(config, origin));
   return config;
 }

@@ -92,6 +92,7 @@ struct RolloutKeys {
   int64_t max_sequences = 128;
   int64_t max_step_tokens = 2048;
   int64_t cache_tokens = 65536;
+  int64_t max_staleness = 0;
   std::string listen;  // empty: the engine runs in this process
   double heartbeat_timeout_s = 20;
   double no_worker_timeout_s = 600;
@@ -163,6 +164,9 @@ struct RewardKeys {
   CosineKeys cosine;
 };
 
+// learner.importance_cap where rollout.max_staleness is set and it is not.
+inline constexpr double kStaleImportanceCap = 2;
+
 struct LearnerKeys {
   std::string advantage = "grpo";
   std::string aggregation = "token_mean";
@@ -232,8 +236,9 @@ struct RunConfig {
 inline constexpr uint64_t kMaxConfigBytes = uint64_t{1} << 20;
 
 // Reads a TOML file, lays `overrides` ("rollout.temperature=0.8", in this order) over it and checks
-// the whole. Unknown keys, wrong types, values out of range and keys that contradict each other are
-// INVALID_ARGUMENT with one line a problem (at most ten), each with file, line and key.
+// the whole; what follows from other keys is filled in. Unknown keys, wrong types, values out of
+// range and keys that contradict each other are INVALID_ARGUMENT with one line a problem (at most
+// ten), each with file, line and key.
 absl::StatusOr<RunConfig> LoadConfig(const std::string& path,
                                      std::span<const std::string> overrides = {});
 

@@ -122,6 +122,10 @@ void CheckSizes(const RolloutKeys& rollout, const LearnerKeys& learner, Checker&
                 "learner.micro_batch_tokens must hold a prompt and rollout.max_new_tokens = {}, "
                 "found {}",
                 rollout.max_new_tokens, learner.micro_batch_tokens);
+  check.Require(rollout.max_staleness == 0 || learner.importance_cap > 0,
+                "rollout.max_staleness = {} trains on tokens of older policies, so "
+                "learner.importance_cap must be above 0",
+                rollout.max_staleness);
   check.Require(learner.kl_reference_every == 0 || learner.kl_weight > 0,
                 "learner.kl_reference_every = {} renews a reference that learner.kl_weight = 0 "
                 "does not use; set a weight or leave it out",

@@ -212,6 +212,9 @@ ConfigSection RolloutSection() {
            "rows of one forward of the engine"},
           {"cache_tokens", &RolloutKeys::cache_tokens, CountFrom(16),
            "size of the key and value cache"},
+          {"max_staleness", &RolloutKeys::max_staleness, Between(0, 64),
+           "later steps that are generated while a step is not complete, so by policies up to so "
+           "many steps old; 0: a step is sampled by the newest policy alone"},
           {"listen", &RolloutKeys::listen, kAny,
            "host:port where remote rollout workers join; empty: the engine runs in this process"},
           {"heartbeat_timeout_s", &RolloutKeys::heartbeat_timeout_s, Seconds(),
@@ -347,8 +350,9 @@ ConfigSection LearnerSection() {
           {"kl_reference_every", &LearnerKeys::kl_reference_every, CountFrom(0),
            "steps after which the reference becomes the current policy; 0: never"},
           {"importance_cap", &LearnerKeys::importance_cap, Between(0, 1000),
-           "greatest weight of a token whose sampler computes other log-probs than the learner; "
-           "0: no correction"},
+           "greatest weight of a token whose sampler was older or computes other log-probs than "
+           "the "
+           "learner; 0: no correction, or 2 with rollout.max_staleness"},
           {"updates_per_step", &LearnerKeys::updates_per_step, CountFrom(1),
            "the groups of a step are split over so many optimizer updates"},
           {"micro_batch_tokens", &LearnerKeys::micro_batch_tokens, CountFrom(1),

@@ -33,8 +33,9 @@ absl::StatusOr<std::string> Advice(RunConfig config, const ModelConfig& model, i
   for (;;) {
     PONDER_ASSIGN_OR_RETURN(const std::vector<MemoryPlanRow> plan, PlanRunMemory(config, model));
     if (TotalBytes(plan) <= limit) {
-      return fmt::format("it fits with learner.micro_batch_tokens = {} and rollout.cache_tokens = {}",
-                         config.learner.micro_batch_tokens, config.rollout.cache_tokens);
+      return fmt::format(
+          "it fits with learner.micro_batch_tokens = {} and rollout.cache_tokens = {}",
+          config.learner.micro_batch_tokens, config.rollout.cache_tokens);
     }
     const bool batches = config.learner.micro_batch_tokens / 2 >= least;
     const bool cache = config.rollout.listen.empty() && config.rollout.cache_tokens / 2 >= least;
@@ -68,9 +69,9 @@ absl::StatusOr<std::vector<MemoryPlanRow>> PlanRunMemory(const RunConfig& config
                                .head_width = model.head_width,
                                .pages = kernels::KvPagesFor(config.rollout.cache_tokens)};
   plan.push_back({"rollout cache", 2 * model.layers * shape.pages * kernels::KvPageBytes(shape)});
-  plan.push_back({"rollout scratch", LayOutForward(model, options.dtype,
-                                                   config.rollout.max_step_tokens, nullptr,
-                                                   nullptr)});
+  plan.push_back(
+      {"rollout scratch",
+       LayOutForward(model, options.dtype, config.rollout.max_step_tokens, nullptr, nullptr)});
   return plan;
 }
 

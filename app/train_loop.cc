@@ -4,20 +4,14 @@
 
 #include <algorithm>
 #include <cmath>
-#include <optional>
-#include <thread>
 
 #include "app/config_convert.h"
 #include "app/evaluate.h"
-#include "app/part_metrics.h"
-#include "base/bounded_queue.h"
+#include "app/step_score.h"
 #include "base/random.h"
 
 namespace ponder {
 namespace {
-
-// Groups generated but not yet judged: enough to keep the verifier busy, bounded in memory.
-constexpr size_t kJudgeQueue = 64;
 
 // Phases of the store.
 constexpr char kSft[] = "sft";
@@ -35,12 +29,14 @@ std::string DescribeStep(const RunConfig& config) {
       config.learner.updates_per_step, config.learner.updates_per_step == 1 ? "" : "s");
 }
 
-struct TrainLoop::StepOutcome {
-  std::vector<JudgedGroup> groups;
-  GenerateStats stats;
-  double seconds = 0;
-  bool cancelled = false;
-};
+std::string DescribeStaleness(const RunConfig& config) {
+  const int64_t steps = config.rollout.max_staleness;
+  if (steps == 0) return "";
+  return fmt::format(
+      "up to {} later step{} {} generated beside each step; tokens of older policies weigh at most "
+      "{:g} (learner.importance_cap)",
+      steps, steps == 1 ? "" : "s", steps == 1 ? "is" : "are", config.learner.importance_cap);
+}
 
 double TrainLoop::Seconds(absl::Time since) const {
   return absl::ToDoubleSeconds(parts_.clock->Now() - since);
@@ -81,8 +77,22 @@ absl::StatusOr<TrainSummary> TrainLoop::Run(const std::vector<SftExample>& cold_
   const absl::Time loop_started = parts_.clock->Now();
   started_ = loop_started;
   summary.last_step = first_step_;
+  PONDER_ASSIGN_OR_RETURN(const bool finished, Steps(summary));
+  summary.cancelled = !finished;
+  return summary;
+}
+
+// False where it was cancelled with something left to do.
+absl::StatusOr<bool> TrainLoop::Steps(TrainSummary& summary) {
+  StepPipeline pipeline({.groups = parts_.groups,
+                         .verifier = parts_.verifier,
+                         .judge = parts_.judge,
+                         .clock = parts_.clock});
+  begun_ = first_step_;
+  versions_ = {{first_step_, parts_.trainer->PolicyVersion()}};
+  PONDER_RETURN_IF_ERROR(BeginSteps(first_step_ + 1, pipeline));
   for (int64_t step = first_step_ + 1; step <= config_.run.steps; ++step) {
-    PONDER_ASSIGN_OR_RETURN(bool done, Step(step));
+    PONDER_ASSIGN_OR_RETURN(bool done, Step(step, pipeline));
     if (done) {
       summary.last_step = step;
       const bool last = step == config_.run.steps;
@@ -90,6 +100,8 @@ absl::StatusOr<TrainSummary> TrainLoop::Run(const std::vector<SftExample>& cold_
         PONDER_ASSIGN_OR_RETURN(done,
                                 EvaluateHeldOut("eval/train", step, fmt::format("step {}", step)));
       }
+      // Behind the evaluation, whose tasks would else wait for the whole step.
+      if (done && !Cancelled()) PONDER_RETURN_IF_ERROR(BeginSteps(step + 1, pipeline));
       if (done && (last || (config_.run.checkpoint_every > 0 &&
                             step % config_.run.checkpoint_every == 0))) {
         PONDER_RETURN_IF_ERROR(Checkpoint({.phase = "step", .step = step}));
@@ -99,12 +111,10 @@ absl::StatusOr<TrainSummary> TrainLoop::Run(const std::vector<SftExample>& cold_
       if (summary.last_step > checkpointed_) {
         PONDER_RETURN_IF_ERROR(Checkpoint({.phase = "step", .step = summary.last_step}));
       }
-      summary.cancelled = summary.last_step < config_.run.steps || !done;
-      return summary;
+      return summary.last_step == config_.run.steps && done;
     }
   }
-  summary.cancelled = false;
-  return summary;
+  return true;
 }
 
 absl::StatusOr<TrainSummary> TrainLoop::RunSupervised(const std::vector<SftExample>& examples,
@@ -202,16 +212,16 @@ absl::StatusOr<bool> TrainLoop::Supervise(const std::vector<SftExample>& example
   return true;
 }
 
-absl::StatusOr<TrainLoop::StepOutcome> TrainLoop::GenerateAndJudge(int64_t step) {
+absl::StatusOr<std::vector<GroupRequest>> TrainLoop::Requests(int64_t step) {
   PONDER_ASSIGN_OR_RETURN(std::vector<Task> tasks,
                           parts_.train_tasks->TasksFor(step - 1, config_.rollout.prompts_per_step));
+  // The step is part of the seed: a task that comes again in a later epoch is sampled anew.
+  const uint64_t seed = RandomBits(MakeRandomKey(static_cast<uint64_t>(config_.run.seed), "step"),
+                                   static_cast<uint64_t>(step));
   std::vector<GroupRequest> requests;
   for (Task& task : tasks) {
     PONDER_ASSIGN_OR_RETURN(std::string prompt, parts_.prompts->Prompt(task));
     std::vector<int32_t> ids = parts_.prompts->Encode(prompt);
-    // The step is part of the seed: a task that comes again in a later epoch is sampled anew.
-    const uint64_t seed = RandomBits(MakeRandomKey(static_cast<uint64_t>(config_.run.seed), "step"),
-                                     static_cast<uint64_t>(step));
     requests.push_back({.task = std::move(task),
                         .prompt = std::move(prompt),
                         .prompt_ids = std::move(ids),
@@ -219,122 +229,67 @@ absl::StatusOr<TrainLoop::StepOutcome> TrainLoop::GenerateAndJudge(int64_t step)
                         .completions = config_.rollout.completions_per_prompt,
                         .sampling = ToSamplingParams(config_, parts_.prompts->StopIds())});
   }
-
-  StepOutcome outcome;
-  std::vector<std::optional<JudgedGroup>> judged(requests.size());
-  absl::Status judge_status;
-  BoundedQueue<std::pair<size_t, Group>> queue(kJudgeQueue);
-  // Judging runs beside generation. It stops at the first error; the queue is then closed, which
-  // ends generation too.
-  std::atomic<bool> judge_failed = false;
-  std::thread judge([&] {
-    while (std::optional<std::pair<size_t, Group>> item = queue.Pop()) {
-      absl::StatusOr<JudgedGroup> result =
-          JudgeGroup(*parts_.verifier, std::move(item->second), parts_.judge, *parts_.clock);
-      if (!result.ok()) {
-        judge_status = result.status();
-        judge_failed = true;
-        queue.Close();
-        return;
-      }
-      judged[item->first] = *std::move(result);
-    }
-  });
-  const std::string label = fmt::format("step {}/{}  generate", step, config_.run.steps);
-  const absl::Time started = parts_.clock->Now();
-  absl::StatusOr<GenerateStats> stats = parts_.groups->Generate(
-      requests, parts_.trainer->PolicyVersion(),
-      [&](size_t index, Group group) {
-        queue.Push({index, std::move(group)});
-      },
-      [&](int64_t done, int64_t total) { parts_.console->Progress(label, done, total); },
-      [&] { return Cancelled() || judge_failed; });
-  outcome.seconds = Seconds(started);
-  queue.Close();
-  judge.join();
-  PONDER_RETURN_IF_ERROR(judge_status);
-  if (!stats.ok()) {
-    parts_.console->Progress("", 0, 0);
-    if (absl::IsCancelled(stats.status()) && Cancelled()) {
-      outcome.cancelled = true;
-      return outcome;
-    }
-    return stats.status();
-  }
-  outcome.stats = *stats;
-  for (std::optional<JudgedGroup>& group : judged) {
-    if (!group.has_value()) return Internal("a group of step {} was never generated", step);
-    outcome.groups.push_back(*std::move(group));
-  }
-  return outcome;
+  return requests;
 }
 
-absl::StatusOr<bool> TrainLoop::Step(int64_t step) {
-  const absl::Time step_started = parts_.clock->Now();
-  PONDER_ASSIGN_OR_RETURN(StepOutcome outcome, GenerateAndJudge(step));
-  if (outcome.cancelled) return false;
-  const double collected_s = Seconds(step_started);
+// Submits what may be under way while step `next` is not complete. Step next - 1 has published, so
+// a step j begun here, j <= next + max_staleness, gets no token older than the policy behind step
+// next - 1 >= j - 1 - max_staleness: OldestVersion(j).
+absl::Status TrainLoop::BeginSteps(int64_t next, StepPipeline& pipeline) {
+  const int64_t last = std::min(next + config_.rollout.max_staleness, config_.run.steps);
+  for (; begun_ < last; ++begun_) {
+    PONDER_ASSIGN_OR_RETURN(std::vector<GroupRequest> requests, Requests(begun_ + 1));
+    PONDER_RETURN_IF_ERROR(
+        pipeline.Begin(begun_ + 1, std::move(requests), parts_.trainer->PolicyVersion()));
+  }
+  return absl::OkStatus();
+}
 
-  StepRecord record{.step = step, .phase = phase_};
-  Metrics& metrics = record.metrics;
-  int64_t completions = 0, sampled = 0, dropped = 0, retries = 0, all_right = 0, all_wrong = 0,
-          useful = 0;
-  int64_t truncated = 0;
-  double length = 0, entropy = 0, reward = 0, reward_squares = 0, verify_s = 0;
-  std::map<std::string, double> parts;
-  std::vector<std::pair<std::string, double>> solve_rates;
-  for (JudgedGroup& judged : outcome.groups) {
-    for (const auto& [reason, count] : judged.dropped) {
-      metrics["dropped/" + reason] += static_cast<double>(count);
-      dropped += count;
-    }
-    retries += judged.retries;
-    verify_s += judged.seconds;
-    ScoredGroup scored{.group = std::move(judged.group), .verdicts = std::move(judged.verdicts)};
-    const size_t size = scored.verdicts.size();
-    std::vector<double> rewards;
-    int64_t correct = 0;
-    for (size_t i = 0; i < size; ++i) {
-      const Completion& completion = scored.group.completions[i];
-      scored.rewards.push_back(
-          ComputeReward(ToRewardSettings(config_), completion, scored.verdicts[i]));
-      rewards.push_back(scored.rewards.back().total);
-      reward += rewards.back();
-      reward_squares += rewards.back() * rewards.back();
-      for (const auto& [name, value] : scored.rewards.back().parts) parts[name] += value;
-      ++metrics["verdict/" + std::string(ToString(scored.verdicts[i].status))];
-      correct += scored.verdicts[i].status == VerdictStatus::kCorrect;
-      length += static_cast<double>(completion.token_ids.size());
-      truncated += completion.finish == FinishReason::kLength;
-      for (size_t t = 0; t < completion.token_ids.size(); ++t) {
-        if (completion.sampled_mask[t] == 0) continue;
-        entropy += completion.entropies[t];
-        ++sampled;
+// The policy that step's update starts from is the one behind step - 1; no token of it may be older
+// than the one behind step - 1 - max_staleness, or than the one that the loop began with.
+int64_t TrainLoop::OldestVersion(int64_t step) const {
+  return versions_.at(std::max(first_step_, step - 1 - config_.rollout.max_staleness));
+}
+
+absl::Status TrainLoop::CheckStaleness(int64_t step, const std::vector<ScoredGroup>& groups) const {
+  const int64_t oldest = OldestVersion(step);
+  for (const ScoredGroup& scored : groups) {
+    for (const Completion& completion : scored.group.completions) {
+      for (const VersionSpan& span : completion.versions) {
+        if (span.version >= oldest) continue;
+        return Internal(
+            "step {}: completion {} of task {} has tokens of policy version {}, but with "
+            "rollout.max_staleness = {} none may be older than version {}",
+            step, completion.sample_index, scored.group.task.id, span.version,
+            config_.rollout.max_staleness, oldest);
       }
     }
-    completions += static_cast<int64_t>(size);
-    if (size < 2) {
-      // One completion has no group to be compared with.
-      if (size == 1) metrics["dropped/group of one"] += 1;
-      continue;
-    }
-    scored.advantages = parts_.advantage->Estimate(rewards);
-    const bool signal = std::any_of(scored.advantages.begin(), scored.advantages.end(),
-                                    [](float advantage) { return advantage != 0; });
-    useful += signal;
-    all_right += !signal && correct == static_cast<int64_t>(size);
-    all_wrong += !signal && correct < static_cast<int64_t>(size);
-    solve_rates.emplace_back(scored.group.task.id,
-                             static_cast<double>(correct) / static_cast<double>(size));
-    record.groups.push_back(std::move(scored));
   }
-  if (record.groups.empty()) {
+  return absl::OkStatus();
+}
+
+absl::StatusOr<bool> TrainLoop::Step(int64_t step, StepPipeline& pipeline) {
+  const absl::Time step_started = parts_.clock->Now();
+  const std::string label = fmt::format("step {}/{}  generate", step, config_.run.steps);
+  absl::StatusOr<CollectedStep> collected = pipeline.Collect(
+      step, [&](int64_t done, int64_t total) { parts_.console->Progress(label, done, total); },
+      [&] { return Cancelled(); });
+  if (!collected.ok()) {
+    parts_.console->Progress("", 0, 0);
+    if (absl::IsCancelled(collected.status()) && Cancelled()) return false;
+    return collected.status();
+  }
+
+  ScoredStep scored =
+      ScoreStep(ToRewardSettings(config_), *parts_.advantage, std::move(collected->groups));
+  if (scored.groups.empty()) {
     return Unavailable(
         "step {}: all {} completions were dropped without a verdict; look at the verifier ({}) and "
         "resume",
-        step, dropped, parts_.verifier->Describe().name);
+        step, scored.dropped, parts_.verifier->Describe().name);
   }
-  parts_.train_tasks->Feedback(step - 1, solve_rates);
+  PONDER_RETURN_IF_ERROR(CheckStaleness(step, scored.groups));
+  parts_.train_tasks->Feedback(step - 1, scored.solve_rates);
 
   const LearnerKeys& learner = config_.learner;
   if (learner.kl_weight > 0 && learner.kl_reference_every > 0 && step > 1 &&
@@ -343,44 +298,38 @@ absl::StatusOr<bool> TrainLoop::Step(int64_t step) {
   }
   parts_.console->Progress(fmt::format("step {}/{}  learn", step, config_.run.steps), 0, 1);
   const absl::Time learn_started = parts_.clock->Now();
-  absl::StatusOr<UpdateReport> report = parts_.trainer->Update(record.groups);
+  absl::StatusOr<UpdateReport> report = parts_.trainer->Update(scored.groups);
   parts_.console->Progress("", 0, 0);
   PONDER_RETURN_IF_ERROR(report.status());
   const double learn_s = Seconds(learn_started);
   const absl::Time publish_started = parts_.clock->Now();
   PONDER_RETURN_IF_ERROR(parts_.groups->PublishWeights(report->policy_version));
   const double publish_s = Seconds(publish_started);
+  versions_[step] = report->policy_version;
 
-  const auto groups = static_cast<int64_t>(record.groups.size());
+  StepRecord record{.step = step,
+                    .policy_version = report->policy_version,
+                    .phase = phase_,
+                    .metrics = std::move(scored.metrics),
+                    .groups = std::move(scored.groups)};
+  Metrics& metrics = record.metrics;
   metrics.insert(report->metrics.begin(), report->metrics.end());
-  metrics["reward/mean"] = Mean(reward, completions);
-  metrics["reward/std"] = std::sqrt(
-      std::max(0.0, Mean(reward_squares, completions) - std::pow(Mean(reward, completions), 2)));
-  for (const auto& [name, sum] : parts) metrics["reward/" + name] = Mean(sum, completions);
-  AddPartMetrics(record.groups, metrics);
-  metrics["length/mean"] = Mean(length, completions);
-  metrics["length/truncated"] = Mean(static_cast<double>(truncated), completions);
-  metrics["groups/useful"] = Mean(static_cast<double>(useful), groups);
-  metrics["groups/all_right"] = Mean(static_cast<double>(all_right), groups);
-  metrics["groups/all_wrong"] = Mean(static_cast<double>(all_wrong), groups);
-  metrics["policy/entropy"] = Mean(entropy, sampled);
-  metrics["dropped/total"] = static_cast<double>(dropped);
-  metrics["verifier/retries"] = static_cast<double>(retries);
   metrics["optimizer/skipped_updates"] = static_cast<double>(report->skipped_updates);
-  metrics["rollout/reissued_leases"] = static_cast<double>(outcome.stats.reissued_leases);
-  metrics["rollout/workers"] = static_cast<double>(outcome.stats.workers);
+  metrics["rollout/reissued_leases"] = static_cast<double>(collected->stats.reissued_leases);
+  metrics["rollout/workers"] = static_cast<double>(collected->stats.workers);
+  // Steps that overlap are generated all the time.
+  const double generating_s =
+      config_.rollout.max_staleness > 0 ? Seconds(step_started) : collected->generate_s;
   metrics["speed/generate_tokens_per_s"] =
-      static_cast<double>(outcome.stats.completion_tokens) / std::max(outcome.seconds, 1e-9);
-  metrics["speed/learn_tokens_per_s"] = length / std::max(learn_s, 1e-9);
-  metrics["time/generate_s"] = outcome.seconds;
-  metrics["time/verify_s"] = verify_s;
-  metrics["time/wait_for_verdicts_s"] = std::max(0.0, collected_s - outcome.seconds);
+      static_cast<double>(collected->stats.completion_tokens) / std::max(generating_s, 1e-9);
+  metrics["speed/learn_tokens_per_s"] = scored.completion_tokens / std::max(learn_s, 1e-9);
+  metrics["time/generate_s"] = collected->generate_s;
+  metrics["time/wait_for_verdicts_s"] = collected->verdicts_s;
   metrics["time/learn_s"] = learn_s;
   metrics["time/publish_s"] = publish_s;
   metrics["time/step_s"] = Seconds(step_started);
   const double per_step = Seconds(started_) / static_cast<double>(step - first_step_);
   metrics["time/left_s"] = per_step * static_cast<double>(config_.run.steps - step);
-  record.policy_version = report->policy_version;
   if (report->skipped_updates > 0) {
     parts_.console->Warn("update skipped: " + report->skip_reason);
     PONDER_RETURN_IF_ERROR(parts_.store->WriteEvent(

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -10,6 +11,7 @@
 #include "app/judge.h"
 #include "app/prompt_builder.h"
 #include "app/run_directory.h"
+#include "app/step_pipeline.h"
 #include "base/clock.h"
 #include "base/status.h"
 #include "learner/trainer.h"
@@ -50,7 +52,12 @@ struct TrainSummary {
 
 // tasks -> groups -> verdicts -> rewards -> advantages -> update -> weights, `run.steps` times,
 // with the cold start before and evaluations between. Every step's rows are in the store before the
-// next begins; `resume` goes on behind the newest checkpoint, with the same random numbers.
+// next is collected; `resume` goes on behind the newest checkpoint, with the same random numbers.
+//
+// The requests of step j are submitted as soon as step j - 1 - max_staleness has published its
+// weights (at the start of the loop where there is no such step): with max_staleness = 0 a step is
+// sampled by the newest policy alone, else up to max_staleness later steps are generated and judged
+// beside it. What was under way when a run ended is generated anew by the resumed one.
 class TrainLoop {
  public:
   TrainLoop(const RunConfig& config, TrainParts parts)
@@ -63,16 +70,18 @@ class TrainLoop {
   absl::StatusOr<TrainSummary> RunSupervised(const std::vector<SftExample>& examples, bool resume);
 
  private:
-  struct StepOutcome;
-
   absl::StatusOr<CheckpointName> Resume(int64_t sft_updates);
   int64_t SftUpdates(const std::vector<SftExample>& examples) const;
   absl::StatusOr<bool> Supervise(const std::vector<SftExample>& examples,
                                  int64_t done);  // false: cancelled
-  absl::StatusOr<bool> Step(int64_t step);
+  absl::StatusOr<bool> Steps(TrainSummary& summary);
+  absl::StatusOr<bool> Step(int64_t step, StepPipeline& pipeline);
+  absl::Status BeginSteps(int64_t next, StepPipeline& pipeline);
+  absl::StatusOr<std::vector<GroupRequest>> Requests(int64_t step);
+  int64_t OldestVersion(int64_t step) const;
+  absl::Status CheckStaleness(int64_t step, const std::vector<ScoredGroup>& groups) const;
   absl::StatusOr<bool> EvaluateHeldOut(const std::string& phase, int64_t step,
                                        const std::string& label);
-  absl::StatusOr<StepOutcome> GenerateAndJudge(int64_t step);
   absl::Status Record(const StepRecord& record);
   absl::Status Checkpoint(const CheckpointName& name);
   bool Cancelled() const { return parts_.cancelled && parts_.cancelled(); }
@@ -82,11 +91,15 @@ class TrainLoop {
   TrainParts parts_;
   absl::Time started_;
   int64_t first_step_ = 0;
-  int64_t checkpointed_ = -1;  // newest step with a checkpoint
+  int64_t begun_ = 0;                    // newest step whose requests are submitted
+  std::map<int64_t, int64_t> versions_;  // policy version behind a step, first_step_ and later
+  int64_t checkpointed_ = -1;            // newest step with a checkpoint
   std::string phase_ = "train";
 };
 
 // "32 prompts x 8 completions = 256 sequences, 1 update"
 std::string DescribeStep(const RunConfig& config);
+// Where steps overlap: how, and what it takes. Empty where they do not.
+std::string DescribeStaleness(const RunConfig& config);
 
 }  // namespace ponder

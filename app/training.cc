@@ -176,6 +176,8 @@ absl::Status RunTraining(TrainingRequest request) {
   if (!request.supervised_only) {
     console->Say(fmt::format("a step: {}; {} steps; tasks: {}", DescribeStep(config),
                              config.run.steps, train_tasks->Describe()));
+    if (const std::string overlap = DescribeStaleness(config); !overlap.empty())
+      console->Say(overlap);
   }
   PONDER_RETURN_IF_ERROR(CheckMemoryPlan(config, model, *console));
 

@@ -18,7 +18,7 @@ struct PolicyTokens {
   std::span<const float> behaviour;  // policy that sampled
   std::span<const float>
       old;  // denominator of the ratio: the behaviour log-probs, or the learner's own from before
-            // the step's first update where behaviour log-probs come from other numerics
+            // the step's first update where importance_cap > 0
   std::span<const float> reference;  // empty where kl_weight is 0
   std::span<const float> advantages;
   std::span<const float> weights;  // aggregation; over the whole update they sum to 1 (or less,
@@ -45,7 +45,9 @@ struct PolicyLossResult {
 // The clipped surrogate of PPO (Schulman et al. 2017) with separate bounds (Yu et al. 2025, DAPO,
 // "clip-higher"), plus the KL term of GRPO (Shao et al. 2024) with the k3 estimate (Schulman 2020,
 // "Approximating KL divergence"), plus truncated importance sampling for samplers of other numerics
-// (Yao et al. 2025, "Your efficient RL framework secretly brings you off-policy RL training"):
+// (Yao et al. 2025, "Your efficient RL framework secretly brings you off-policy RL training") and
+// of older versions (the decoupled objective of Hilton et al. 2022, "Batch size-invariance for
+// policy optimization"; Fu et al. 2025, "AReaL"):
 //   ratio  = exp(logp - old)
 //   policy = - w c min(ratio A, clip(ratio, 1 - clip_low, 1 + clip_high) A),   c = min(exp(old -
 //   behaviour), importance_cap) kl     = w (exp(ref - logp) - (ref - logp) - 1) loss   = sum over

@@ -202,6 +202,7 @@ class Packer {
     target.advantages.push_back(answer.advantage);
     target.weights.push_back(answer.weight);
     target.versions.push_back(VersionAt(answer.versions, token));
+    target.is_one_version.push_back(VersionAt(answer.versions, 0) == target.versions.back());
     target.origins.push_back({prompt.group, answer.completion, token});
     ++packing_.target_tokens;
   }

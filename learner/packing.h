@@ -40,6 +40,10 @@ struct MicroBatch {
   std::vector<float> advantages;  // of the target's completion; 0 in supervised fine-tuning
   std::vector<float> weights;     // of the token in the loss: the aggregation
   std::vector<int64_t> versions;  // policy version that sampled the target
+  // 1 where that version has sampled all of the completion up to the target: then the keys and
+  // values behind it were that version's too. Weights swapped under way leave older ones there, so
+  // the sampler's log-probs are not what one version computes.
+  std::vector<uint8_t> is_one_version;
   std::vector<TokenOrigin> origins;
 };
 

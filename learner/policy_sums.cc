@@ -7,7 +7,8 @@
 
 namespace ponder {
 
-void PolicySums::Add(const PolicyLossResult& result, const Decoder::Scored& scored) {
+void PolicySums::Add(const MicroBatch& micro_batch, const PolicyLossResult& result,
+                     const Decoder::Scored& scored, int64_t version) {
   tokens_ += static_cast<int64_t>(scored.logprobs.size());
   policy_ += result.policy;
   kl_ += result.kl;
@@ -18,12 +19,18 @@ void PolicySums::Add(const PolicyLossResult& result, const Decoder::Scored& scor
   behaviour_kl_ += result.behaviour_kl_sum;
   importance_ += result.importance_sum;
   for (const float value : scored.entropies) entropy_ += value;
+  for (const int64_t sampled_by : micro_batch.versions) {
+    const int64_t staleness = version - sampled_by;
+    stale_tokens_ += staleness > 0;
+    staleness_ += staleness;
+    staleness_max_ = std::max(staleness_max_, staleness);
+  }
 }
 
 void PolicySums::Compare(const MicroBatch& micro_batch, const std::vector<float>& logprobs,
                          int64_t version) {
   for (size_t i = 0; i < logprobs.size(); ++i) {
-    if (micro_batch.versions[i] != version) continue;
+    if (micro_batch.versions[i] != version || micro_batch.is_one_version[i] == 0) continue;
     ++exact_tokens_;
     const float behaviour = micro_batch.behaviour[i];
     if (std::bit_cast<uint32_t>(logprobs[i]) == std::bit_cast<uint32_t>(behaviour)) continue;
@@ -47,6 +54,9 @@ void PolicySums::Report(const PolicyLossSettings& settings, int64_t updates,
   metrics["policy/ratio_max"] = tokens_ > 0 ? ratio_max_ : 1;
   metrics["policy/entropy"] = entropy_ * per_token;
   if (settings.importance_cap > 0) metrics["policy/importance_mean"] = importance_ * per_token;
+  metrics["staleness/mean"] = static_cast<double>(staleness_) * per_token;
+  metrics["staleness/max"] = static_cast<double>(staleness_max_);
+  metrics["staleness/stale_tokens"] = static_cast<double>(stale_tokens_) * per_token;
   metrics["exactness/logprob_max_abs_diff"] = exact_max_difference_;
   metrics["exactness/tokens"] = static_cast<double>(exact_tokens_);
 }

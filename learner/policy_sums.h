@@ -15,10 +15,12 @@ namespace ponder {
 // What a step adds up over its micro-batches, for its metrics.
 class PolicySums {
  public:
-  void Add(const PolicyLossResult& result, const Decoder::Scored& scored);
+  // `version` is the policy's at the start of the step.
+  void Add(const MicroBatch& micro_batch, const PolicyLossResult& result,
+           const Decoder::Scored& scored, int64_t version);
 
   // The learner's log-probs beside the sampler's, bit by bit, for the tokens that `version`
-  // sampled.
+  // sampled in completions that it alone had sampled up to there.
   void Compare(const MicroBatch& micro_batch, const std::vector<float>& logprobs, int64_t version);
 
   // Losses are means over `updates`, the rest over target tokens.
@@ -36,6 +38,9 @@ class PolicySums {
   double behaviour_kl_ = 0;
   double importance_ = 0;
   double entropy_ = 0;
+  int64_t stale_tokens_ = 0;  // of older versions
+  int64_t staleness_ = 0;
+  int64_t staleness_max_ = 0;
   int64_t exact_tokens_ = 0;
   double exact_max_difference_ = 0;
 };

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cmath>
 #include <filesystem>
-#include <optional>
 #include <utility>
 
 #include "base/check.h"
@@ -57,8 +56,7 @@ class LocalTrainer : public Trainer {
   absl::StatusOr<std::string> AccumulatePolicy(const Packing& packing,
                                                std::span<const ScoredGroup> groups,
                                                const std::vector<std::vector<float>>& old_logprobs,
-                                               std::optional<int64_t> exact_version,
-                                               PolicySums& sums);
+                                               int64_t start_version, PolicySums& sums);
   absl::StatusOr<std::string> AccumulateSupervised(const Packing& packing, UpdateReport& report);
   std::string FinishUpdate(UpdateReport& report);
   absl::Status CountBadUpdate(const std::string& reason, UpdateReport& report);
@@ -195,12 +193,13 @@ absl::Status LocalTrainer::Backward(const MicroBatch& micro_batch, const void* h
 
 // Adds the gradients of one update; returns what is not finite, or an empty text. `old_logprobs`,
 // one array a micro-batch, is empty where the log-probs of before the step's first update are those
-// computed here. Tokens sampled by `exact_version` are compared bit by bit.
+// computed here. The step began with `start_version`.
 absl::StatusOr<std::string> LocalTrainer::AccumulatePolicy(
     const Packing& packing, std::span<const ScoredGroup> groups,
-    const std::vector<std::vector<float>>& old_logprobs, std::optional<int64_t> exact_version,
-    PolicySums& sums) {
+    const std::vector<std::vector<float>>& old_logprobs, int64_t start_version, PolicySums& sums) {
   const bool is_capped = loss_settings_.importance_cap > 0;
+  // Log-probs of before the first update are those that the sampler's are compared with.
+  const bool compares = weights_->Version() == start_version && old_logprobs.empty();
   for (size_t i = 0; i < packing.micro_batches.size(); ++i) {
     const MicroBatch& micro_batch = packing.micro_batches[i];
     std::vector<float> reference;
@@ -211,7 +210,7 @@ absl::StatusOr<std::string> LocalTrainer::AccumulatePolicy(
     PONDER_ASSIGN_OR_RETURN(const void* hidden, decoder_->ForwardForTraining(
                                                     micro_batch.batch, *cache_, *activations_));
     PONDER_ASSIGN_OR_RETURN(const Decoder::Scored scored, Score(*decoder_, micro_batch, hidden));
-    if (exact_version.has_value()) sums.Compare(micro_batch, scored.logprobs, *exact_version);
+    if (compares) sums.Compare(micro_batch, scored.logprobs, start_version);
 
     const std::vector<float>& old = !is_capped             ? micro_batch.behaviour
                                     : old_logprobs.empty() ? scored.logprobs
@@ -225,7 +224,7 @@ absl::StatusOr<std::string> LocalTrainer::AccumulatePolicy(
                                     .weights = micro_batch.weights});
     if (!std::isfinite(result.loss) || !AllFinite(result.d_logprobs))
       return NameBadLoss(micro_batch, groups, scored);
-    sums.Add(result, scored);
+    sums.Add(micro_batch, result, scored, start_version);
     PONDER_RETURN_IF_ERROR(Backward(micro_batch, hidden, scored, result.d_logprobs));
   }
   return "";
@@ -258,7 +257,7 @@ absl::StatusOr<UpdateReport> LocalTrainer::Update(std::span<const ScoredGroup> g
     packings.push_back(std::move(packing));
   }
   // Later mini-batches need the log-probs from before the first update only where the behaviour
-  // policy's are of other numerics.
+  // policy is another one: of other numerics, or of an older version.
   std::vector<std::vector<std::vector<float>>> old_logprobs(packings.size());
   if (loss_settings_.importance_cap > 0) {
     for (size_t part = 1; part < packings.size(); ++part) {
@@ -274,13 +273,10 @@ absl::StatusOr<UpdateReport> LocalTrainer::Update(std::span<const ScoredGroup> g
   for (size_t part = 0; part < packings.size(); ++part) {
     if (packings[part].micro_batches.empty()) continue;
     ++updates_with_signal;
-    std::optional<int64_t> exact_version;
-    if (weights_->Version() == start_version && old_logprobs[part].empty())
-      exact_version = start_version;
     optimizer_->ZeroGradients();
     PONDER_ASSIGN_OR_RETURN(std::string bad,
                             AccumulatePolicy(packings[part], mini_batches[part], old_logprobs[part],
-                                             exact_version, sums));
+                                             start_version, sums));
     if (bad.empty()) bad = FinishUpdate(report);
     PONDER_RETURN_IF_ERROR(CountBadUpdate(bad, report));
   }

@@ -24,8 +24,11 @@ struct PolicyLossSettings {
   double clip_high = 0.2;
   double kl_weight = 0;  // of the k3 estimate exp(ref - logp) - (ref - logp) - 1 (Schulman 2020)
                          // against the reference
-  double importance_cap = 0;  // > 0: weights each token by min(learner / behaviour probability,
-                              // cap) where fingerprints differ
+  // > 0: the ratio's denominator is the learner's own probability before the step's first update,
+  // and each token is weighted by min(that / behaviour probability, cap): for samplers of other
+  // numerics and of older versions. The weight is 1 for what the current version sampled with the
+  // learner's numerics.
+  double importance_cap = 0;
 };
 
 struct OptimizerSettings {
@@ -80,8 +83,9 @@ class Trainer {
   // GRPO on a step's groups. Completions of groups without gradient (all advantages 0) are left out
   // of the update, but counted in its normalisation. Metrics hold "exactness/logprob_max_abs_diff":
   // the largest difference between the behaviour log-probs and the learner's own before the first
-  // update, over tokens that the current version sampled. FAILED_PRECONDITION after max_bad_updates
-  // in a row.
+  // update, over tokens before which the current version has sampled their whole completion.
+  // "staleness/mean" and "staleness/max" are of the policy version at the start of the call minus
+  // the one that sampled, over target tokens. FAILED_PRECONDITION after max_bad_updates in a row.
   virtual absl::StatusOr<UpdateReport> Update(std::span<const ScoredGroup> groups) = 0;
 
   // One optimizer update on these examples (mean over completion tokens of -log p).

@@ -4,6 +4,31 @@
 #include <set>
 
 namespace ponder {
+namespace {
+
+absl::Status CheckVersions(const Completion& completion, const CompletionLimits& limits) {
+  if (completion.versions.empty() || completion.versions.front().begin != 0)
+    return InvalidArgument("expected the policy version of every token, found none of the first");
+  for (size_t i = 0; i < completion.versions.size(); ++i) {
+    const VersionSpan& span = completion.versions[i];
+    if (span.version < limits.oldest_version || span.version > limits.newest_version) {
+      return InvalidArgument("expected tokens of policy version {} to {}, found version {}",
+                             limits.oldest_version, limits.newest_version, span.version);
+    }
+    if (i == 0) continue;
+    const VersionSpan& before = completion.versions[i - 1];
+    if (span.begin <= before.begin || span.begin >= std::ssize(completion.token_ids) ||
+        span.version <= before.version) {
+      return InvalidArgument(
+          "expected ever newer policy versions from ever later tokens on, found version {} from "
+          "token {} on behind version {} from token {} on, in {} tokens",
+          span.version, span.begin, before.version, before.begin, completion.token_ids.size());
+    }
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
 
 absl::Status CheckCompletion(const Completion& completion, const CompletionLimits& limits) {
   const auto tokens = std::ssize(completion.token_ids);
@@ -33,13 +58,7 @@ absl::Status CheckCompletion(const Completion& completion, const CompletionLimit
       return InvalidArgument("token {} has log-prob {} and entropy {}", i, logprob, entropy);
     }
   }
-  if (completion.versions.size() != 1 ||
-      completion.versions[0] != VersionSpan{.begin = 0, .version = limits.version}) {
-    return InvalidArgument(
-        "expected every token of policy version {}, found {} spans, the first of version {}",
-        limits.version, completion.versions.size(),
-        completion.versions.empty() ? -1 : completion.versions[0].version);
-  }
+  PONDER_RETURN_IF_ERROR(CheckVersions(completion, limits));
   if (completion.finish != FinishReason::kStop && completion.finish != FinishReason::kLength) {
     return InvalidArgument("expected finish reason stop or length, found {}",
                            ToString(completion.finish));

@@ -13,7 +13,10 @@ namespace ponder {
 struct CompletionLimits {
   int64_t vocabulary = 0;  // ids are in [0, vocabulary)
   int64_t max_new_tokens = 0;
-  int64_t version = 0;  // every token is of this policy version
+  // Policy versions of its tokens, both included; later tokens are of no older version than earlier
+  // ones.
+  int64_t oldest_version = 0;
+  int64_t newest_version = 0;
 };
 
 // INVALID_ARGUMENT naming the first thing that is wrong.

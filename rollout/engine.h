@@ -78,7 +78,9 @@ class RolloutEngine {
   virtual std::vector<RolloutResult> Poll() = 0;
   virtual EngineLoad Load() const = 0;
   // The weights have changed in place, or will be these from now on: later tokens carry `version`;
-  // cached prefixes of finished prompts are forgotten. Between steps only.
+  // cached prefixes of finished prompts are forgotten. Running completions go on behind the keys
+  // and values they have; those without a token yet begin their prompt again, so a completion whose
+  // tokens all carry one version is that version's alone. Between steps only.
   virtual void WeightsChanged(int64_t version) = 0;
 };
 

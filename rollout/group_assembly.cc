@@ -6,18 +6,17 @@
 
 namespace ponder {
 
-GroupAssembly::GroupAssembly(const std::vector<GroupRequest>& requests,
-                             std::function<void(size_t index, Group group)> on_group)
-    : requests_(requests), on_group_(std::move(on_group)), completions_(requests.size()) {
-  for (const GroupRequest& request : requests) {
+GroupAssembly::GroupAssembly(GroupBatch batch)
+    : batch_(std::move(batch)), completions_(batch_.requests.size()) {
+  for (const GroupRequest& request : batch_.requests) {
     missing_.push_back(request.completions);
-    total_ += request.completions;
+    progress_.total += request.completions;
     stats_.prompt_tokens += std::ssize(request.prompt_ids);
   }
 }
 
 void GroupAssembly::Add(size_t index, Completion completion) {
-  const GroupRequest& request = requests_.at(index);
+  const GroupRequest& request = batch_.requests.at(index);
   std::vector<Completion>& completions = completions_[index];
   if (completions.empty()) completions.resize(request.completions);
   Completion& place = completions.at(completion.sample_index);
@@ -25,7 +24,7 @@ void GroupAssembly::Add(size_t index, Completion completion) {
                completion.finish != FinishReason::kUnspecified);
   stats_.completion_tokens += std::ssize(completion.token_ids);
   place = std::move(completion);
-  ++done_;
+  ++progress_.done;
   if (--missing_[index] > 0) return;
   Group group{.task = request.task,
               .prompt = request.prompt,
@@ -33,7 +32,7 @@ void GroupAssembly::Add(size_t index, Completion completion) {
               .seed = request.seed,
               .temperature = request.sampling.temperature,
               .completions = std::move(completions)};
-  if (on_group_) on_group_(index, std::move(group));
+  if (batch_.on_group) batch_.on_group(index, std::move(group));
 }
 
 }  // namespace ponder

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <string>
@@ -21,36 +22,69 @@ struct GroupRequest {
   SamplingParams sampling;
 };
 
+// Groups that are begun and ended together: those of a step, or of an evaluation.
+struct GroupBatch {
+  std::vector<GroupRequest> requests;
+  // The policy version that stands published. No token is of an older one; later ones are of newer
+  // versions where weights are published while the batch is under way.
+  int64_t version = 0;
+  // Called with each group as soon as it is whole, in any order, from any thread, one call at a
+  // time. Must not call the source; not called any more once End has returned.
+  std::function<void(size_t index, Group group)> on_group;
+};
+
+struct BatchProgress {
+  int64_t done = 0;
+  int64_t total = 0;  // completions
+
+  bool Whole() const { return done == total; }
+};
+
 struct GenerateStats {
   int64_t completion_tokens = 0;
-  int64_t prompt_tokens = 0;  // each prompt once
-  double seconds = 0;
+  int64_t prompt_tokens = 0;         // each prompt once
   int64_t workers = 0;               // that gave something
   int64_t reissued_leases = 0;       // given to another worker after one was lost
   int64_t ignored_results = 0;       // came too late or twice
   bool fingerprints_differ = false;  // some worker's numerics are not the learner's
 };
 
-// Where a step's groups are generated: in this process, or by workers on other machines. Same
-// results either way.
+// Where groups are generated: in this process, or by workers on other machines. Same results either
+// way. Several batches may be under way: what is begun first comes first, and a later one takes the
+// places that an earlier one leaves free. All calls from one thread, but for Wake.
 class GroupSource {
  public:
+  using BatchId = uint64_t;
+
   virtual ~GroupSource() = default;
 
-  // Generates all groups with policy `version` and calls `on_group` with each as soon as it is
-  // whole (any order, from the calling thread), `on_progress` with completions done. Ends when all
-  // are there, or when `cancelled` returns true (CANCELLED).
-  virtual absl::StatusOr<GenerateStats> Generate(
-      const std::vector<GroupRequest>& requests, int64_t version,
-      const std::function<void(size_t index, Group group)>& on_group,
-      const std::function<void(int64_t done, int64_t total)>& on_progress,
-      const std::function<bool()>& cancelled) = 0;
+  // Does not wait. FAILED_PRECONDITION where another version than the batch's is published.
+  virtual absl::StatusOr<BatchId> Begin(GroupBatch batch) = 0;
+  // Works at what is under way for a moment: a step of the engine in this process, a look at what
+  // workers have sent. False where every batch is whole. After an error the batches go no further
+  // and must be ended.
+  virtual absl::StatusOr<bool> Work() = 0;
+  // A Work that only waits returns at once. From any thread.
+  virtual void Wake() = 0;
+  virtual BatchProgress Progress(BatchId batch) const = 0;
+  // Forgets a batch, withdrawing what is not finished of it.
+  virtual absl::StatusOr<GenerateStats> End(BatchId batch) = 0;
 
-  // New weights stand in place (in process) or are announced to workers.
+  // New weights stand in place (in process) or are announced to workers. Completions under way go
+  // on with them.
   virtual absl::Status PublishWeights(int64_t version) = 0;
+
+  // A batch from begin to end, beside whatever else is under way. `on_progress` is called with
+  // completions done; CANCELLED where `cancelled` returned true.
+  absl::StatusOr<GenerateStats> Generate(
+      std::vector<GroupRequest> requests, int64_t version,
+      std::function<void(size_t index, Group group)> on_group,
+      const std::function<void(int64_t done, int64_t total)>& on_progress,
+      const std::function<bool()>& cancelled);
 };
 
-// Runs an engine of this process. `engine` outlives it.
+// Runs an engine of this process; groups come from the thread that calls Work. `engine` outlives
+// it.
 std::unique_ptr<GroupSource> CreateLocalGroupSource(RolloutEngine& engine);
 
 }  // namespace ponder

@@ -6,18 +6,20 @@
 
 namespace ponder {
 
-LeaseBook::LeaseBook(const std::vector<GroupRequest>& requests, uint64_t first_lease_id)
-    : end_lease_id_(first_lease_id) {
+void LeaseBook::Add(BatchId batch, const std::vector<GroupRequest>& requests) {
+  const auto [place, is_new] = batches_.try_emplace(batch);
+  PONDER_CHECK(is_new);
   for (size_t i = 0; i < requests.size(); ++i) {
     for (int64_t begin = 0; begin < requests[i].completions; begin += kLeaseCompletions) {
       pending_.push_back(
-          {.id = end_lease_id_++,
+          {.id = next_lease_++,
+           .batch = batch,
            .request = i,
            .sample_begin = begin,
            .sample_count = std::min(kLeaseCompletions, requests[i].completions - begin)});
+      ++place->second.open;
     }
   }
-  open_ = std::ssize(pending_);
 }
 
 void LeaseBook::Join(WorkerId worker, int64_t capacity) {
@@ -31,10 +33,11 @@ int64_t LeaseBook::Leave(WorkerId worker) {
   const std::map<uint64_t, RolloutLease>& leases = place->second.leases;
   const int64_t count = std::ssize(leases);
   // To the front, in order: what is late already goes out first.
-  for (auto lease = leases.rbegin(); lease != leases.rend(); ++lease)
+  for (auto lease = leases.rbegin(); lease != leases.rend(); ++lease) {
     pending_.push_front(lease->second);
+    ++batches_.at(lease->second.batch).reissued;
+  }
   workers_.erase(place);
-  reissued_ += count;
   return count;
 }
 
@@ -72,25 +75,43 @@ const RolloutLease* LeaseBook::Find(WorkerId worker, uint64_t lease_id) const {
 }
 
 void LeaseBook::Complete(WorkerId worker, uint64_t lease_id) {
-  Take(workers_.at(worker), lease_id);
-  --open_;
+  const RolloutLease lease = Take(workers_.at(worker), lease_id);
+  --batches_.at(lease.batch).open;
+  failures_.erase(lease_id);
 }
 
 absl::Status LeaseBook::Fail(WorkerId worker, uint64_t lease_id, const std::string& error) {
-  pending_.push_back(Take(workers_.at(worker), lease_id));
-  ++reissued_;
+  const RolloutLease lease = Take(workers_.at(worker), lease_id);
+  pending_.push_back(lease);
+  ++batches_.at(lease.batch).reissued;
   const int64_t failures = ++failures_[lease_id];
   if (failures < kMaxFailures) return absl::OkStatus();
   return ResourceExhausted("workers failed {} times at one lease; the last one said: {}", failures,
                            error);
 }
 
-std::vector<uint64_t> LeaseBook::HeldBy(WorkerId worker) const {
-  std::vector<uint64_t> ids;
-  const auto place = workers_.find(worker);
-  if (place == workers_.end()) return ids;
-  for (const auto& [id, lease] : place->second.leases) ids.push_back(id);
-  return ids;
+int64_t LeaseBook::Reissued(BatchId batch) const { return batches_.at(batch).reissued; }
+
+bool LeaseBook::Done(BatchId batch) const { return batches_.at(batch).open == 0; }
+
+std::vector<LeaseBook::Assignment> LeaseBook::Remove(BatchId batch) {
+  PONDER_CHECK(batches_.erase(batch) == 1);
+  const auto belongs = [batch](const RolloutLease& lease) { return lease.batch == batch; };
+  for (const RolloutLease& lease : pending_) {
+    if (belongs(lease)) failures_.erase(lease.id);
+  }
+  std::erase_if(pending_, belongs);
+  std::vector<Assignment> held;
+  for (const auto& [id, worker] : workers_) {
+    for (const auto& [lease_id, lease] : worker.leases) {
+      if (belongs(lease)) held.push_back({id, lease});
+    }
+  }
+  for (const Assignment& assignment : held) {
+    Take(workers_.at(assignment.worker), assignment.lease.id);
+    failures_.erase(assignment.lease.id);
+  }
+  return held;
 }
 
 RolloutLease LeaseBook::Take(Worker& worker, uint64_t lease_id) {

@@ -13,27 +13,28 @@ namespace ponder {
 // Completions of one request for one worker.
 struct RolloutLease {
   uint64_t id = 0;
-  size_t request = 0;  // index
+  GroupSource::BatchId batch = 0;
+  size_t request = 0;  // index in its batch
   int64_t sample_begin = 0;
   int64_t sample_count = 0;
 };
 
-// Who works on what in one round of generation: cuts requests into leases, gives them to the
-// workers with the most room, takes back those of workers that are lost. Every completion is
-// accepted once. Not thread-safe.
+// Who works on what: cuts the requests of batches into leases, gives them to the workers with the
+// most room, those of earlier batches first, takes back those of workers that are lost. Every
+// completion is accepted once. Not thread-safe.
 class LeaseBook {
  public:
   using WorkerId = uint64_t;
+  using BatchId = GroupSource::BatchId;
 
   // A lease is large enough that its completions share their prompt's cache pages, small enough
   // that several workers get some of a group.
   static constexpr int64_t kLeaseCompletions = 8;
-  // A lease that workers failed at so often ends the round.
+  // A lease that workers failed at so often is an error.
   static constexpr int64_t kMaxFailures = 3;
 
-  // Lease ids run from `first_lease_id` on; rounds of one server must not share ids.
-  LeaseBook(const std::vector<GroupRequest>& requests, uint64_t first_lease_id);
-  uint64_t EndLeaseId() const { return end_lease_id_; }
+  // Lease ids run from 1 on and never come again.
+  void Add(BatchId batch, const std::vector<GroupRequest>& requests);
 
   // `capacity`: completions that the worker runs at once.
   void Join(WorkerId worker, int64_t capacity);
@@ -56,9 +57,10 @@ class LeaseBook {
   // where it failed too often.
   absl::Status Fail(WorkerId worker, uint64_t lease_id, const std::string& error);
 
-  std::vector<uint64_t> HeldBy(WorkerId worker) const;  // lease ids
-  int64_t Reissued() const { return reissued_; }
-  bool Done() const { return open_ == 0; }
+  int64_t Reissued(BatchId batch) const;
+  bool Done(BatchId batch) const;  // all its leases are completed
+  // Forgets the batch; returns those of its leases that workers hold.
+  std::vector<Assignment> Remove(BatchId batch);
 
  private:
   struct Worker {
@@ -67,14 +69,18 @@ class LeaseBook {
     std::map<uint64_t, RolloutLease> leases;
   };
 
+  struct Counts {
+    int64_t open = 0;  // leases not completed
+    int64_t reissued = 0;
+  };
+
   RolloutLease Take(Worker& worker, uint64_t lease_id);
 
   std::deque<RolloutLease> pending_;
   std::map<WorkerId, Worker> workers_;
   std::map<uint64_t, int64_t> failures_;  // by lease
-  uint64_t end_lease_id_ = 0;
-  int64_t open_ = 0;  // leases not completed
-  int64_t reissued_ = 0;
+  std::map<BatchId, Counts> batches_;
+  uint64_t next_lease_ = 1;
 };
 
 }  // namespace ponder

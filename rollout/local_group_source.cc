@@ -1,6 +1,5 @@
-#include <absl/time/clock.h>
-#include <fmt/format.h>
-
+#include <algorithm>
+#include <map>
 #include <optional>
 #include <utility>
 
@@ -15,25 +14,73 @@ class LocalGroupSource : public GroupSource {
  public:
   explicit LocalGroupSource(RolloutEngine& engine) : engine_(engine) {}
 
-  absl::StatusOr<GenerateStats> Generate(
-      const std::vector<GroupRequest>& requests, int64_t version,
-      const std::function<void(size_t index, Group group)>& on_group,
-      const std::function<void(int64_t done, int64_t total)>& on_progress,
-      const std::function<bool()>& cancelled) override {
-    const absl::Time start = absl::Now();
+  absl::StatusOr<BatchId> Begin(GroupBatch batch) override {
     // Without a publication the weights are those the process started with.
-    if (version_ != version) PONDER_RETURN_IF_ERROR(PublishWeights(version));
-    const uint64_t first_id = std::exchange(next_id_, next_id_ + requests.size());
-    GroupAssembly assembly(requests, on_group);
-    absl::Status status = Run(requests, first_id, assembly, on_progress, cancelled);
-    if (!status.ok()) {
-      PONDER_RETURN_IF_ERROR(Withdraw(requests.size(), first_id, status));
-      return status;
+    if (!version_.has_value()) PONDER_RETURN_IF_ERROR(PublishWeights(batch.version));
+    if (*version_ != batch.version) {
+      return FailedPrecondition(
+          "groups of policy version {} were asked for, but version {} is published", batch.version,
+          *version_);
     }
-    GenerateStats stats = assembly.Stats();
-    stats.seconds = absl::ToDoubleSeconds(absl::Now() - start);
+    const BatchId id = next_id_;
+    next_id_ += std::max<uint64_t>(batch.requests.size(), 1);
+    const GroupAssembly& assembly = batches_.try_emplace(id, std::move(batch)).first->second;
+    const std::vector<GroupRequest>& requests = assembly.Batch().requests;
+    for (size_t i = 0; i < requests.size(); ++i) {
+      const absl::Status status = engine_.Submit({.id = id + i,
+                                                  .task_id = requests[i].task.id,
+                                                  .seed = requests[i].seed,
+                                                  .prompt_ids = requests[i].prompt_ids,
+                                                  .sample_begin = 0,
+                                                  .sample_count = requests[i].completions,
+                                                  .sampling = requests[i].sampling});
+      if (status.ok()) continue;
+      const absl::StatusOr<GenerateStats> end = End(id);
+      return end.ok() ? status : Annotate(status, std::string(end.status().message()));
+    }
+    return id;
+  }
+
+  absl::StatusOr<bool> Work() override {
+    bool missing = false;
+    for (const auto& [id, assembly] : batches_) missing |= !assembly.Progress().Whole();
+    if (!missing) return false;
+    PONDER_ASSIGN_OR_RETURN(const bool worked, engine_.Step());
+    std::vector<RolloutResult> results = engine_.Poll();
+    PONDER_CHECK(worked || !results.empty(), "the engine is idle with completions missing");
+    for (RolloutResult& result : results) {
+      // Batches are called by the id of their first request. What another caller of this engine, or
+      // a batch that was ended early, has left behind is nobody's.
+      auto place = batches_.upper_bound(result.request_id);
+      if (place == batches_.begin()) continue;
+      --place;
+      const size_t index = result.request_id - place->first;
+      if (index < place->second.Batch().requests.size())
+        place->second.Add(index, std::move(result.completion));
+    }
+    return true;
+  }
+
+  void Wake() override {}  // Work never waits
+
+  BatchProgress Progress(BatchId batch) const override { return batches_.at(batch).Progress(); }
+
+  absl::StatusOr<GenerateStats> End(BatchId batch) override {
+    const auto place = batches_.find(batch);
+    PONDER_CHECK(place != batches_.end());
+    GenerateStats stats = place->second.Stats();
     stats.workers = 1;
-    return stats;
+    const bool whole = place->second.Progress().Whole();
+    const size_t requests = place->second.Batch().requests.size();
+    batches_.erase(place);
+    if (whole) return stats;
+    for (size_t i = 0; i < requests; ++i) engine_.Cancel(batch + i);
+    if (!batches_.empty()) return stats;
+    // The last one leaves the engine empty.
+    const absl::StatusOr<bool> step = engine_.Step();
+    engine_.Poll();
+    if (step.ok()) return stats;
+    return Annotate(step.status(), "the engine could not stop");
   }
 
   absl::Status PublishWeights(int64_t version) override {
@@ -43,51 +90,9 @@ class LocalGroupSource : public GroupSource {
   }
 
  private:
-  absl::Status Run(const std::vector<GroupRequest>& requests, uint64_t first_id,
-                   GroupAssembly& assembly,
-                   const std::function<void(int64_t, int64_t)>& on_progress,
-                   const std::function<bool()>& cancelled) {
-    for (size_t i = 0; i < requests.size(); ++i) {
-      PONDER_RETURN_IF_ERROR(engine_.Submit({.id = first_id + i,
-                                             .task_id = requests[i].task.id,
-                                             .seed = requests[i].seed,
-                                             .prompt_ids = requests[i].prompt_ids,
-                                             .sample_begin = 0,
-                                             .sample_count = requests[i].completions,
-                                             .sampling = requests[i].sampling}));
-    }
-    while (!assembly.Whole()) {
-      if (cancelled && cancelled()) {
-        return absl::CancelledError(
-            fmt::format("generation was cancelled after {} of {} completions", assembly.Done(),
-                        assembly.Total()));
-      }
-      PONDER_ASSIGN_OR_RETURN(const bool worked, engine_.Step());
-      const int64_t before = assembly.Done();
-      for (RolloutResult& result : engine_.Poll()) {
-        // What another caller of this engine left behind is not ours.
-        if (result.request_id < first_id || result.request_id >= first_id + requests.size())
-          continue;
-        assembly.Add(result.request_id - first_id, std::move(result.completion));
-      }
-      if (on_progress && assembly.Done() != before) on_progress(assembly.Done(), assembly.Total());
-      PONDER_CHECK(worked || assembly.Whole(), "the engine is idle with completions missing");
-    }
-    return absl::OkStatus();
-  }
-
-  // Leaves the engine empty of these requests.
-  absl::Status Withdraw(size_t requests, uint64_t first_id, const absl::Status& why) {
-    for (size_t i = 0; i < requests; ++i) engine_.Cancel(first_id + i);
-    const absl::StatusOr<bool> step = engine_.Step();
-    engine_.Poll();
-    if (step.ok()) return absl::OkStatus();
-    return Annotate(
-        why, fmt::format("and then the engine could not stop ({})", step.status().message()));
-  }
-
   RolloutEngine& engine_;
-  std::optional<int64_t> version_;  // what the engine was told last
+  std::optional<int64_t> version_;            // what the engine was told last
+  std::map<BatchId, GroupAssembly> batches_;  // a batch is called by the id of its first request
   uint64_t next_id_ = 1;
 };
 

@@ -79,8 +79,19 @@ std::vector<std::unique_ptr<Sequence>> Scheduler::Remove(uint64_t request_id) {
 }
 
 void Scheduler::WeightsChanged() {
+  // A completion's versions say which weights sampled it, and so those of the keys and values
+  // before its first token: what an older version has computed of a prompt alone is computed again.
+  for (auto place = running_.end(); place != running_.begin();) {
+    --place;
+    if (!(*place)->completion.token_ids.empty()) {
+      (*place)->shareable = false;
+      continue;
+    }
+    ReleasePages(**place);
+    waiting_.push_front(std::move(*place));
+    place = running_.erase(place);
+  }
   pages_.ForgetContent();
-  for (const auto& sequence : running_) sequence->shareable = false;
 }
 
 // Starts the first waiting sequence where a place and pages for all its tokens are there.

@@ -49,7 +49,8 @@ class Scheduler {
   std::unique_ptr<Sequence> Finish(Sequence* sequence);
   // Takes every sequence of a request out.
   std::vector<std::unique_ptr<Sequence>> Remove(uint64_t request_id);
-  // Pages computed before do not serve sequences that start from now on.
+  // Pages computed before do not serve sequences that start from now on, nor those that have not
+  // sampled yet.
   void WeightsChanged();
 
   int64_t Waiting() const { return static_cast<int64_t>(waiting_.size()); }

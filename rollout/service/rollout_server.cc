@@ -7,13 +7,10 @@
 #include <algorithm>
 #include <map>
 #include <optional>
-#include <set>
 #include <utility>
 
 #include "ponder/v1/rollout.grpc.pb.h"
-#include "rollout/completion_check.h"
-#include "rollout/group_assembly.h"
-#include "rollout/lease_book.h"
+#include "rollout/remote_batches.h"
 #include "rollout/service/convert.h"
 #include "rollout/service/model_fingerprint.h"
 #include "rollout/service/rollout_service.h"
@@ -26,7 +23,7 @@ namespace {
 
 using WorkerId = LeaseBook::WorkerId;
 
-// How long Generate sleeps at most before it looks at the clock and at `cancelled` again.
+// How long Work sleeps at most before it looks at the clock and lets its caller look around.
 constexpr absl::Duration kLookAround = absl::Milliseconds(20);
 constexpr absl::Duration kGoodbyeLimit = absl::Seconds(2);
 
@@ -102,15 +99,52 @@ class Server : public RolloutServer, private WorkerStream::Owner {
     std::shared_ptr<const WeightSnapshot> snapshot = TakeSnapshot(weights_, version);
     absl::MutexLock lock(&mutex_);
     snapshot_ = std::move(snapshot);
+    version_ = version;
     for (auto& [id, worker] : workers_) Announce(worker);
     return absl::OkStatus();
   }
 
-  absl::StatusOr<GenerateStats> Generate(
-      const std::vector<GroupRequest>& requests, int64_t version,
-      const std::function<void(size_t index, Group group)>& on_group,
-      const std::function<void(int64_t done, int64_t total)>& on_progress,
-      const std::function<bool()>& cancelled) override;
+  absl::StatusOr<BatchId> Begin(GroupBatch batch) override {
+    absl::MutexLock lock(&mutex_);
+    if (batch.version != version_) {
+      return FailedPrecondition(
+          "groups of policy version {} were asked for, but version {} is published", batch.version,
+          version_);
+    }
+    const BatchId id = batches_.Begin(std::move(batch));
+    SendLeases();
+    return id;
+  }
+
+  absl::StatusOr<bool> Work() override;
+
+  void Wake() override {
+    absl::MutexLock lock(&mutex_);
+    news_ = true;
+  }
+
+  BatchProgress Progress(BatchId batch) const override {
+    absl::MutexLock lock(&mutex_);
+    return batches_.Progress(batch);
+  }
+
+  absl::StatusOr<GenerateStats> End(BatchId batch) override {
+    absl::MutexLock lock(&mutex_);
+    RemoteBatches::Ended ended = batches_.End(batch);
+    // Whatever workers still have in hand is of no use.
+    for (const auto& [worker, lease] : ended.withdrawn) {
+      v1::LearnerMessage message;
+      message.mutable_withdraw()->add_lease_ids(lease.id);
+      workers_.at(worker).stream->Send(std::move(message));
+    }
+    if (batches_.Whole()) {
+      failure_ = absl::OkStatus();
+      without_worker_since_ = std::nullopt;
+    }
+    SendLeases();
+    ended.stats.ignored_results = std::exchange(ignored_results_, 0);
+    return ended.stats;
+  }
 
  private:
   struct Worker {
@@ -119,26 +153,6 @@ class Server : public RolloutServer, private WorkerStream::Owner {
     int64_t capacity = 0;
     absl::Time last_heard;
     std::shared_ptr<WorkerStream> stream;
-  };
-
-  // What happened since Generate looked last, in order. A worker that left has neither result nor
-  // capacity.
-  struct Event {
-    WorkerId worker = 0;
-    int64_t joined_with_capacity = 0;
-    std::optional<v1::LeaseResult> result;
-  };
-
-  // One call of Generate.
-  struct Round {
-    const std::vector<GroupRequest>& requests;
-    const int64_t version;
-    const std::function<void(int64_t done, int64_t total)>& on_progress;
-    GroupAssembly assembly;
-    LeaseBook book;
-    std::set<WorkerId> contributors;
-    std::optional<absl::Time> without_worker_since;
-    GenerateStats stats;
   };
 
   class Service : public v1::Rollout::CallbackService {
@@ -175,20 +189,25 @@ class Server : public RolloutServer, private WorkerStream::Owner {
       Admit(stream, message.hello());
       return;
     }
-    absl::MutexLock lock(&mutex_);
-    const auto worker = Find(stream.get());
-    if (worker == workers_.end()) {
-      // Unless it was put out while this message was on its way, its first message was no hello.
-      stream->Close(ToGrpc(InvalidArgument("expected a hello as a worker's first message")));
-      return;
+    std::vector<Completion> completions;
+    for (const v1::Completion& completion : message.result().completions())
+      completions.push_back(FromProto(completion));
+    std::string put_out;
+    {
+      absl::MutexLock lock(&mutex_);
+      const auto worker = Find(stream.get());
+      if (worker == workers_.end()) {
+        // Unless it was put out while this message was on its way, its first message was no hello.
+        stream->Close(ToGrpc(InvalidArgument("expected a hello as a worker's first message")));
+        return;
+      }
+      worker->second.last_heard = clock_.Now();
+      if (!message.has_result()) return;
+      put_out = TakeResult(worker, message.result(), std::move(completions));
+      news_ = true;
+      SendLeases();
     }
-    worker->second.last_heard = clock_.Now();
-    if (!message.has_result()) return;
-    if (generating_) {
-      events_.push_back({.worker = worker->first, .result = std::move(*message.mutable_result())});
-    } else {
-      ++ignored_results_;
-    }
+    if (!put_out.empty()) Say(put_out);
   }
 
   void OnEnd(const std::shared_ptr<WorkerStream>& stream) override {
@@ -198,9 +217,11 @@ class Server : public RolloutServer, private WorkerStream::Owner {
       const auto worker = Find(stream.get());
       if (worker == workers_.end()) return;
       name = worker->second.name;
-      if (generating_) events_.push_back({.worker = worker->first});
+      batches_.Leases().Leave(worker->first);
       workers_.erase(worker);
       if (ending_) return;
+      news_ = true;
+      SendLeases();
     }
     Say(fmt::format("rollout worker {} left", name));
   }
@@ -242,23 +263,26 @@ class Server : public RolloutServer, private WorkerStream::Owner {
                 .last_heard = clock_.Now(),
                 .stream = stream};
       if (snapshot_ != nullptr) Announce(worker);
-      if (generating_) events_.push_back({.worker = id, .joined_with_capacity = worker.capacity});
+      batches_.Leases().Join(id, worker.capacity);
+      SendLeases();
     }
     Say(fmt::format(
         "rollout worker {} joined{}", name,
         hello.fingerprint() == fingerprint_ ? "" : "; its numerics differ from the learner's"));
   }
 
-  // ---- from Generate's thread ----
+  // What to say where the worker had to be put out for it.
+  std::string TakeResult(std::map<WorkerId, Worker>::iterator worker, const v1::LeaseResult& result,
+                         std::vector<Completion> completions) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
-  absl::Status Run(Round& round, const std::function<bool()>& cancelled);
-  absl::Status TakeResult(Round& round, WorkerId worker, const v1::LeaseResult& result);
-  void PutOut(Round& round, WorkerId worker, const absl::Status& reason);
-  void PutOutSilentWorkers(Round& round);
-  void SendLeases(Round& round);
-  absl::Status CheckSomebodyIsThere(Round& round);
+  // ---- from Work ----
+
+  std::vector<std::string> PutOutSilentWorkers() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  absl::Status CheckSomebodyIsThere() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   // ---- common ----
+
+  void SendLeases() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   std::map<WorkerId, Worker>::iterator Find(const WorkerStream* stream)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
@@ -273,7 +297,6 @@ class Server : public RolloutServer, private WorkerStream::Owner {
   }
 
   bool NoStreams() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return streams_ == 0; }
-  bool HasEvents() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return !events_.empty(); }
 
   void Say(const std::string& event) const {
     if (options_.on_event) options_.on_event(event);
@@ -285,14 +308,16 @@ class Server : public RolloutServer, private WorkerStream::Owner {
   const RolloutServerOptions options_;
   Clock& clock_;
   int port_ = 0;
-  uint64_t next_lease_ = 1;  // of the generating thread
 
   mutable absl::Mutex mutex_;
   std::shared_ptr<const WeightSnapshot> snapshot_ ABSL_GUARDED_BY(mutex_);
   std::map<WorkerId, Worker> workers_ ABSL_GUARDED_BY(mutex_);
   WorkerId next_worker_ ABSL_GUARDED_BY(mutex_) = 1;
-  bool generating_ ABSL_GUARDED_BY(mutex_) = false;
-  std::vector<Event> events_ ABSL_GUARDED_BY(mutex_);
+  RemoteBatches batches_ ABSL_GUARDED_BY(mutex_);
+  int64_t version_ ABSL_GUARDED_BY(mutex_) = 0;   // published
+  bool news_ ABSL_GUARDED_BY(mutex_) = false;     // Work has something to look at
+  absl::Status failure_ ABSL_GUARDED_BY(mutex_);  // the batches go no further
+  std::optional<absl::Time> without_worker_since_ ABSL_GUARDED_BY(mutex_);
   int64_t ignored_results_ ABSL_GUARDED_BY(mutex_) = 0;
   int64_t streams_ ABSL_GUARDED_BY(mutex_) = 0;
   bool ending_ ABSL_GUARDED_BY(mutex_) = false;
@@ -301,188 +326,95 @@ class Server : public RolloutServer, private WorkerStream::Owner {
   std::unique_ptr<grpc::Server> server_;
 };
 
-absl::StatusOr<GenerateStats> Server::Generate(
-    const std::vector<GroupRequest>& requests, int64_t version,
-    const std::function<void(size_t index, Group group)>& on_group,
-    const std::function<void(int64_t done, int64_t total)>& on_progress,
-    const std::function<bool()>& cancelled) {
-  const absl::Time start = clock_.Now();
-  Round round{.requests = requests,
-              .version = version,
-              .on_progress = on_progress,
-              .assembly = GroupAssembly(requests, on_group),
-              .book = LeaseBook(requests, next_lease_)};
-  next_lease_ = round.book.EndLeaseId();
+absl::StatusOr<bool> Server::Work() {
+  std::vector<std::string> put_out;
+  absl::Status status;
   {
     absl::MutexLock lock(&mutex_);
-    if (snapshot_->version != version) {
-      return FailedPrecondition(
-          "groups of policy version {} were asked for, but version {} is published", version,
-          snapshot_->version);
-    }
-    generating_ = true;
-    for (const auto& [id, worker] : workers_) round.book.Join(id, worker.capacity);
+    if (batches_.Whole()) return false;
+    mutex_.AwaitWithTimeout(absl::Condition(&news_), kLookAround);
+    news_ = false;
+    put_out = PutOutSilentWorkers();
+    SendLeases();
+    failure_.Update(CheckSomebodyIsThere());
+    status = failure_;
   }
-  const absl::Status status = Run(round, cancelled);
-  {
-    absl::MutexLock lock(&mutex_);
-    generating_ = false;
-    for (const Event& event : events_) ignored_results_ += event.result.has_value();
-    events_.clear();
-    // Whatever workers still have in hand is of no use.
-    for (auto& [id, worker] : workers_) {
-      const std::vector<uint64_t> leases = round.book.HeldBy(id);
-      if (leases.empty()) continue;
-      v1::LearnerMessage message;
-      message.mutable_withdraw()->mutable_lease_ids()->Add(leases.begin(), leases.end());
-      worker.stream->Send(std::move(message));
-    }
-    round.stats.ignored_results = std::exchange(ignored_results_, 0);
-  }
+  for (const std::string& event : put_out) Say(event);
   PONDER_RETURN_IF_ERROR(status);
-  GenerateStats stats = round.stats;
-  stats.completion_tokens = round.assembly.Stats().completion_tokens;
-  stats.prompt_tokens = round.assembly.Stats().prompt_tokens;
-  stats.seconds = absl::ToDoubleSeconds(clock_.Now() - start);
-  stats.workers = std::ssize(round.contributors);
-  stats.reissued_leases = round.book.Reissued();
-  return stats;
+  return true;
 }
 
-absl::Status Server::Run(Round& round, const std::function<bool()>& cancelled) {
-  SendLeases(round);
-  while (!round.assembly.Whole()) {
-    if (cancelled && cancelled()) {
-      return absl::CancelledError(fmt::format("generation was cancelled after {} of {} completions",
-                                              round.assembly.Done(), round.assembly.Total()));
+std::string Server::TakeResult(std::map<WorkerId, Worker>::iterator worker,
+                               const v1::LeaseResult& result, std::vector<Completion> completions) {
+  const auto& [id, known] = *worker;
+  LeaseBook& leases = batches_.Leases();
+  if (!result.error().empty() && leases.Find(id, result.lease_id()) != nullptr) {
+    failure_.Update(leases.Fail(id, result.lease_id(), result.error()));
+    return "";
+  }
+  const absl::StatusOr<bool> accepted = batches_.Accept(
+      id, result.lease_id(),
+      {.completions = std::move(completions), .same_numerics = known.fingerprint == fingerprint_},
+      weights_.DrawableTokens(), version_);
+  if (accepted.ok()) {
+    ignored_results_ += !*accepted;
+    return "";
+  }
+  const std::string event =
+      fmt::format("rollout worker {} put out: {}", known.name, accepted.status().message());
+  leases.Leave(id);
+  known.stream->Close(ToGrpc(accepted.status()));
+  workers_.erase(worker);
+  return event;
+}
+
+std::vector<std::string> Server::PutOutSilentWorkers() {
+  std::vector<std::string> events;
+  const absl::Time now = clock_.Now();
+  for (auto place = workers_.begin(); place != workers_.end();) {
+    const auto& [id, worker] = *place;
+    if (now - worker.last_heard <= options_.heartbeat_timeout) {
+      ++place;
+      continue;
     }
-    std::vector<Event> events;
-    {
-      absl::MutexLock lock(&mutex_);
-      mutex_.AwaitWithTimeout(absl::Condition(this, &Server::HasEvents), kLookAround);
-      events = std::exchange(events_, {});
-    }
-    for (const Event& event : events) {
-      if (event.result.has_value()) {
-        PONDER_RETURN_IF_ERROR(TakeResult(round, event.worker, *event.result));
-      } else if (event.joined_with_capacity > 0) {
-        round.book.Join(event.worker, event.joined_with_capacity);
-      } else {
-        round.book.Leave(event.worker);
-      }
-    }
-    PutOutSilentWorkers(round);
-    SendLeases(round);
-    PONDER_RETURN_IF_ERROR(CheckSomebodyIsThere(round));
+    events.push_back(
+        fmt::format("rollout worker {} was silent for more than {} and has lost its leases",
+                    worker.name, absl::FormatDuration(options_.heartbeat_timeout)));
+    batches_.Leases().Leave(id);
+    worker.stream->Cancel();
+    place = workers_.erase(place);
   }
-  return absl::OkStatus();
+  return events;
 }
 
-absl::Status Server::TakeResult(Round& round, WorkerId worker, const v1::LeaseResult& result) {
-  const RolloutLease* lease = round.book.Find(worker, result.lease_id());
-  if (lease == nullptr) {
-    absl::MutexLock lock(&mutex_);
-    ++ignored_results_;
-    return absl::OkStatus();
-  }
-  if (!result.error().empty()) return round.book.Fail(worker, result.lease_id(), result.error());
-  std::vector<Completion> completions;
-  for (const v1::Completion& message : result.completions())
-    completions.push_back(FromProto(message));
-  const absl::Status checked =
-      CheckCompletions(completions, lease->sample_begin, lease->sample_count,
-                       {.vocabulary = weights_.DrawableTokens(),
-                        .max_new_tokens = round.requests[lease->request].sampling.max_new_tokens,
-                        .version = round.version});
-  if (!checked.ok()) {
-    PutOut(round, worker, Annotate(checked, fmt::format("lease {}", lease->id)));
-    return absl::OkStatus();
-  }
-  const size_t request = lease->request;
-  round.book.Complete(worker, result.lease_id());
-  round.contributors.insert(worker);
-  {
-    absl::MutexLock lock(&mutex_);
-    const auto place = workers_.find(worker);
-    round.stats.fingerprints_differ |=
-        place != workers_.end() && place->second.fingerprint != fingerprint_;
-  }
-  for (Completion& completion : completions) round.assembly.Add(request, std::move(completion));
-  if (round.on_progress) round.on_progress(round.assembly.Done(), round.assembly.Total());
-  return absl::OkStatus();
-}
-
-void Server::PutOut(Round& round, WorkerId worker, const absl::Status& reason) {
-  round.book.Leave(worker);
-  std::string name;
-  {
-    absl::MutexLock lock(&mutex_);
-    const auto place = workers_.find(worker);
-    if (place == workers_.end()) return;
-    name = place->second.name;
-    place->second.stream->Close(ToGrpc(reason));
-    workers_.erase(place);
-  }
-  Say(fmt::format("rollout worker {} put out: {}", name, reason.message()));
-}
-
-void Server::PutOutSilentWorkers(Round& round) {
-  std::vector<std::string> names;
-  {
-    absl::MutexLock lock(&mutex_);
-    const absl::Time now = clock_.Now();
-    for (auto place = workers_.begin(); place != workers_.end();) {
-      const auto& [id, worker] = *place;
-      if (now - worker.last_heard <= options_.heartbeat_timeout) {
-        ++place;
-        continue;
-      }
-      names.push_back(worker.name);
-      round.book.Leave(id);
-      worker.stream->Cancel();
-      place = workers_.erase(place);
-    }
-  }
-  for (const std::string& name : names) {
-    Say(fmt::format("rollout worker {} was silent for more than {} and has lost its leases", name,
-                    absl::FormatDuration(options_.heartbeat_timeout)));
-  }
-}
-
-void Server::SendLeases(Round& round) {
-  absl::MutexLock lock(&mutex_);
-  for (const auto& [worker, lease] : round.book.Assign()) {
-    const auto place = workers_.find(worker);
-    if (place == workers_.end()) continue;  // its end is among the events to come
-    const GroupRequest& request = round.requests[lease.request];
+void Server::SendLeases() {
+  if (!failure_.ok()) return;
+  for (const auto& [worker, lease] : batches_.Leases().Assign()) {
+    const GroupRequest& request = batches_.Batch(lease.batch).requests[lease.request];
     v1::LearnerMessage message;
     v1::Lease& out = *message.mutable_lease();
     out.set_id(lease.id);
-    out.set_policy_version(round.version);
+    out.set_policy_version(version_);
     out.set_task_id(request.task.id);
     out.set_seed(request.seed);
     out.mutable_prompt_ids()->Add(request.prompt_ids.begin(), request.prompt_ids.end());
     out.set_sample_begin(lease.sample_begin);
     out.set_sample_count(lease.sample_count);
     ToProto(request.sampling, *out.mutable_sampling());
-    place->second.stream->Send(std::move(message));
+    workers_.at(worker).stream->Send(std::move(message));
   }
 }
 
-absl::Status Server::CheckSomebodyIsThere(Round& round) {
-  absl::MutexLock lock(&mutex_);
+absl::Status Server::CheckSomebodyIsThere() {
   if (!workers_.empty()) {
-    round.without_worker_since = std::nullopt;
+    without_worker_since_ = std::nullopt;
     return absl::OkStatus();
   }
   const absl::Time now = clock_.Now();
-  if (!round.without_worker_since.has_value()) round.without_worker_since = now;
-  if (now - *round.without_worker_since <= options_.no_worker_timeout) return absl::OkStatus();
-  return Unavailable(
-      "no rollout worker for {}, with {} of {} completions done; start one with the learner's "
-      "address, port {}",
-      absl::FormatDuration(options_.no_worker_timeout), round.assembly.Done(),
-      round.assembly.Total(), port_);
+  if (!without_worker_since_.has_value()) without_worker_since_ = now;
+  if (now - *without_worker_since_ <= options_.no_worker_timeout) return absl::OkStatus();
+  return Unavailable("no rollout worker for {}; start one with the learner's address, port {}",
+                     absl::FormatDuration(options_.no_worker_timeout), port_);
 }
 
 }  // namespace

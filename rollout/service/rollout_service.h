@@ -19,10 +19,9 @@ struct RolloutServerOptions {
   std::string address = "127.0.0.1:0";
   // A worker silent for longer has lost its leases.
   absl::Duration heartbeat_timeout = absl::Seconds(20);
-  // Generate fails after so long without any worker.
+  // Work fails after so long without any worker.
   absl::Duration no_worker_timeout = absl::Minutes(10);
-  // "worker host:123 joined", for the log; may be empty. Called from any thread, also while
-  // Generate runs.
+  // "worker host:123 joined", for the log; may be empty. Called from any thread.
   std::function<void(const std::string&)> on_event;
   Clock* clock = nullptr;  // the real one where null
 };
@@ -31,8 +30,9 @@ struct RolloutServerOptions {
 // it; PublishWeights copies the working bytes once, so that fetching never meets a half-updated
 // policy.
 //
-// Workers may join and leave at any time, also between steps. Generate and PublishWeights are
-// called from one thread at a time. The destructor says goodbye to the workers.
+// Workers may join and leave at any time, also between steps, and what is begun goes on whether
+// Work is called or not: results are taken, groups handed over and leases given out by gRPC's own
+// threads; Work looks after workers that fall silent. The destructor says goodbye to the workers.
 class RolloutServer : public GroupSource {
  public:
   virtual int Port() const = 0;

@@ -4,6 +4,7 @@
 #include <map>
 #include <optional>
 #include <utility>
+#include <vector>
 
 #include "rollout/service/convert.h"
 #include "rollout/service/learner_connection.h"
@@ -102,16 +103,16 @@ class Worker {
       TakeLease(message.lease());
     } else if (message.has_withdraw()) {
       for (const uint64_t id : message.withdraw().lease_ids()) {
-        engine_.Cancel(id);
-        held_.erase(id);
+        std::erase_if(early_, [id](const v1::Lease& lease) { return lease.id() == id; });
+        if (held_.erase(id) > 0) engine_.Cancel(id);
       }
     }
     return absl::OkStatus();
   }
 
+  // What is under way goes on with the new weights: leases that nobody waits for any more are
+  // withdrawn, not outdated.
   absl::Status SwitchTo(int64_t version) {
-    // A new version means that nobody waits for the leases of the old one.
-    PONDER_RETURN_IF_ERROR(DropLeases());
     absl::Status status;
     for (int attempt = 0; attempt < kFetchAttempts; ++attempt) {
       WeightAssembler assembler(weights_, version);
@@ -120,6 +121,7 @@ class Worker {
       if (status.ok()) {
         engine_.WeightsChanged(version);
         version_ = version;
+        for (const v1::Lease& lease : std::exchange(early_, {})) TakeLease(lease);
         return absl::OkStatus();
       }
       if (status.code() != absl::StatusCode::kDataLoss) break;
@@ -130,8 +132,10 @@ class Worker {
   }
 
   void TakeLease(const v1::Lease& lease) {
-    if (version_ != lease.policy_version()) {
-      Refuse(lease.id(), fmt::format("policy version {} is not here", lease.policy_version()));
+    // The lease's version was superseded before it could be fetched: a newer one is announced
+    // behind the lease.
+    if (!version_.has_value() || *version_ < lease.policy_version()) {
+      early_.push_back(lease);
       return;
     }
     const absl::Status status =
@@ -179,6 +183,7 @@ class Worker {
 
   // Empties the engine.
   absl::Status DropLeases() {
+    early_.clear();
     for (const auto& [id, held] : std::exchange(held_, {})) engine_.Cancel(id);
     const absl::StatusOr<bool> step = engine_.Step();
     engine_.Poll();
@@ -192,6 +197,7 @@ class Worker {
   std::unique_ptr<LearnerConnection> connection_;
   std::optional<int64_t> version_;  // of the weights in place, fetched over this connection
   std::map<uint64_t, Held> held_;   // by lease
+  std::vector<v1::Lease> early_;    // wait for their weights
 };
 
 }  // namespace

@@ -393,5 +393,21 @@ TEST(ConfigTest, LoadsAFileAndNamesOneThatIsNotThere) {
   EXPECT_THAT(std::string(missing.message()), HasSubstr(path));
 }
 
+TEST(Config, StalenessBringsItsCorrectionWhereNoneIsSet) {
+  const auto with = [](const std::string& text) {
+    return ParseConfig(text, "run.toml").value().learner.importance_cap;
+  };
+  EXPECT_EQ(with(""), 0);
+  EXPECT_EQ(with("[rollout]\nmax_staleness = 1"), 2);
+  EXPECT_EQ(with("[rollout]\nmax_staleness = 1\n[learner]\nimportance_cap = 5"), 5);
+  const RunConfig resolved = ParseConfig("[rollout]\nmax_staleness = 3", "run.toml").value();
+  const std::string dump = DumpConfig(resolved);
+  EXPECT_NE(dump.find("importance_cap = 2"), std::string::npos);
+  EXPECT_NE(dump.find("max_staleness = 3"), std::string::npos);
+  RunConfig uncorrected = resolved;
+  uncorrected.learner.importance_cap = 0;
+  EXPECT_FALSE(CheckConfig(uncorrected, "run.toml").ok());
+}
+
 }  // namespace
 }  // namespace ponder

@@ -6,9 +6,11 @@
 #include <unistd.h>
 
 #include <filesystem>
+#include <set>
 
 #include "learner/fake_trainer.h"
 #include "rollout/fake_engine.h"
+#include "rollout/fake_step_runner.h"
 #include "tests/rollout/byte_tokenizer.h"
 #include "verifiers/fake_verifier.h"
 
@@ -40,6 +42,42 @@ class SilentConsole : public Console {
   void Warn(const std::string& line) override { warnings.push_back(line); }
   void Progress(const std::string&, int64_t, int64_t) override {}
   std::vector<std::string> lines, warnings;
+};
+
+// Writes down what is begun and published, in order.
+class RecordingSource : public GroupSource {
+ public:
+  explicit RecordingSource(GroupSource& source) : source_(source) {}
+
+  absl::StatusOr<BatchId> Begin(GroupBatch batch) override {
+    calls.push_back(fmt::format("{} at {}", batch.requests[0].task.id, batch.version));
+    const absl::StatusOr<BatchId> id = source_.Begin(std::move(batch));
+    if (id.ok()) open_.insert(*id);
+    return id;
+  }
+  absl::StatusOr<bool> Work() override {
+    if (rests_behind_whole_batches && Progress(*open_.begin()).Whole()) return false;
+    return source_.Work();
+  }
+  void Wake() override { source_.Wake(); }
+  BatchProgress Progress(BatchId batch) const override { return source_.Progress(batch); }
+  absl::StatusOr<GenerateStats> End(BatchId batch) override {
+    open_.erase(batch);
+    return source_.End(batch);
+  }
+  absl::Status PublishWeights(int64_t version) override {
+    calls.push_back(fmt::format("publish {}", version));
+    return source_.PublishWeights(version);
+  }
+
+  std::vector<std::string> calls;
+  // Whether the oldest batch waits for its verdicts with the engine at rest: else how far later
+  // ones come meanwhile depends on who is faster.
+  bool rests_behind_whole_batches = false;
+
+ private:
+  GroupSource& source_;
+  std::set<BatchId> open_;
 };
 
 class TrainLoopTest : public testing::Test {
@@ -129,6 +167,167 @@ TEST_F(TrainLoopTest, AStepGoesFromTasksToWeights) {
   EXPECT_EQ(tasks_.feedback[0][0], std::pair(std::string("t0"), 0.5));
   EXPECT_EQ(store_->ReadCompletions("train", 2)->size(), 12u);
   EXPECT_EQ(trainer_.saved.size(), 3u);  // steps 0, 1, 2
+}
+
+TEST_F(TrainLoopTest, RequestsOfLaterStepsAreSubmittedAsFarAheadAsStalenessAllows) {
+  config_.run.steps = 4;
+  config_.rollout.prompts_per_step = 1;
+  const std::vector<std::string> expected[] = {
+      {"publish 0", "t0 at 0", "publish 1", "t1 at 1", "publish 2", "t2 at 2", "publish 3",
+       "t3 at 3", "publish 4"},
+      {"publish 0", "t0 at 0", "t1 at 0", "publish 1", "t2 at 1", "publish 2", "t3 at 2",
+       "publish 3", "publish 4"},
+      {"publish 0", "t0 at 0", "t1 at 0", "t2 at 0", "publish 1", "t3 at 1", "publish 2",
+       "publish 3", "publish 4"}};
+  for (int64_t staleness = 0; staleness < 3; ++staleness) {
+    TearDown();
+    SetUp();
+    config_.run.steps = 4;
+    config_.rollout.prompts_per_step = 1;
+    config_.rollout.max_staleness = staleness;
+    trainer_.version = 0;
+    RecordingSource source(*groups_);
+    TrainParts parts = Parts();
+    parts.groups = &source;
+    ASSERT_EQ(TrainLoop(config_, parts).Run({}, false)->last_step, 4);
+    EXPECT_EQ(source.calls, expected[staleness]) << "max_staleness " << staleness;
+  }
+}
+
+TEST_F(TrainLoopTest, ATokenOlderThanStalenessAllowsIsNeverTrainedOn) {
+  config_.run.steps = 3;
+  config_.rollout.prompts_per_step = 1;
+  // A sampler that lies about the third step, whose update starts from version 2.
+  engine_ = CreateFakeEngine(
+      {.script = [](const RolloutRequest& request, int64_t sample, int64_t version) {
+        return Completion{.token_ids = {65, 66},
+                          .versions = {{0, request.task_id == "t2" ? 0 : version}},
+                          .text = sample % 2 == 0 ? request.task_id.substr(1) : "no"};
+      }});
+  for (int64_t staleness = 0; staleness < 3; ++staleness) {
+    TearDown();
+    directory_.emplace(*RunDirectory::Create(path_, ""));
+    store_ = *RunStore::Open(directory_->StorePath(), RunStore::Mode::kCreate);
+    groups_ = CreateLocalGroupSource(*engine_);
+    trainer_.version = 0;
+    trainer_.updates.clear();
+    config_.rollout.max_staleness = staleness;
+    const absl::Status status = TrainLoop(config_, Parts()).Run({}, false).status();
+    if (staleness == 2) {
+      EXPECT_TRUE(status.ok()) << status;
+      EXPECT_EQ(trainer_.updates.size(), 3u);
+    } else {
+      EXPECT_TRUE(absl::IsInternal(status)) << status;
+      EXPECT_THAT(std::string(status.message()), testing::HasSubstr("none may be older"));
+      EXPECT_EQ(trainer_.updates.size(), 2u);
+    }
+  }
+}
+
+TEST_F(TrainLoopTest, GroupsAreJudgedWhileOthersAreGenerated) {
+  config_.run.steps = 1;
+  engine_ =
+      CreateFakeEngine({.script = [this](const RolloutRequest& request, int64_t sample, int64_t) {
+        if (request.task_id == "t2" && sample == 3) {
+          EXPECT_TRUE(verifier_.WaitForCalls(2));
+        }
+        return Completion{.token_ids = {65}, .text = sample == 0 ? request.task_id : "no"};
+      }});
+  groups_ = CreateLocalGroupSource(*engine_);
+  EXPECT_TRUE(TrainLoop(config_, Parts()).Run({}, false).ok());
+}
+
+TEST_F(TrainLoopTest, ASlowVerdictDoesNotKeepTheNextStepFromBeingGenerated) {
+  config_.rollout.max_staleness = 1;
+  engine_ =
+      CreateFakeEngine({.script = [this](const RolloutRequest& request, int64_t sample, int64_t) {
+        // The last completion of step 2: only now does the verifier answer about step 1.
+        if (request.task_id == "t5" && sample == 3) verifier_.Release();
+        return Completion{.token_ids = {65}, .text = sample == 0 ? request.task_id : "no"};
+      }});
+  groups_ = CreateLocalGroupSource(*engine_);
+  verifier_.Hang();
+  EXPECT_TRUE(TrainLoop(config_, Parts()).Run({}, false).ok());
+  ASSERT_EQ(trainer_.updates.size(), 2u);
+  EXPECT_EQ(trainer_.updates[1][0].group.completions[0].versions[0].version, 0)
+      << "step 2 was generated before the update of step 1";
+}
+
+TEST_F(TrainLoopTest, WeightsSwappedInFlightAreRecordedPerToken) {
+  const StepRunnerInfo info{.fingerprint = "fake",
+                            .vocabulary = 300,
+                            .drawable_tokens = 257,
+                            .max_positions = 1000,
+                            .pages = 64};
+  auto owned = std::make_unique<FakeStepRunner>(info);
+  FakeStepRunner& runner = *owned;
+  // Five places for twelve completions a step: some of step 2 are under way when step 1 ends.
+  engine_ =
+      *CreateEngineOver(std::move(owned), tokenizer_, {.max_sequences = 5, .max_step_tokens = 64});
+  groups_ = CreateLocalGroupSource(*engine_);
+  trainer_.on_update = [&](std::span<const ScoredGroup>) -> absl::StatusOr<UpdateReport> {
+    runner.SetWeights(trainer_.version + 1);
+    return UpdateReport{.policy_version = trainer_.version + 1};
+  };
+  config_.rollout.max_staleness = 1;
+  config_.rollout.max_new_tokens = 40;
+  config_.run.steps = 3;
+  RecordingSource source(*groups_);
+  source.rests_behind_whole_batches = true;
+  TrainParts parts = Parts();
+  parts.groups = &source;
+  ASSERT_TRUE(TrainLoop(config_, parts).Run({}, false).ok());
+  ASSERT_EQ(trainer_.updates.size(), 3u);
+  int64_t swapped = 0;
+  for (int64_t step = 1; step <= 3; ++step) {
+    for (const ScoredGroup& scored : trainer_.updates[step - 1]) {
+      for (const Completion& completion : scored.group.completions) {
+        const std::vector<VersionSpan>& versions = completion.versions;
+        EXPECT_GE(versions.front().version, step - 2);
+        EXPECT_LE(versions.back().version, step - 1);
+        if (versions.size() == 2) {
+          ++swapped;
+          EXPECT_GT(versions[1].begin, 0);
+          EXPECT_EQ(versions[1].version, versions[0].version + 1);
+        }
+      }
+    }
+  }
+  EXPECT_GT(swapped, 0);
+}
+
+TEST_F(TrainLoopTest, AnInterruptWithLaterStepsUnderWayLeavesTheEngineEmpty) {
+  config_.rollout.max_staleness = 2;
+  config_.run.steps = 5;
+  trainer_.on_update = [this](std::span<const ScoredGroup>) -> absl::StatusOr<UpdateReport> {
+    cancelled_ = true;
+    return UpdateReport{.policy_version = trainer_.version + 1};
+  };
+  const TrainSummary summary = *TrainLoop(config_, Parts()).Run({}, false);
+  EXPECT_TRUE(summary.cancelled);
+  EXPECT_EQ(summary.last_step, 1);
+  EXPECT_EQ(engine_->Load().waiting, 0);
+  EXPECT_TRUE(engine_->Poll().empty());
+}
+
+TEST_F(TrainLoopTest, AResumedRunGeneratesAnewWhatWasUnderWay) {
+  config_.run.steps = 4;
+  config_.rollout.max_staleness = 1;
+  ASSERT_TRUE(TrainLoop(config_, Parts()).Run({}, false).ok());
+  ASSERT_TRUE(std::filesystem::create_directories(
+      directory_->CheckpointPath({.phase = "step", .step = 2})));
+  trainer_.updates.clear();
+  trainer_.version = 2;
+  RecordingSource source(*groups_);
+  TrainParts parts = Parts();
+  parts.groups = &source;
+  EXPECT_EQ(TrainLoop(config_, parts).Run({}, true)->last_step, 4);
+  EXPECT_THAT(source.calls,
+              testing::ElementsAre("publish 2", "t6 at 2", "t9 at 2", "publish 3", "publish 4"));
+  ASSERT_EQ(trainer_.updates.size(), 2u);
+  EXPECT_EQ(trainer_.updates[1][0].group.task.id, "t9");
+  for (int64_t step = 1; step <= 4; ++step)
+    EXPECT_EQ(store_->ReadCompletions("train", step)->size(), 12u) << step;
 }
 
 TEST_F(TrainLoopTest, GroupsWithoutSignalAreCountedAllRightOrAllWrong) {

@@ -221,9 +221,10 @@ TEST_F(TrainProgramTest, AKilledVerifierIsStartedAgainAndNothingIsLost) {
     if (!line.ok()) break;
     if (line->find("step 1/6") != std::string::npos ||
         line->find("step 3/6") != std::string::npos) {
-      // The run's only child is its verifier.
-      const std::string children =
-          *ReadFile(fmt::format("/proc/{}/task/{}/children", child->Pid(), child->Pid()));
+      // The run's only child is its verifier, whichever thread has started it.
+      std::string children;
+      for (const auto& thread : fs::directory_iterator(fmt::format("/proc/{}/task", child->Pid())))
+        children += *ReadFile(thread.path().string() + "/children");
       if (const int pid = std::atoi(children.c_str()); pid > 0) {
         kill(pid, SIGKILL);
         ++killed;
@@ -309,6 +310,73 @@ ngram = 1
   EXPECT_THAT(strict.output, HasSubstr(fmt::format("disputed: {:.0f}, the first 2", correct)));
   EXPECT_THAT(strict.output, HasSubstr("now NO_ANSWER"));
   EXPECT_TRUE(fs::exists(Run("several") + "/again.svg"));
+}
+
+// Steps overlap, and tokens are at most `staleness` versions old.
+void ExpectBoundedStaleness(const RunContent& content, double staleness) {
+  double stalest = 0;
+  for (int64_t step = 1; step <= kSteps; ++step) {
+    const Metrics& metrics = content.metrics.at({"train", step});
+    EXPECT_EQ(metrics.at("exactness/logprob_max_abs_diff"), 0) << step;
+    EXPECT_LE(metrics.at("staleness/max"), staleness) << step;
+    EXPECT_GT(metrics.at("policy/importance_mean"), 0) << step;
+    stalest = std::max(stalest, metrics.at("staleness/mean"));
+  }
+  EXPECT_GT(stalest, 0) << "nothing overlapped: the test says nothing";
+}
+
+TEST_F(TrainProgramTest, OverlappingStepsStayWithinTheirBoundAlsoWhenKilledAndResumed) {
+  std::vector<std::string> command = Train("overlapping");
+  // Few places, so that answers of the next step are under way when a step ends.
+  command.insert(command.end(),
+                 {"--set", "rollout.max_staleness=1", "--set", "rollout.max_sequences=20"});
+  absl::StatusOr<ChildProcess> child = StartPonder(command);
+  ASSERT_TRUE(child.ok());
+  bool said = false;
+  for (;;) {
+    const absl::StatusOr<std::string> line = child->ReadLine(absl::Seconds(60));
+    ASSERT_TRUE(line.ok()) << line.status();
+    said |= line->find("tokens of older policies weigh at most 2") != std::string::npos;
+    if (line->find("step 3/6") != std::string::npos) break;
+  }
+  child->Kill();
+  EXPECT_TRUE(said);
+  const ProgramResult resumed = RunPonder(Resume("overlapping"));
+  ASSERT_EQ(resumed.exit_code, 0) << resumed.output;
+  EXPECT_THAT(*ReadFile(Run("overlapping") + "/config.toml", 1 << 16),
+              HasSubstr("importance_cap = 2"));
+  const RunContent content = ReadRun(Run("overlapping"));
+  ExpectWhole(content);
+  EXPECT_EQ(content.completions.size(), static_cast<size_t>(kSteps * 48 + 3 * 3 * 2));
+  ExpectBoundedStaleness(content, 1);
+}
+
+TEST_F(TrainProgramTest, WorkersKeepOverlappingStepsWithinTheirBound) {
+  absl::StatusOr<ChildProcess> learner =
+      StartPonder({"learner", folder_ + "/run.toml", "--listen", "127.0.0.1:0", "--run",
+                   Run("remote"), "--set", "rollout.max_staleness=2"});
+  ASSERT_TRUE(learner.ok());
+  std::string address;
+  while (address.empty()) {
+    absl::StatusOr<std::string> line = learner->ReadLine(absl::Seconds(60));
+    ASSERT_TRUE(line.ok()) << line.status();
+    const size_t at = line->find("--learner ");
+    if (at != std::string::npos) address = line->substr(at + 10);
+  }
+  absl::StatusOr<ChildProcess> worker =
+      StartPonder({"rollout", "--model", folder_ + "/model", "--dtype", "f32", "--threads", "1",
+                   "--learner", address});
+  ASSERT_TRUE(worker.ok());
+  for (;;) {
+    absl::StatusOr<std::string> line = learner->ReadLine(absl::Seconds(60));
+    if (line.ok()) continue;
+    EXPECT_TRUE(absl::IsUnavailable(line.status())) << line.status();
+    break;
+  }
+  const RunContent content = ReadRun(Run("remote"));
+  ExpectWhole(content);
+  EXPECT_EQ(content.completions.size(), static_cast<size_t>(kSteps * 48 + 3 * 3 * 2));
+  ExpectBoundedStaleness(content, 2);
 }
 
 TEST_F(TrainProgramTest, WorkersInOtherProcessesGiveTheSameRunThoughOneIsKilled) {

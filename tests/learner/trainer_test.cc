@@ -327,6 +327,45 @@ TEST(Trainer, ComparesOnlyTokensThatItsCurrentVersionSampled) {
   EXPECT_EQ(report->metrics.at("exactness/tokens"), 3 * (1 + 11 + 17 + 40) - 10);
 }
 
+TEST(Trainer, ComparesNothingBehindASwapOfWeights) {
+  const TestFolder folder;
+  WriteTinyModel("llama", folder.Path("model"));
+  TinyTrainer tiny(folder.Path("model"), {.dtype = DType::kF32});
+  auto groups = SampleGroups(*tiny.backend, tiny.trainer->GetWeights());
+  Completion& changed = groups[0].group.completions[3];
+  ASSERT_EQ(changed.token_ids.size(), 40u);
+  // The current version has sampled the last ten, over keys and values of the one before.
+  changed.versions = {{0, -1}, {30, 0}};
+  for (float& logprob : changed.logprobs) logprob -= 1;
+  auto report = tiny.trainer->Update(groups);
+  ASSERT_TRUE(report.ok()) << report.status();
+  EXPECT_EQ(report->metrics.at("exactness/logprob_max_abs_diff"), 0);
+  EXPECT_EQ(report->metrics.at("exactness/tokens"), 3 * (1 + 11 + 17 + 40) - 40);
+}
+
+TEST(Trainer, WeighsTokensOfOlderVersionsAndSaysHowStaleTheyAre) {
+  const TestFolder folder;
+  WriteTinyModel("llama", folder.Path("model"));
+  TinyTrainer tiny(folder.Path("model"), {.dtype = DType::kF32, .loss = {.importance_cap = 2}});
+  auto groups = SampleGroups(*tiny.backend, tiny.trainer->GetWeights());
+  Completion& stale = groups[0].group.completions[3];
+  ASSERT_EQ(stale.token_ids.size(), 40u);
+  // The older policies found their first ten tokens a quarter as likely, the next ten 1.5 times.
+  stale.versions = {{0, -2}, {10, -1}, {20, 0}};
+  for (size_t t = 0; t < 10; ++t) stale.logprobs[t] -= std::log(4.0f);
+  for (size_t t = 10; t < 20; ++t) stale.logprobs[t] += std::log(1.5f);
+  auto report = tiny.trainer->Update(groups);
+  ASSERT_TRUE(report.ok()) << report.status();
+  const double tokens = 3 * (1 + 11 + 17 + 40);
+  EXPECT_NEAR(report->metrics.at("policy/importance_mean"),
+              (tokens - 20 + 10 * 2 + 10 / 1.5) / tokens, 1e-5);
+  EXPECT_EQ(report->metrics.at("staleness/max"), 2);
+  EXPECT_NEAR(report->metrics.at("staleness/mean"), 30 / tokens, 1e-12);
+  EXPECT_NEAR(report->metrics.at("staleness/stale_tokens"), 20 / tokens, 1e-12);
+  EXPECT_EQ(report->metrics.at("policy/ratio_max"), 1) << "against the learner's own log-probs";
+  EXPECT_EQ(report->metrics.at("exactness/logprob_max_abs_diff"), 0);
+}
+
 TEST(Trainer, PlansTheMemoryOfEachPart) {
   const TestFolder folder;
   const ModelConfig config = WriteTinyModel("llama", folder.Path("model"));

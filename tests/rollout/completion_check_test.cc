@@ -7,7 +7,8 @@
 namespace ponder {
 namespace {
 
-constexpr CompletionLimits kLimits = {.vocabulary = 100, .max_new_tokens = 3, .version = 7};
+constexpr CompletionLimits kLimits = {
+    .vocabulary = 100, .max_new_tokens = 3, .oldest_version = 7, .newest_version = 8};
 
 Completion Good() {
   return {.token_ids = {5, 99, 0},
@@ -20,6 +21,12 @@ Completion Good() {
 
 TEST(CompletionCheck, AcceptsWhatKeepsTheContract) {
   EXPECT_TRUE(CheckCompletion(Good(), kLimits).ok());
+}
+
+TEST(CompletionCheck, AcceptsWeightsThatWereSwappedUnderWay) {
+  Completion completion = Good();
+  completion.versions = {{0, 7}, {2, 8}};
+  EXPECT_TRUE(CheckCompletion(completion, kLimits).ok());
 }
 
 TEST(CompletionCheck, RefusesEverythingElse) {
@@ -42,7 +49,13 @@ TEST(CompletionCheck, RefusesEverythingElse) {
   EXPECT_TRUE(refused([](Completion& c) { c.entropies[2] = -1; }));
   EXPECT_TRUE(refused([](Completion& c) { c.versions.clear(); }));
   EXPECT_TRUE(refused([](Completion& c) { c.versions[0].version = 6; }));
-  EXPECT_TRUE(refused([](Completion& c) { c.versions.push_back({2, 8}); }));
+  EXPECT_TRUE(refused([](Completion& c) { c.versions[0].version = 9; }));
+  EXPECT_TRUE(refused([](Completion& c) { c.versions[0].begin = 1; }));
+  EXPECT_TRUE(refused([](Completion& c) { c.versions.push_back({2, 9}); }));
+  EXPECT_TRUE(refused([](Completion& c) { c.versions.push_back({2, 7}); }));
+  EXPECT_TRUE(refused([](Completion& c) { c.versions.push_back({3, 8}); }));
+  EXPECT_TRUE(refused([](Completion& c) { c.versions.push_back({0, 8}); }));
+  EXPECT_TRUE(refused([](Completion& c) { c.versions = {{0, 8}, {1, 7}}; }));
   EXPECT_TRUE(refused([](Completion& c) { c.finish = FinishReason::kCancelled; }));
   EXPECT_TRUE(refused([](Completion& c) {
     c.token_ids = {1, 2, 3, 4};

@@ -334,6 +334,19 @@ TEST(Engine, NewWeightsMeetNoPageOfOlderOnes) {
   EXPECT_EQ(results.at({4, 0}), Expected(*fixture.runner, continued, 0, 1));
 }
 
+TEST(Engine, ACompletionWithoutATokenYetBelongsToTheNewWeightsAlone) {
+  Fixture fixture({.max_sequences = 4, .max_step_tokens = 16});
+  const RolloutRequest request = MakeRequest(1, 40, 3, 20);  // three steps for its prompt
+  ASSERT_TRUE(fixture.engine->Submit(request).ok());
+  for (int step = 0; step < 2; ++step) ASSERT_TRUE(fixture.engine->Step().value());
+  ASSERT_GT(fixture.engine->Load().running, 0);
+  fixture.runner->SetWeights(1);
+  fixture.engine->WeightsChanged(1);
+  const Results results = fixture.Drain();
+  for (int64_t i = 0; i < 3; ++i)
+    EXPECT_EQ(results.at({1, i}), Expected(*fixture.runner, request, i, 1));
+}
+
 TEST(Engine, ReportsEachTokenOnceEvenWhereASequenceIsComputedAgain) {
   StepRunnerInfo info = kModel;
   info.pages = 8;

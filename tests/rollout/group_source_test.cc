@@ -6,6 +6,8 @@
 #include <map>
 
 #include "rollout/fake_engine.h"
+#include "rollout/fake_step_runner.h"
+#include "tests/rollout/byte_tokenizer.h"
 
 namespace ponder {
 namespace {
@@ -104,6 +106,90 @@ TEST_F(LocalGroupSourceTest, LaterCompletionsCarryThePublishedVersion) {
       nullptr);
   EXPECT_TRUE(stats.ok());
   EXPECT_EQ(version, 9);
+}
+
+TEST_F(LocalGroupSourceTest, AnotherVersionThanThePublishedOneIsRefused) {
+  ASSERT_TRUE(source_->PublishWeights(9).ok());
+  EXPECT_EQ(source_->Begin({.requests = MakeRequests(1), .version = 8}).status().code(),
+            absl::StatusCode::kFailedPrecondition);
+}
+
+TEST_F(LocalGroupSourceTest, NoGroupComesFromABatchThatHasEnded) {
+  int64_t first_groups = 0, second_groups = 0;
+  const auto first = source_->Begin(
+      {.requests = MakeRequests(3), .on_group = [&](size_t, Group) { ++first_groups; }});
+  const auto second = source_->Begin(
+      {.requests = MakeRequests(3), .on_group = [&](size_t, Group) { ++second_groups; }});
+  ASSERT_TRUE(first.ok() && second.ok());
+  for (int i = 0; i < 3; ++i) ASSERT_TRUE(*source_->Work());
+  ASSERT_EQ(first_groups, 1);
+  ASSERT_TRUE(source_->End(*first).ok());
+  while (*source_->Work()) {
+  }
+  EXPECT_EQ(first_groups, 1);
+  EXPECT_EQ(second_groups, 3);
+  EXPECT_TRUE(source_->Progress(*second).Whole());
+  EXPECT_EQ(source_->End(*second)->completion_tokens, 27);
+}
+
+// The engine over a fake model, so that completions take as many steps as they have tokens.
+class StepwiseGroupSourceTest : public testing::Test {
+ protected:
+  StepwiseGroupSourceTest() {
+    StepRunnerInfo info{.fingerprint = "fake",
+                        .vocabulary = 300,
+                        .drawable_tokens = 257,
+                        .max_positions = 1000,
+                        .pages = 64};
+    auto runner = std::make_unique<FakeStepRunner>(info);
+    runner_ = runner.get();
+    engine_ = *CreateEngineOver(std::move(runner), tokenizer_,
+                                {.max_sequences = 8, .max_step_tokens = 64});
+    source_ = CreateLocalGroupSource(*engine_);
+  }
+
+  // A group of two completions of just so many tokens.
+  GroupRequest Request(const std::string& task, int64_t tokens) const {
+    return {.task = {.id = task},
+            .prompt_ids = {1, 2, 3},
+            .completions = 2,
+            .sampling = {.max_new_tokens = tokens}};
+  }
+
+  ByteTokenizer tokenizer_;
+  FakeStepRunner* runner_ = nullptr;
+  std::unique_ptr<RolloutEngine> engine_;
+  std::unique_ptr<GroupSource> source_;
+};
+
+TEST_F(StepwiseGroupSourceTest, ASlowCompletionDoesNotKeepALaterBatchWaiting) {
+  std::vector<std::string> whole;
+  const auto note = [&](size_t, Group group) { whole.push_back(group.task.id); };
+  const auto slow =
+      source_->Begin({.requests = {Request("short", 2), Request("long", 100)}, .on_group = note});
+  const auto next =
+      source_->Begin({.requests = {Request("next", 3), Request("next too", 4)}, .on_group = note});
+  ASSERT_TRUE(slow.ok() && next.ok());
+  while (!source_->Progress(*slow).Whole()) ASSERT_TRUE(*source_->Work());
+  EXPECT_THAT(whole, testing::ElementsAre("short", "next", "next too", "long"));
+  EXPECT_FALSE(*source_->Work()) << "nothing is left to do";
+}
+
+TEST_F(StepwiseGroupSourceTest, WeightsSwappedInFlightAreRecordedPerToken) {
+  std::vector<Group> groups;
+  const auto batch =
+      source_->Begin({.requests = {Request("task", 10)}, .on_group = [&](size_t, Group group) {
+                        groups.push_back(std::move(group));
+                      }});
+  ASSERT_TRUE(batch.ok());
+  for (int i = 0; i < 4; ++i) ASSERT_TRUE(*source_->Work());
+  runner_->SetWeights(1);
+  ASSERT_TRUE(source_->PublishWeights(1).ok());
+  while (*source_->Work()) {
+  }
+  ASSERT_EQ(groups.size(), 1u);
+  for (const Completion& completion : groups[0].completions)
+    EXPECT_EQ(completion.versions, (std::vector<VersionSpan>{{0, 0}, {4, 1}}));
 }
 
 }  // namespace

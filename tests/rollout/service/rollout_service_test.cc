@@ -429,6 +429,144 @@ TEST(RolloutService, EqualFingerprintsAreSeenAsEqual) {
   EXPECT_FALSE(generated.stats->fingerprints_differ);
 }
 
+// Works until `batch` is whole, within the limit of every wait.
+void WorkThrough(GroupSource& source, GroupSource::BatchId batch) {
+  const absl::Time begin = absl::Now();
+  while (!source.Progress(batch).Whole()) {
+    ASSERT_LT(absl::Now() - begin, kLimit);
+    const absl::StatusOr<bool> worked = source.Work();
+    ASSERT_TRUE(worked.ok()) << worked.status();
+  }
+}
+
+TEST(RolloutService, ALaterBatchIsDoneWhileAnEarlierOneWaitsForItsLastResult) {
+  Learner learner;
+  RawWorker worker(learner);
+  ASSERT_TRUE(learner.events.Await("joined"));
+  const auto slow = learner.server->Begin({.requests = MakeGroups(2, 8)});
+  const auto next = learner.server->Begin({.requests = MakeGroups(1, 8)});
+  ASSERT_TRUE(slow.ok() && next.ok());
+  const v1::Lease first = worker.AwaitLease(), second = worker.AwaitLease(),
+                  third = worker.AwaitLease();
+  worker.Send(GoodResult(first));
+  worker.Send(GoodResult(third));
+  WorkThrough(*learner.server, *next);
+  EXPECT_EQ(learner.server->Progress(*slow).done, 8);
+  ASSERT_TRUE(learner.server->End(*next).ok());
+  worker.Send(GoodResult(second));
+  WorkThrough(*learner.server, *slow);
+  EXPECT_EQ(learner.server->End(*slow)->completion_tokens, 32);
+}
+
+TEST(RolloutService, ResultsAreTakenAndLeasesGivenOutWhileNobodyCallsWork) {
+  Learner learner;
+  RawWorker worker(learner);
+  ASSERT_TRUE(learner.events.Await("joined"));
+  // More than the worker takes at once: 64 places and one lease.
+  const auto batch = learner.server->Begin({.requests = MakeGroups(12, 8)});
+  ASSERT_TRUE(batch.ok());
+  for (int i = 0; i < 12; ++i) {
+    const v1::Lease lease = worker.AwaitLease();
+    ASSERT_NE(lease.id(), 0u);
+    worker.Send(GoodResult(lease));
+  }
+  WorkThrough(*learner.server, *batch);
+}
+
+TEST(RolloutService, WhatIsUnderWayGoesOnWithWeightsPublishedMeanwhile) {
+  Learner learner;
+  RawWorker worker(learner);
+  ASSERT_TRUE(learner.events.Await("joined"));
+  std::vector<Group> groups;
+  const auto batch =
+      learner.server->Begin({.requests = MakeGroups(1, 8), .on_group = [&](size_t, Group group) {
+                               groups.push_back(std::move(group));
+                             }});
+  ASSERT_TRUE(batch.ok());
+  const v1::Lease lease = worker.AwaitLease();
+  ASSERT_TRUE(learner.server->PublishWeights(1).ok());
+  v1::LeaseResult result = GoodResult(lease);
+  v1::VersionSpan* span = result.mutable_completions(2)->add_versions();
+  span->set_begin(1);
+  span->set_version(1);
+  worker.Send(result);
+  WorkThrough(*learner.server, *batch);
+  ASSERT_TRUE(learner.server->End(*batch).ok());
+  ASSERT_EQ(groups.size(), 1u);
+  EXPECT_EQ(groups[0].completions[2].versions, (std::vector<VersionSpan>{{0, 0}, {1, 1}}));
+}
+
+TEST(RolloutService, TokensOlderThanTheirBatchAreRefused) {
+  Learner learner;
+  ASSERT_TRUE(learner.server->PublishWeights(1).ok());
+  RawWorker worker(learner);
+  ASSERT_TRUE(learner.events.Await("joined"));
+  const auto batch = learner.server->Begin({.requests = MakeGroups(1, 8), .version = 1});
+  ASSERT_TRUE(batch.ok());
+  v1::LeaseResult result = GoodResult(worker.AwaitLease());
+  result.mutable_completions(3)->mutable_versions(0)->set_version(0);
+  worker.Send(result);
+  EXPECT_THAT(std::string(worker.AwaitEnd().message()),
+              HasSubstr("version 1 to 1, found version 0"));
+  EXPECT_EQ(learner.server->Progress(*batch).done, 0);
+}
+
+// An engine that stops after its first completion until it is given other weights.
+class PausingEngine : public RolloutEngine {
+ public:
+  explicit PausingEngine(std::unique_ptr<RolloutEngine> engine) : engine_(std::move(engine)) {}
+
+  EngineCapabilities Capabilities() const override { return engine_->Capabilities(); }
+  absl::Status Submit(RolloutRequest request) override { return engine_->Submit(request); }
+  void Cancel(uint64_t request_id) override { engine_->Cancel(request_id); }
+  absl::StatusOr<bool> Step() override {
+    if (version_ == 0 && std::exchange(has_stepped_, true)) return true;
+    return engine_->Step();
+  }
+  std::vector<RolloutResult> Poll() override { return engine_->Poll(); }
+  EngineLoad Load() const override { return engine_->Load(); }
+  void WeightsChanged(int64_t version) override {
+    version_ = version;
+    engine_->WeightsChanged(version);
+  }
+
+ private:
+  const std::unique_ptr<RolloutEngine> engine_;
+  int64_t version_ = 0;
+  bool has_stepped_ = false;
+};
+
+TEST(RolloutService, AWorkerSwapsWeightsUnderWayAndFinishesItsLeases) {
+  Learner learner;
+  std::atomic<bool> started = false;
+  FakeEngineOptions options{.script =
+                                [&](const RolloutRequest&, int64_t, int64_t) {
+                                  started = true;
+                                  return Completion{.token_ids = {1}, .logprobs = {-1}};
+                                },
+                            .fingerprint = "learner"};
+  WorkerThread worker(learner.Address(),
+                      std::make_unique<PausingEngine>(CreateFakeEngine(options)));
+  std::vector<Group> groups;
+  const auto batch =
+      learner.server->Begin({.requests = MakeGroups(1, 4), .on_group = [&](size_t, Group group) {
+                               groups.push_back(std::move(group));
+                             }});
+  ASSERT_TRUE(batch.ok());
+  for (const absl::Time begin = absl::Now(); !started;) {
+    ASSERT_LT(absl::Now() - begin, kLimit);
+    ASSERT_TRUE(learner.server->Work().ok());
+  }
+  learner.model.Randomize(10, 1);
+  ASSERT_TRUE(learner.server->PublishWeights(1).ok());
+  WorkThrough(*learner.server, *batch);
+  ASSERT_TRUE(learner.server->End(*batch).ok());
+  ASSERT_EQ(groups.size(), 1u);
+  for (int64_t i = 0; i < 4; ++i) {
+    EXPECT_EQ(groups[0].completions[i].versions, (std::vector<VersionSpan>{{0, i == 0 ? 0 : 1}}));
+  }
+}
+
 TEST(RolloutService, AWorkerLeavesWhenItIsToldTo) {
   Learner learner;
   WorkerThread worker(learner.Address());
@@ -472,15 +610,36 @@ class OddLearner : public v1::Rollout::Service {
     message.mutable_weights()->set_policy_version(1);
     stream->Write(message);
     if (++streams_ <= broken_streams) return grpc::Status::OK;  // no goodbye
+    if (superseded) {
+      v1::Lease& lease = *message.mutable_lease();
+      lease.set_id(1);
+      lease.set_policy_version(1);
+      lease.set_task_id("task");
+      lease.add_prompt_ids(1);
+      lease.set_sample_count(1);
+      lease.mutable_sampling()->set_temperature(1);
+      lease.mutable_sampling()->set_top_p(1);
+      lease.mutable_sampling()->set_max_new_tokens(3);
+      stream->Write(message);
+      message.mutable_weights()->set_policy_version(2);
+      stream->Write(message);
+      v1::WorkerMessage answer;
+      while (!answer.has_result() && stream->Read(&answer)) {
+      }
+      result = answer.result();
+    }
     message.mutable_goodbye()->set_reason("enough");
     stream->Write(message);
     return grpc::Status::OK;
   }
 
-  grpc::Status FetchWeights(grpc::ServerContext*, const v1::FetchWeightsRequest*,
+  grpc::Status FetchWeights(grpc::ServerContext*, const v1::FetchWeightsRequest* request,
                             grpc::ServerWriter<v1::WeightChunk>* writer) override {
     const bool damages = ++fetches <= damaged_fetches;
-    WeightChunker chunker(TakeSnapshot(*model_.weights, 1));
+    if (superseded && request->policy_version() == 1) {
+      return {grpc::StatusCode::NOT_FOUND, "version 2 is published"};
+    }
+    WeightChunker chunker(TakeSnapshot(*model_.weights, request->policy_version()));
     v1::WeightChunk chunk;
     for (int64_t i = 0; chunker.Next(chunk); ++i) {
       if (damages && i == 3) chunk.mutable_data()->at(0) ^= 1;
@@ -493,6 +652,8 @@ class OddLearner : public v1::Rollout::Service {
 
   int64_t broken_streams = 0;
   int64_t damaged_fetches = 0;
+  bool superseded = false;  // gives out a lease of version 1, but has version 2 alone
+  v1::LeaseResult result;   // of that lease; read it when the worker has ended
   std::atomic<int64_t> fetches = 0;
 
  private:
@@ -521,6 +682,16 @@ TEST(RolloutService, WeightsThatAreDamagedEachTimeEndTheWorkerAndAreNeverUsed) {
   EXPECT_EQ(status.code(), absl::StatusCode::kDataLoss);
   EXPECT_THAT(std::string(status.message()), HasSubstr("checksum"));
   EXPECT_EQ(worker.GetWeights().Version(), 0);
+}
+
+TEST(RolloutService, ALeaseWhoseWeightsWereSupersededIsDoneWithTheNewerOnes) {
+  OddLearner learner;
+  learner.superseded = true;
+  WorkerThread worker(learner.Address());
+  EXPECT_TRUE(worker.Join().ok());
+  EXPECT_EQ(learner.result.error(), "");
+  ASSERT_EQ(learner.result.completions_size(), 1);
+  EXPECT_EQ(learner.result.completions(0).versions(0).version(), 2);
 }
 
 TEST(RolloutService, AWorkerJoinsAgainWhenTheStreamBreaks) {
