@@ -177,6 +177,7 @@ struct LearnerKeys {
   double importance_cap = 0;
   int64_t updates_per_step = 1;
   int64_t micro_batch_tokens = 4096;
+  bool recompute_layers = false;
   int64_t max_bad_updates = 3;
 };
 

@@ -46,6 +46,7 @@ absl::StatusOr<TrainerOptions> ToTrainerOptions(const RunConfig& config) {
   options.loss = ToLossSettings(config);
   options.optimizer = ToOptimizerSettings(config);
   options.micro_batch_tokens = config.learner.micro_batch_tokens;
+  options.keep = config.learner.recompute_layers ? Keep::kLayerInputs : Keep::kAll;
   options.updates_per_step = config.learner.updates_per_step;
   options.max_new_tokens = config.rollout.max_new_tokens;
   options.max_bad_updates = config.learner.max_bad_updates;

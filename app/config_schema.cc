@@ -357,6 +357,9 @@ ConfigSection LearnerSection() {
            "the groups of a step are split over so many optimizer updates"},
           {"micro_batch_tokens", &LearnerKeys::micro_batch_tokens, CountFrom(1),
            "rows of one forward and backward: memory against speed"},
+          {"recompute_layers", &LearnerKeys::recompute_layers, kAny,
+           "the backward runs each layer's forward again: a third to a quarter of the activations' "
+           "memory for about a quarter more time, the same bits"},
           {"max_bad_updates", &LearnerKeys::max_bad_updates, CountFrom(1),
            "updates in a row that may be skipped for not being finite before the run stops"},
       });

@@ -25,8 +25,8 @@ int64_t BytesOf(const std::vector<MemoryPlanRow>& plan, const std::string& name)
   return row == plan.end() ? 0 : row->bytes;
 }
 
-// The same run with smaller batches or a smaller cache, whatever takes more, until it fits; empty
-// where nothing does.
+// The same run with layers recomputed, then with smaller batches or a smaller cache, whatever takes
+// more, until it fits; empty where nothing does.
 absl::StatusOr<std::string> Advice(RunConfig config, const ModelConfig& model, int64_t limit) {
   // Room for one prompt of some length with its answer.
   const int64_t least = 2 * config.rollout.max_new_tokens + 512;
@@ -34,8 +34,14 @@ absl::StatusOr<std::string> Advice(RunConfig config, const ModelConfig& model, i
     PONDER_ASSIGN_OR_RETURN(const std::vector<MemoryPlanRow> plan, PlanRunMemory(config, model));
     if (TotalBytes(plan) <= limit) {
       return fmt::format(
-          "it fits with learner.micro_batch_tokens = {} and rollout.cache_tokens = {}",
-          config.learner.micro_batch_tokens, config.rollout.cache_tokens);
+          "it fits with learner.recompute_layers = {}, learner.micro_batch_tokens = {} and "
+          "rollout.cache_tokens = {}",
+          config.learner.recompute_layers, config.learner.micro_batch_tokens,
+          config.rollout.cache_tokens);
+    }
+    if (!config.learner.recompute_layers) {
+      config.learner.recompute_layers = true;
+      continue;
     }
     const bool batches = config.learner.micro_batch_tokens / 2 >= least;
     const bool cache = config.rollout.listen.empty() && config.rollout.cache_tokens / 2 >= least;

@@ -51,7 +51,7 @@ std::vector<MemoryPlanRow> PlanTrainerMemory(const ModelConfig& config,
       {"moments", 2 * floats},
       {"gradients", floats},
       {"working weights", WorkingWeightBytes(layout, options.dtype)},
-      {"activations", ActivationBytes(config, options.dtype, rows, pages)},
+      {"activations", ActivationBytes(config, options.dtype, rows, pages, options.keep)},
       {"cache", 2 * config.layers * pages * kernels::KvPageBytes(cache)},
       // The hidden states of target rows, their gradient, and what a row of the head's softmax
       // leaves.

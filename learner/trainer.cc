@@ -120,8 +120,8 @@ absl::Status LocalTrainer::Init() {
   const int64_t pages = MicroBatchPages(rows);
   decoder_ = std::make_unique<Decoder>(*backend_, *weights_);
   PONDER_ASSIGN_OR_RETURN(cache_, KvCache::Create(*backend_, config, options_.dtype, pages));
-  PONDER_ASSIGN_OR_RETURN(activations_,
-                          CreateActivations(*backend_, config, options_.dtype, rows, pages));
+  PONDER_ASSIGN_OR_RETURN(activations_, CreateActivations(*backend_, config, options_.dtype, rows,
+                                                          pages, options_.keep));
   for (DeviceBuffer* buffer :
        {&row_targets_, &row_inverse_temperatures_, &row_logsumexps_, &row_d_logprobs_}) {
     PONDER_ASSIGN_OR_RETURN(*buffer,

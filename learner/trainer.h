@@ -49,6 +49,7 @@ struct TrainerOptions {
   PolicyLossSettings loss;
   OptimizerSettings optimizer;
   int64_t micro_batch_tokens = 4096;  // rows of one forward and backward
+  Keep keep = Keep::kAll;             // what a forward leaves for its backward
   int64_t updates_per_step = 1;       // mini-batches of groups a step; each is one optimizer update
   int64_t max_new_tokens = 256;       // for "constant" aggregation
   int64_t max_bad_updates = 3;        // skipped in a row before the run stops

@@ -41,7 +41,7 @@ void TakeShared(const ModelConfig& config, DType dtype, int64_t rows, Arena& are
 }
 
 int64_t LayOutTraining(const ModelConfig& config, DType dtype, int64_t rows, int64_t pages,
-                       void* base, ForwardArrays* forward, BackwardArrays* backward) {
+                       Keep keep, void* base, ForwardArrays* forward, BackwardArrays* backward) {
   Arena arena(base);
   const int64_t query_width = config.heads * config.head_width;
 
@@ -49,9 +49,9 @@ int64_t LayOutTraining(const ModelConfig& config, DType dtype, int64_t rows, int
   float* shared_qkv = config.qk_norm ? nullptr : arena.Floats(rows * config.QkvWidth());
   forward->final_input = arena.Floats(rows * config.width);
   forward->final_inverse_rms = arena.Floats(rows);
-  forward->layers.resize(config.layers);
-  for (LayerArrays& layer : forward->layers) {
-    layer.input = arena.Floats(rows * config.width);
+  // All but the input, which stands before the others.
+  const auto take_layer = [&] {
+    LayerArrays layer;
     layer.attention_inverse_rms = arena.Floats(rows);
     layer.qkv = config.qk_norm ? arena.Floats(rows * config.QkvWidth()) : shared_qkv;
     layer.q = arena.Floats(rows * query_width);
@@ -60,6 +60,14 @@ int64_t LayOutTraining(const ModelConfig& config, DType dtype, int64_t rows, int
     layer.middle = arena.Floats(rows * config.width);
     layer.ffn_inverse_rms = arena.Floats(rows);
     layer.gate_up = arena.Act(rows, 2 * config.ffn_width, dtype);
+    return layer;
+  };
+  const LayerArrays shared = keep == Keep::kLayerInputs ? take_layer() : LayerArrays();
+  forward->layers.clear();
+  for (int64_t i = 0; i < config.layers; ++i) {
+    float* input = arena.Floats(rows * config.width);
+    forward->layers.push_back(keep == Keep::kLayerInputs ? shared : take_layer());
+    forward->layers.back().input = input;
   }
 
   backward->d_residual = arena.Floats(rows * config.width);
@@ -102,9 +110,9 @@ int64_t LayOutForward(const ModelConfig& config, DType dtype, int64_t rows, void
 absl::StatusOr<std::unique_ptr<Activations>> Activations::Create(kernels::Backend& backend,
                                                                  const ModelConfig& config,
                                                                  DType dtype, int64_t max_rows,
-                                                                 int64_t max_pages) {
+                                                                 int64_t max_pages, Keep keep) {
   auto activations = std::unique_ptr<Activations>(new Activations());
-  const int64_t bytes = ActivationBytes(config, dtype, max_rows, max_pages);
+  const int64_t bytes = ActivationBytes(config, dtype, max_rows, max_pages, keep);
   auto arena = kernels::DeviceBuffer::Create(backend, bytes);
   if (!arena.ok()) {
     return Annotate(
@@ -113,26 +121,27 @@ absl::StatusOr<std::unique_ptr<Activations>> Activations::Create(kernels::Backen
                     max_rows));
   }
   activations->arena_ = std::move(arena).value();
-  LayOutTraining(config, dtype, max_rows, max_pages, activations->arena_.As<void>(),
+  LayOutTraining(config, dtype, max_rows, max_pages, keep, activations->arena_.As<void>(),
                  &activations->forward_, &activations->backward_);
   activations->dtype_ = dtype;
+  activations->keep_ = keep;
   activations->max_rows_ = max_rows;
   activations->max_pages_ = max_pages;
   return activations;
 }
 
-int64_t ActivationBytes(const ModelConfig& config, DType dtype, int64_t max_rows,
-                        int64_t max_pages) {
+int64_t ActivationBytes(const ModelConfig& config, DType dtype, int64_t max_rows, int64_t max_pages,
+                        Keep keep) {
   ForwardArrays forward;
   BackwardArrays backward;
-  return LayOutTraining(config, dtype, max_rows, max_pages, nullptr, &forward, &backward);
+  return LayOutTraining(config, dtype, max_rows, max_pages, keep, nullptr, &forward, &backward);
 }
 
 absl::StatusOr<std::unique_ptr<Activations>> CreateActivations(kernels::Backend& backend,
                                                                const ModelConfig& config,
                                                                DType dtype, int64_t max_rows,
-                                                               int64_t max_pages) {
-  return Activations::Create(backend, config, dtype, max_rows, max_pages);
+                                                               int64_t max_pages, Keep keep) {
+  return Activations::Create(backend, config, dtype, max_rows, max_pages, keep);
 }
 
 }  // namespace ponder

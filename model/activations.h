@@ -56,17 +56,19 @@ struct BackwardArrays {
 //   L (8 D + 8 + 4 H E + 4 H + s H E + 2 s F)         kept, and
 //   12 D + 4 + 2 s D + s F + 4 (H + 2K) E + 12 F      shared by the layers (where 12 F is the
 //   larger half, as usual).
-// SmolLM2-135M (L 30, D 576, H 9, K 3, E 64, F 1536): 428 kB kept + 35 kB shared.
+// SmolLM2-135M (L 30, D 576, H 9, K 3, E 64, F 1536): 428 kB kept + 35 kB shared. With
+// Keep::kLayerInputs 4 L D are kept, 69 kB, and one layer's arrays are shared by all: 47 kB.
 class Activations {
  public:
   static absl::StatusOr<std::unique_ptr<Activations>> Create(kernels::Backend& backend,
                                                              const ModelConfig& config,
                                                              kernels::DType dtype, int64_t max_rows,
-                                                             int64_t max_pages);
+                                                             int64_t max_pages, Keep keep);
 
   const ForwardArrays& Forward() const { return forward_; }
   const BackwardArrays& Backward() const { return backward_; }
   kernels::DType Dtype() const { return dtype_; }
+  Keep Kept() const { return keep_; }
   int64_t MaxRows() const { return max_rows_; }
   int64_t MaxPages() const { return max_pages_; }
 
@@ -81,6 +83,7 @@ class Activations {
   ForwardArrays forward_;
   BackwardArrays backward_;
   kernels::DType dtype_ = kernels::DType::kBF16;
+  Keep keep_ = Keep::kAll;
   int64_t max_rows_ = 0;
   int64_t max_pages_ = 0;
   int64_t rows_ = 0;

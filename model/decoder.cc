@@ -230,7 +230,7 @@ absl::Status Decoder::Backward(const DecoderBatch& batch, const KvCache& cache,
   PONDER_ASSIGN_OR_RETURN(const DeviceBatch device, scratch_->Upload(*backend_, batch));
   DecoderPass pass(*backend_, *weights_, cache, scratch_->rope_table.As<float>(), device,
                    activations.Forward());
-  pass.Backward(activations.Backward(), d_hidden, PagesUpTo(batch), gradients);
+  pass.Backward(activations.Backward(), d_hidden, PagesUpTo(batch), activations.Kept(), gradients);
   return absl::OkStatus();
 }
 

@@ -96,13 +96,22 @@ class Decoder {
   std::unique_ptr<Scratch> scratch_;
 };
 
+// What a training forward leaves for its backward.
+enum class Keep {
+  kAll,          // everything that costs a matrix product to make again
+  kLayerInputs,  // the residual stream at each layer's start: the backward runs each layer's
+                 // forward once more (Chen et al. 2016, "Training deep nets with sublinear memory
+                 // cost"); the same bits in a fraction of the memory, for about a quarter more time
+};
+
 // Bytes that Activations::Create will take.
 int64_t ActivationBytes(const ModelConfig& config, kernels::DType dtype, int64_t max_rows,
-                        int64_t max_pages);
+                        int64_t max_pages, Keep keep = Keep::kAll);
 
 absl::StatusOr<std::unique_ptr<Activations>> CreateActivations(kernels::Backend& backend,
                                                                const ModelConfig& config,
                                                                kernels::DType dtype,
-                                                               int64_t max_rows, int64_t max_pages);
+                                                               int64_t max_rows, int64_t max_pages,
+                                                               Keep keep = Keep::kAll);
 
 }  // namespace ponder

@@ -98,7 +98,7 @@ void DecoderPass::AttentionForward(int64_t index) {
   Linear(layer.attention, parameters.output, parameters.output_bias, layer.middle, Store::kAdd);
 }
 
-void DecoderPass::FeedForward(int64_t index) {
+void DecoderPass::FeedForwardGate(int64_t index) {
   const LayerArrays& layer = arrays_.layers[index];
   const LayerParameters& parameters = layout_.layers[index];
   Norm(layer.middle, parameters.ffn_norm, arrays_.normed, layer.ffn_inverse_rms);
@@ -107,18 +107,28 @@ void DecoderPass::FeedForward(int64_t index) {
                    .y = arrays_.swiglu,
                    .kept = layer.gate_up,
                    .rows = batch_.rows});
+}
+
+void DecoderPass::FeedForward(int64_t index) {
+  const LayerArrays& layer = arrays_.layers[index];
+  FeedForwardGate(index);
   float* const next =
       index + 1 < config_.layers ? arrays_.layers[index + 1].input : arrays_.final_input;
   CarryResidual(layer.middle, next);
-  Linear(arrays_.swiglu, parameters.down, -1, next, Store::kAdd);
+  Linear(arrays_.swiglu, layout_.layers[index].down, -1, next, Store::kAdd);
 }
 
 void DecoderPass::Backward(const BackwardArrays& work, const float* d_hidden, int64_t pages,
-                           float* gradients) {
+                           Keep keep, float* gradients) {
   backend_.Zero(work.d_residual, batch_.rows * config_.width * 4);
   NormBackward(arrays_.final_input, layout_.final_norm, arrays_.final_inverse_rms, work, d_hidden,
                gradients);
   for (int64_t layer = config_.layers - 1; layer >= 0; --layer) {
+    // The last layer's arrays are those that the forward left.
+    if (keep == Keep::kLayerInputs && layer + 1 < config_.layers) {
+      AttentionForward(layer);
+      FeedForwardGate(layer);
+    }
     FeedForwardBackward(layer, work, gradients);
     AttentionBackward(layer, work, pages, gradients);
   }

@@ -34,11 +34,15 @@ class DecoderPass {
         arrays_(arrays) {}
 
   void Forward();
-  // Adds to `gradients`, flat in layout order.
-  void Backward(const BackwardArrays& work, const float* d_hidden, int64_t pages, float* gradients);
+  // Adds to `gradients`, flat in layout order. With Keep::kLayerInputs each layer's arrays are made
+  // again first.
+  void Backward(const BackwardArrays& work, const float* d_hidden, int64_t pages, Keep keep,
+                float* gradients);
 
  private:
   void AttentionForward(int64_t layer);
+  // Norm, gate, up and SwiGLU; FeedForward goes on to the next layer's input.
+  void FeedForwardGate(int64_t layer);
   void FeedForward(int64_t layer);
   void AttentionBackward(int64_t layer, const BackwardArrays& work, int64_t pages,
                          float* gradients);

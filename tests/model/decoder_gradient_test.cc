@@ -66,14 +66,16 @@ double ForwardLoss(DecoderFixture& fixture, const Packed& packed) {
 }
 
 // Adds `times` backward passes into zeroed gradients.
-Outcome Train(DecoderFixture& fixture, const Packed& packed, int64_t times = 1) {
+Outcome Train(DecoderFixture& fixture, const Packed& packed, int64_t times = 1,
+              Keep keep = Keep::kAll) {
   kernels::Backend& backend = *fixture.backend;
   const Weights& weights = *fixture.weights;
   const ParameterLayout& layout = weights.Layout();
   const int64_t rows = packed.batch.Rows();
   // Room to spare, so that arrays are longer than the batch as they are in a run.
   auto activations =
-      CreateActivations(backend, weights.Config(), weights.Dtype(), rows + 7, kPages + 3).value();
+      CreateActivations(backend, weights.Config(), weights.Dtype(), rows + 7, kPages + 3, keep)
+          .value();
   const DeviceBuffer gradients = DeviceBuffer::Create(backend, layout.count * 4).value();
   const DeviceBuffer d_hidden =
       DeviceBuffer::Create(backend, rows * weights.Config().width * 4).value();
@@ -287,6 +289,20 @@ TEST(Gradients, AddUp) {
     EXPECT_LE(RelativeError(twice.gradients.data() + tensor.offset, doubled.data(), tensor.Count()),
               1e-5)
         << tensor.name;
+  }
+}
+
+TEST(Gradients, OfRecomputedLayersHaveTheSameBits) {
+  for (const TinyModel& model : TinyModels()) {
+    for (const DType dtype : {DType::kF32, DType::kBF16}) {
+      SCOPED_TRACE(model.name);
+      DecoderFixture fixture = MakeDecoderFixture(model.config, {.dtype = dtype, .pages = kPages});
+      const Packed packed = PackAlone(MakeSequences(model.config.vocabulary));
+      const Outcome kept = Train(fixture, packed);
+      const Outcome recomputed = Train(fixture, packed, 1, Keep::kLayerInputs);
+      EXPECT_EQ(recomputed.loss, kept.loss);
+      EXPECT_EQ(recomputed.gradients, kept.gradients);
+    }
   }
 }
 

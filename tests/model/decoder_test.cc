@@ -431,10 +431,13 @@ TEST(Decoder, KeepsItsPromiseOfActivationBytes) {
   config.kv_heads = 3;
   config.head_width = 64;
   config.ffn_width = 1536;
-  const int64_t per_token = (ActivationBytes(config, DType::kBF16, 4096, 1) -
-                             ActivationBytes(config, DType::kBF16, 2048, 1)) /
-                            2048;
-  EXPECT_EQ(per_token, 30 * 14252 + 34564);
+  const auto per_token = [&](Keep keep) {
+    return (ActivationBytes(config, DType::kBF16, 4096, 1, keep) -
+            ActivationBytes(config, DType::kBF16, 2048, 1, keep)) /
+           2048;
+  };
+  EXPECT_EQ(per_token(Keep::kAll), 30 * 14252 + 34564);
+  EXPECT_EQ(per_token(Keep::kLayerInputs), 30 * 2304 + (14252 - 2304) + 34564);
 }
 
 }  // namespace
