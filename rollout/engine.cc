@@ -84,7 +84,8 @@ class Engine : public RolloutEngine {
   }
 
   absl::StatusOr<bool> Step() override {
-    const bool changed = TakeInbox();
+    bool changed = TakeInbox();
+    changed = DropLate() || changed;
     const std::vector<Chunk> chunks = scheduler_.Plan();
     if (chunks.empty()) {
       UpdateLoad();
@@ -177,14 +178,34 @@ class Engine : public RolloutEngine {
     }
     for (const Operation& operation : inbox) {
       if (operation.submit != nullptr) {
+        next_deadline_ = std::min(next_deadline_, operation.submit->deadline);
         for (int64_t i = 0; i < operation.submit->sample_count; ++i)
           scheduler_.Add(Start(operation.submit, i));
       } else {
-        for (auto& sequence : scheduler_.Remove(operation.cancel))
-          Emit(*sequence, FinishReason::kCancelled);
+        EmitCancelled(scheduler_.Remove(
+            [&](const RolloutRequest& request) { return request.id == operation.cancel; }));
       }
     }
     return !inbox.empty();
+  }
+
+  // True where some request's time is up.
+  bool DropLate() {
+    if (next_deadline_ == absl::InfiniteFuture()) return false;
+    const absl::Time now = options_.clock->Now();
+    if (now < next_deadline_) return false;
+    next_deadline_ = absl::InfiniteFuture();
+    const auto late = scheduler_.Remove([&](const RolloutRequest& request) {
+      if (request.deadline <= now) return true;
+      next_deadline_ = std::min(next_deadline_, request.deadline);
+      return false;
+    });
+    EmitCancelled(late);
+    return !late.empty();
+  }
+
+  void EmitCancelled(const std::vector<std::unique_ptr<Sequence>>& sequences) {
+    for (const auto& sequence : sequences) Emit(*sequence, FinishReason::kCancelled);
   }
 
   static std::unique_ptr<Sequence> Start(std::shared_ptr<const RolloutRequest> request, int64_t i) {
@@ -295,6 +316,7 @@ class Engine : public RolloutEngine {
   // Of the stepping thread.
   Scheduler scheduler_;
   int64_t version_;
+  absl::Time next_deadline_ = absl::InfiniteFuture();  // of all requests under way, or earlier
   int64_t prefill_tokens_ = 0;
   int64_t decode_tokens_ = 0;
 

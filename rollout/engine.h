@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "base/clock.h"
 #include "base/records.h"
 #include "base/status.h"
 #include "model/decoder.h"
@@ -31,6 +32,8 @@ struct RolloutRequest {
   int64_t sample_begin = 0;
   int64_t sample_count = 1;
   SamplingParams sampling;
+  // Completions that are not finished then come out as kCancelled, with what they have.
+  absl::Time deadline = absl::InfiniteFuture();
   // Called from Step with each token as it is sampled, for a reader who watches; may be empty.
   std::function<void(int64_t sample_index, int32_t token)> on_token;
 };
@@ -88,6 +91,7 @@ struct EngineOptions {
   int64_t max_sequences = 128;     // B of a decode step
   int64_t max_step_tokens = 2048;  // rows of one forward: decode first, the rest for prefill
   int64_t cache_tokens = 65536;    // size of the key/value cache
+  Clock* clock = &RealClock();     // of deadlines; outlives the engine
 };
 
 // `decoder` and `tokenizer` outlive the engine.

@@ -60,11 +60,12 @@ std::unique_ptr<Sequence> Scheduler::Finish(Sequence* sequence) {
   return finished;
 }
 
-std::vector<std::unique_ptr<Sequence>> Scheduler::Remove(uint64_t request_id) {
+std::vector<std::unique_ptr<Sequence>> Scheduler::Remove(
+    const std::function<bool(const RolloutRequest& request)>& unwanted) {
   std::vector<std::unique_ptr<Sequence>> removed;
   const auto take_from = [&](auto& sequences) {
     for (auto place = sequences.begin(); place != sequences.end();) {
-      if ((*place)->request->id != request_id) {
+      if (!unwanted(*(*place)->request)) {
         ++place;
         continue;
       }

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <memory>
 #include <vector>
 
@@ -47,8 +48,9 @@ class Scheduler {
 
   // Takes a running sequence out; its pages and its place are free.
   std::unique_ptr<Sequence> Finish(Sequence* sequence);
-  // Takes every sequence of a request out.
-  std::vector<std::unique_ptr<Sequence>> Remove(uint64_t request_id);
+  // Takes every sequence out whose request is `unwanted`.
+  std::vector<std::unique_ptr<Sequence>> Remove(
+      const std::function<bool(const RolloutRequest& request)>& unwanted);
   // Pages computed before do not serve sequences that start from now on, nor those that have not
   // sampled yet.
   void WeightsChanged();

@@ -1,4 +1,5 @@
 // generate and chat: answers from a model.
+#include <absl/time/clock.h>
 #include <fmt/format.h>
 #include <unistd.h>
 
@@ -25,6 +26,7 @@ struct GenerateOptions {
   int64_t top_k = 0;
   int64_t max_new_tokens = 256;
   int64_t max_sequences = 64;
+  double deadline_s = 0;
   uint64_t seed = 1;
   std::vector<std::string> stop_strings;
   std::string system;  // chat
@@ -43,6 +45,11 @@ void AddSamplingOptions(CLI::App& command, GenerateOptions& options) {
   command.add_option("--max-new-tokens", options.max_new_tokens, "longest answer")
       ->capture_default_str()
       ->check(CLI::Range(1, 1 << 20));
+  command
+      .add_option("--deadline-s", options.deadline_s,
+                  "an answer that takes longer ends as cancelled, with what it has; 0: no limit")
+      ->capture_default_str()
+      ->check(CLI::Range(0.0, 604800.0));
   command.add_option("--seed", options.seed, "of the random numbers")->capture_default_str();
   command.add_option("--stop", options.stop_strings, "text that ends an answer; may be repeated");
 }
@@ -54,6 +61,11 @@ SamplingParams MakeSampling(const GenerateOptions& options, std::vector<int32_t>
           .max_new_tokens = options.max_new_tokens,
           .stop_ids = std::move(stop_ids),
           .stop_strings = options.stop_strings};
+}
+
+absl::Time Deadline(const GenerateOptions& options) {
+  return options.deadline_s == 0 ? absl::InfiniteFuture()
+                                 : absl::Now() + absl::Seconds(options.deadline_s);
 }
 
 // The whole cache that `in_flight` answers of a model may need, within reason.
@@ -149,7 +161,8 @@ absl::Status GenerateLines(const GenerateOptions& options, Session& session,
                          .task_id = name.is_string() ? name.get<std::string>() : name.dump(),
                          .seed = options.seed,
                          .prompt_ids = session.GetTokenizer().Encode(prompt),
-                         .sampling = MakeSampling(options, stop_ids)});
+                         .sampling = MakeSampling(options, stop_ids),
+                         .deadline = Deadline(options)});
     }
     return std::optional<RolloutRequest>();
   };
@@ -201,6 +214,7 @@ absl::StatusOr<Completion> GenerateAnswer(const GenerateOptions& options, Sessio
                                          .seed = options.seed,
                                          .prompt_ids = tokenizer.Encode(prompt),
                                          .sampling = MakeSampling(options, stop_ids),
+                                         .deadline = Deadline(options),
                                          .on_token = [&](int64_t, int32_t token) {
                                            if (options.as_json || tokenizer.IsSpecial(token))
                                              return;

@@ -284,6 +284,37 @@ TEST(Engine, CancelGivesUnfinishedCompletionsBackAndKeepsTheOthers) {
   EXPECT_EQ(results.at({2, 1}), Expected(*fixture.runner, other, 1));
 }
 
+TEST(Engine, ARequestWhoseTimeIsUpGivesWhatItHas) {
+  FakeClock clock;
+  Fixture fixture({.max_sequences = 3, .max_step_tokens = 100, .clock = &clock});
+  RolloutRequest brief = MakeRequest(1, 20, 4, 100), later = MakeRequest(2, 20, 1, 100);
+  const RolloutRequest other = MakeRequest(3, 20, 1, 30);
+  brief.sampling.stop_ids.clear();
+  later.sampling.stop_ids.clear();
+  brief.deadline = clock.Now() + absl::Seconds(10);
+  later.deadline = clock.Now() + absl::Seconds(20);
+  for (const RolloutRequest& request : {brief, later, other}) {
+    ASSERT_TRUE(fixture.engine->Submit(request).ok());
+  }
+  const auto steps = [&](int count) {
+    for (int step = 0; step < count; ++step) ASSERT_TRUE(fixture.engine->Step().value());
+  };
+  clock.Advance(absl::Milliseconds(9999));
+  steps(4);
+  clock.Advance(absl::Milliseconds(1));
+  steps(5);
+  clock.Advance(absl::Seconds(10));
+  const Results results = fixture.Drain();
+  ASSERT_EQ(results.size(), 6u);
+  for (int64_t i = 0; i < 4; ++i) {
+    EXPECT_EQ(results.at({1, i}).finish, FinishReason::kCancelled);
+    EXPECT_EQ(results.at({1, i}).token_ids.size(), i < 3 ? 4u : 0u);
+  }
+  EXPECT_EQ(results.at({2, 0}).finish, FinishReason::kCancelled);
+  EXPECT_EQ(results.at({2, 0}).token_ids.size(), 5u);
+  EXPECT_EQ(results.at({3, 0}), Expected(*fixture.runner, other, 0));
+}
+
 TEST(Engine, CancelDoesNotReachARequestSubmittedLaterUnderTheSameId) {
   Fixture fixture;
   const RolloutRequest request = MakeRequest(1, 20, 1, 30);
