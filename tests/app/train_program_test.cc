@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <signal.h>
+#include <sys/resource.h>
 
 #include <filesystem>
 #include <map>
@@ -173,6 +174,44 @@ TEST_F(TrainProgramTest, TrainsAndLeavesAWholeRunDirectory) {
     learnt |= metrics.at("groups/useful") > 0 && metrics.at("optimizer/gradient_norm") > 0;
   }
   EXPECT_TRUE(learnt) << "no group had a signal: the test says nothing about updates";
+}
+
+// Sampler and learner agree to the last bit with every instruction set, forced where the processor
+// has a wider one.
+TEST_F(TrainProgramTest, IsExactWithEveryInstructionSet) {
+  int ran = 0;
+  for (const std::string isa : {"portable", "avx2", "avx512", "avx512_bf16", "amx"}) {
+    SCOPED_TRACE(isa);
+    std::vector<std::string> arguments = Train(isa);
+    for (const std::string& setting :
+         {std::string("run.steps=2"), std::string("model.dtype=bf16"), "machine.isa=" + isa}) {
+      arguments.insert(arguments.end(), {"--set", setting});
+    }
+    const ProgramResult result = RunPonder(arguments);
+    if (result.exit_code != 0) {
+      EXPECT_THAT(result.output, HasSubstr("expected a processor with " + isa));
+      continue;
+    }
+    ++ran;
+    const RunContent content = ReadRun(Run(isa));
+    for (int64_t step = 1; step <= 2; ++step) {
+      const Metrics& metrics = content.metrics.at({"train", step});
+      EXPECT_EQ(metrics.at("exactness/logprob_max_abs_diff"), 0) << step;
+    }
+  }
+  EXPECT_GE(ran, 1) << "portable runs anywhere";
+}
+
+TEST_F(TrainProgramTest, StaysWithinItsMemoryPlan) {
+  const ProgramResult plan =
+      RunPonder({"model", "info", "--json", "--plan", folder_ + "/run.toml"});
+  ASSERT_EQ(plan.exit_code, 0) << plan.output;
+  const double planned = nlohmann::json::parse(plan.output)["total_bytes"].get<double>();
+  const ProgramResult result = RunPonder(Train("a"));
+  ASSERT_EQ(result.exit_code, 0) << result.output;
+  rusage usage = {};
+  getrusage(RUSAGE_CHILDREN, &usage);  // the largest of them, which is the run
+  EXPECT_LE(1024.0 * static_cast<double>(usage.ru_maxrss), planned);
 }
 
 TEST_F(TrainProgramTest, KilledAtRandomMomentsAndResumedItLeavesTheSameRun) {
