@@ -13,6 +13,7 @@ namespace ponder::kernels::cpu {
 // of 512 KB of panels still lies there when the rows that fill no whole tiles follow.
 inline constexpr MatMulBlocking kTileBlocking = {.rows = 384,
                                                  .row_unit = 32,
+                                                 .few_rows = 32,
                                                  .input_bytes = 640 << 10,
                                                  .panel_bytes = 512 << 10,
                                                  .rows_first = true,

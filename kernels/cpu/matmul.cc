@@ -19,7 +19,11 @@ void* CopyScratch(const CpuContext& context, int64_t rows, const PackedMatrix& w
   return ThreadScratch(bytes / static_cast<int64_t>(sizeof(float)), ScratchUse::kProduct);
 }
 
+// Panels of an item where there is no reason for fewer.
+constexpr int64_t kMostPanels = 32;
+
 int64_t DivideUp(int64_t a, int64_t b) { return (a + b - 1) / b; }
+int64_t RoundUp(int64_t a, int64_t to) { return DivideUp(a, to) * to; }
 
 // Of equal size, as far as whole units allow.
 int64_t BlockRows(const MatMulBlocking& blocking, int64_t rows, int64_t row_bytes) {
@@ -38,11 +42,18 @@ ProductCut CutProduct(const CpuContext& context, int64_t rows, int64_t panels, i
   ProductCut cut;
   cut.rows = BlockRows(blocking, rows, row_bytes);
   cut.row_items = DivideUp(rows, cut.rows);
-  const int64_t wanted = DivideUp(kItemsPerThread * context.pool.Threads(), cut.row_items);
-  const int64_t step =
-      std::clamp<int64_t>(blocking.panel_bytes / (matrices * kPanelOutputs * row_bytes), 1, panels);
-  // Whole groups of 8 panels: what one row computes side by side.
-  cut.panels = std::min(step, std::max<int64_t>(8, panels / wanted / 8 * 8));
+  const int64_t threads = context.pool.Threads();
+  // Few rows use each panel once: only the threads' shares count.
+  const bool once = rows <= blocking.few_rows;
+  const int64_t fitting = blocking.panel_bytes / (matrices * kPanelOutputs * row_bytes);
+  const int64_t most = once ? kMostPanels : std::max(RoundUp(fitting, 2), int64_t{2});
+  const int64_t items_per_thread = once ? 1 : kItemsPerThread;
+  int64_t items =
+      std::max(DivideUp(panels, most), DivideUp(items_per_thread * threads, cut.row_items));
+  // A thread more or less to do shows where items are few.
+  while (cut.row_items * items < 8 * threads && cut.row_items * items % threads != 0) ++items;
+  // Whole pairs: what a tile of many rows computes side by side.
+  cut.panels = std::min(RoundUp(DivideUp(panels, items), 2), panels);
   cut.panel_items = DivideUp(panels, cut.panels);
   cut.rows_first = blocking.rows_first;
   return cut;

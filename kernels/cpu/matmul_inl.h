@@ -102,25 +102,26 @@ inline void MatMulTile(const MatMulBlock& block, int64_t row, int64_t panel) {
   }
 }
 
-// All panels for `groups` runs of R rows from `row` on; panels stay in the inner cache while the
-// rows pass.
+// Panels from `panel` on for `groups` runs of R rows from `row` on, P beside one another and the
+// rest by halves; panels stay in the inner cache while the rows pass.
+template <typename V, bool kBf16, int R, int P>
+inline void MatMulPanels(const MatMulBlock& block, int64_t row, int64_t groups, int64_t panel) {
+  // With more streams side by side the hardware's prefetchers keep memory busy by themselves.
+  constexpr bool kFetch = P == 2;
+  const int64_t panels = Panels(block.outputs);
+  for (; panel + P <= panels; panel += P) {
+    MatMulTile<V, kBf16, R, P, kFetch>(block, row, panel);
+    for (int64_t g = 1; g < groups; ++g)
+      MatMulTile<V, kBf16, R, P, false>(block, row + g * R, panel);
+  }
+  if constexpr (P > 1) {
+    if (panel < panels) MatMulPanels<V, kBf16, R, P / 2>(block, row, groups, panel);
+  }
+}
+
 template <typename V, bool kBf16, int R>
 inline void MatMulRows(const MatMulBlock& block, int64_t row, int64_t groups) {
-  if (groups == 0) return;
-  constexpr int kPanels = PanelsFor<V>(R);
-  // With more streams side by side the hardware's prefetchers keep memory busy by themselves.
-  constexpr bool kFetch = kPanels <= 2;
-  const int64_t panels = Panels(block.outputs);
-  int64_t panel = 0;
-  for (; panel + kPanels <= panels; panel += kPanels) {
-    MatMulTile<V, kBf16, R, kPanels, kFetch>(block, row, panel);
-    for (int64_t g = 1; g < groups; ++g)
-      MatMulTile<V, kBf16, R, kPanels, false>(block, row + g * R, panel);
-  }
-  for (; panel < panels; ++panel) {
-    for (int64_t g = 0; g < groups; ++g)
-      MatMulTile<V, kBf16, R, 1, false>(block, row + g * R, panel);
-  }
+  if (groups > 0) MatMulPanels<V, kBf16, R, PanelsFor<V>(R)>(block, row, groups, 0);
 }
 
 template <typename V, bool kBf16, int R>

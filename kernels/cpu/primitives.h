@@ -32,6 +32,7 @@ struct MatMulBlock {
 struct MatMulBlocking {
   int64_t rows = 0;         // most rows
   int64_t row_unit = 0;     // blocks are multiples of it, but for the last
+  int64_t few_rows = 0;     // so many use each panel once
   int64_t input_bytes = 0;  // of a block's rows, unless row_unit rows have more; 0: no limit
   int64_t panel_bytes = 0;  // of a block's panels, one at least
   bool rows_first = false;  // all panels for a block of rows, or all rows for a block of panels

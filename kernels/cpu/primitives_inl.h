@@ -13,14 +13,15 @@ namespace ponder::kernels::cpu {
 // 96 rows are a multiple of every tile's rows; their inputs and 256 KB of panels fit in a
 // second-level cache of 1 MB or, just, of 512 KB. The panels stay there while all rows pass, so
 // that weights are read once.
+template <typename V>
 inline constexpr MatMulBlocking kVectorBlocking = {
-    .rows = 96, .row_unit = 96, .panel_bytes = 256 << 10};
+    .rows = 96, .row_unit = 96, .few_rows = V::kMatMulRows, .panel_bytes = 256 << 10};
 
 template <typename V>
 constexpr Primitives MakePrimitives() {
   return {
       .mat_mul = MatMul<V>,
-      .mat_mul_blocking = kVectorBlocking,
+      .mat_mul_blocking = kVectorBlocking<V>,
       .rms_norm = RmsNorm<V>,
       .qkv_rope = QkvRope<V>,
       .swiglu = SwiGlu<V>,
