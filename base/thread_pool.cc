@@ -3,7 +3,9 @@
 #include <immintrin.h>
 #include <sched.h>
 
+#include <algorithm>
 #include <exception>
+#include <iterator>
 
 #include "base/check.h"
 
@@ -14,20 +16,44 @@ namespace {
 // loops a millisecond, and a futex wake-up costs about 5-50 us; 2,000 pauses are some 50 us.
 constexpr int kSpins = 2000;
 
-int64_t UsableCores() {
+// Numbers of the cores that this process may use; empty where the system does not say.
+std::vector<int> UsableCores() {
   cpu_set_t set;
   CPU_ZERO(&set);
-  if (sched_getaffinity(0, sizeof(set), &set) == 0) return CPU_COUNT(&set);
-  return std::max(1u, std::thread::hardware_concurrency());
+  std::vector<int> cores;
+  if (sched_getaffinity(0, sizeof(set), &set) != 0) return cores;
+  for (int core = 0; core < CPU_SETSIZE; ++core) {
+    if (CPU_ISSET(core, &set)) cores.push_back(core);
+  }
+  return cores;
+}
+
+// A wish: where the system refuses, the thread wanders.
+void PinThisThread(int core) {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  CPU_SET(core, &set);
+  sched_setaffinity(0, sizeof(set), &set);
 }
 
 }  // namespace
 
 ThreadPool::ThreadPool(int64_t threads) {
   PONDER_CHECK(threads >= 0);
-  if (threads == 0) threads = UsableCores();
+  const std::vector<int> cores = UsableCores();
+  if (threads == 0) {
+    threads = cores.empty() ? std::max(1u, std::thread::hardware_concurrency()) : std::ssize(cores);
+  }
+  // With a thread for each core every worker keeps to its own, and its caches with it. Fewer
+  // threads leave the choice to the system: another process may have the same thought.
+  const bool pinned = threads > 1 && threads == std::ssize(cores);
   workers_.reserve(threads - 1);
-  for (int64_t i = 1; i < threads; ++i) workers_.emplace_back([this] { WorkerLoop(); });
+  for (int64_t i = 1; i < threads; ++i) {
+    workers_.emplace_back([this, core = pinned ? cores[i] : -1] {
+      if (core >= 0) PinThisThread(core);
+      WorkerLoop();
+    });
+  }
 }
 
 ThreadPool::~ThreadPool() {

@@ -12,7 +12,8 @@
 namespace ponder {
 
 // A fixed set of compute threads for one caller: the calling thread works too. No tasks wait on one
-// another.
+// another. With as many threads as cores each worker is pinned to a core of its own; the caller is
+// not.
 class ThreadPool {
  public:
   // `threads` counts the caller; 0 means one a core this process may use.
