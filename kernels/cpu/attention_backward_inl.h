@@ -80,9 +80,10 @@ inline void PageGradients(const AttentionBackwardArgs& args, const AttentionRows
     typename V::F s[R][1], dp[R][1];
     const void* const keys[1] = {page.keys_by_element};
     const void* const values[1] = {page.values_by_element};
-    PageScores<V, R, 1>(work.q + row * work.stride, work.stride, keys, DType::kF32, width, s);
-    PageScores<V, R, 1>(work.d_out + row * work.stride, work.stride, values, DType::kF32, width,
-                        dp);
+    PageScores<V, R, 1>(work.q + row * work.stride, work.stride, keys, nullptr, DType::kF32, width,
+                        s);
+    PageScores<V, R, 1>(work.d_out + row * work.stride, work.stride, values, nullptr, DType::kF32,
+                        width, dp);
 #pragma GCC unroll 8
     for (int r = 0; r < R; ++r) {
       const int64_t seen = rows.Position(row + r) + 1 - first_key;
@@ -161,7 +162,7 @@ void AttentionBackwardQueries(const AttentionBackwardArgs& args, const Attention
     const int64_t held = item.sequence->key_count - ordinal * kPageTokens;
     const int count = held >= kPageTokens ? 16 : static_cast<int>(held);
     const void* const keys[1] = {page.keys_by_place};
-    const ValueBlock block = {keys, DType::kF32, width, 0, count};
+    const ValueBlock block = {.pages = keys, .dtype = DType::kF32, .width = width, .end = count};
     ForRowTiles<V>(rows.count, [&]<int R>(int64_t row) {
       AddValues<V, R>(work.ds + row * 16, 16, ones, block, d_q + row * work.stride, work.stride);
     });

@@ -58,6 +58,11 @@ static inline AttentionRows RowsOf(const Args& args, const AttentionItem& item) 
 inline constexpr int kBlockPages = 4;
 inline constexpr int kBlockKeys = kBlockPages * static_cast<int>(kPageTokens);
 
+// Inlined always: GCC takes a function that only prefetches for one without effect.
+[[gnu::always_inline]] static inline void FetchLine(const void* line) {
+  __builtin_prefetch(line, 0, 2);
+}
+
 // Vectors beside one another for each of R rows: a power of two that the registers hold, at most 4.
 template <typename V>
 constexpr int SideBySide(int rows) {
@@ -66,10 +71,12 @@ constexpr int SideBySide(int rows) {
   return count;
 }
 
-// scores[r][i] = q[r] . key for R rows and the 16 keys of each of P pages.
+// scores[r][i] = q[r] . key for R rows and the 16 keys of each of P pages. On the way the pages
+// `fetch`, or null, come into the cache, line by line: all at once they would stand in the way.
 template <typename V, int R, int P>
-inline void PageScores(const float* q, int64_t stride, const void* const* keys, DType dtype,
-                       int64_t width, typename V::F (&scores)[R][P]) {
+inline void PageScores(const float* q, int64_t stride, const void* const* keys,
+                       const void* const* fetch, DType dtype, int64_t width,
+                       typename V::F (&scores)[R][P]) {
 #pragma GCC unroll 8
   for (int r = 0; r < R; ++r) {
 #pragma GCC unroll 4
@@ -79,6 +86,7 @@ inline void PageScores(const float* q, int64_t stride, const void* const* keys, 
     for (int64_t e = 0; e < width; e += 2) {
 #pragma GCC unroll 4
       for (int i = 0; i < P; ++i) {
+        if (fetch != nullptr) FetchLine(static_cast<const uint16_t*>(fetch[i]) + e * kPageTokens);
         const auto pairs = V::LoadPairs(static_cast<const uint16_t*>(keys[i]) + e * kPageTokens);
         const auto even = V::Low(pairs);
         const auto odd = V::High(pairs);
@@ -93,6 +101,7 @@ inline void PageScores(const float* q, int64_t stride, const void* const* keys, 
     for (int64_t e = 0; e < width; ++e) {
 #pragma GCC unroll 4
       for (int i = 0; i < P; ++i) {
+        if (fetch != nullptr) FetchLine(static_cast<const float*>(fetch[i]) + e * kPageTokens);
         const auto key = V::Load(static_cast<const float*>(keys[i]) + e * kPageTokens);
 #pragma GCC unroll 8
         for (int r = 0; r < R; ++r) {
@@ -106,6 +115,7 @@ inline void PageScores(const float* q, int64_t stride, const void* const* keys, 
 // What one call of AddValues works on: positions [begin, end) of a block.
 struct ValueBlock {
   const void* const* pages = nullptr;  // of values
+  const void* const* fetch = nullptr;  // pages to bring into the cache on the way, or null
   DType dtype = DType::kBF16;
   int64_t width = 0;
   int begin = 0;
@@ -132,6 +142,12 @@ inline void AddValueRuns(const float* p, int64_t p_stride, const float* alpha,
     const int stop = page_end < block.end ? page_end : block.end;
     int64_t at = (s % kPageTokens) * block.width + e;
     for (; s < stop; ++s, at += block.width) {
+      if (block.fetch != nullptr) {
+        const void* const fetched = ActAt(block.fetch[page], block.dtype, at);
+        for (int64_t i = 0; i < C * 16 * SizeOf(block.dtype); i += 64) {
+          FetchLine(static_cast<const char*>(fetched) + i);
+        }
+      }
       typename V::F value[C];
 #pragma GCC unroll 4
       for (int i = 0; i < C; ++i) {
@@ -190,7 +206,7 @@ struct KeyBlock {
 // Scores of R rows into p[r][64], minus infinity where a page is missing or a row does not see.
 template <typename V, int R>
 inline void BlockScores(const AttentionState& state, int64_t row, const KeyBlock& block,
-                        const int* visible, float* p) {
+                        const KeyBlock* next, const int* visible, float* p) {
   constexpr int P = SideBySide<V>(R);
   for (int r = 0; r < R; ++r) {
     for (int i = block.pages * 16; i < kBlockKeys; i += 16) {
@@ -203,7 +219,8 @@ inline void BlockScores(const AttentionState& state, int64_t row, const KeyBlock
     const void* keys[P];
 #pragma GCC unroll 4
     for (int i = 0; i < P; ++i) keys[i] = block.keys[page + i < block.pages ? page + i : 0];
-    PageScores<V, R, P>(state.q + row * state.stride, state.stride, keys, block.dtype, block.width,
+    PageScores<V, R, P>(state.q + row * state.stride, state.stride, keys,
+                        next == nullptr ? nullptr : next->keys + page, block.dtype, block.width,
                         scores);
 #pragma GCC unroll 8
     for (int r = 0; r < R; ++r) {
@@ -221,9 +238,11 @@ inline void BlockScores(const AttentionState& state, int64_t row, const KeyBlock
   }
 }
 
-// One block for rows [row, row + R): scores, the running maximum, values.
+// One block for rows [row, row + R): scores, the running maximum, values. `next`, or null, is the
+// block that will be wanted afterwards, with all its pages.
 template <typename V, int R>
-inline void BlockStep(const AttentionState& state, int64_t row, const KeyBlock& block) {
+inline void BlockStep(const AttentionState& state, int64_t row, const KeyBlock& block,
+                      const KeyBlock* next) {
   int visible[R];
   int least = kBlockKeys;
   int most = 0;
@@ -235,7 +254,7 @@ inline void BlockStep(const AttentionState& state, int64_t row, const KeyBlock& 
   }
   if (most == 0) return;
   alignas(64) float p[R * kBlockKeys];
-  BlockScores<V, R>(state, row, block, visible, p);
+  BlockScores<V, R>(state, row, block, next, visible, p);
   alignas(64) float changes[16] = {};
 #pragma GCC unroll 8
   for (int r = 0; r < R; ++r) {
@@ -265,8 +284,13 @@ inline void BlockStep(const AttentionState& state, int64_t row, const KeyBlock& 
   }
   // Together as far as all rows see; the rest of each chain by itself.
   float* const acc = state.acc + row * state.stride;
-  ValueBlock values = {block.values, block.dtype, block.width, 0, least};
+  ValueBlock values = {.pages = block.values,
+                       .fetch = next == nullptr ? nullptr : next->values,
+                       .dtype = block.dtype,
+                       .width = block.width,
+                       .end = least};
   AddValues<V, R>(p, kBlockKeys, alpha, values, acc, state.stride);
+  values.fetch = nullptr;
   const float one = 1.0f;
   for (int r = 0; r < R; ++r) {
     if (visible[r] == least) continue;
@@ -314,29 +338,29 @@ static inline KeyBlock BlockAt(const AttentionArgs& args, const AttentionSequenc
   return block;
 }
 
-// A page is too short for the hardware's prefetcher to see a stream in it.
-static inline void Prefetch(const KeyBlock& block) {
-  const int64_t bytes = kPageTokens * block.width * SizeOf(block.dtype);
-  for (int page = 0; page < block.pages; ++page) {
-    for (int64_t i = 0; i < bytes; i += 64) {
-      __builtin_prefetch(static_cast<const char*>(block.keys[page]) + i, 0, 2);
-      __builtin_prefetch(static_cast<const char*>(block.values[page]) + i, 0, 2);
-    }
-  }
-}
-
-// Blocks [begin, end) of a sequence's pages for rows [row, row + count).
+// Blocks [begin, end) of a sequence's pages for rows [row, row + count); `after` is what will be
+// wanted then, or has no pages. A page is too short for the hardware's prefetcher to see a stream
+// in it, so each block is fetched while the one before it is in work.
 template <typename V>
 inline void AttendBlocks(const AttentionArgs& args, const AttentionSequence& sequence,
                          int64_t kv_head, const AttentionState& state, int64_t row, int64_t count,
-                         int64_t begin, int64_t end) {
+                         int64_t begin, int64_t end, const KeyBlock& after) {
   if (begin >= end) return;
   KeyBlock block = BlockAt(args, sequence, kv_head, begin);
   for (int64_t b = begin; b < end; ++b) {
-    const KeyBlock next = b + 1 < end ? BlockAt(args, sequence, kv_head, b + 1) : KeyBlock();
-    Prefetch(next);
-    ForRowTiles<V>(count, [&]<int R>(int64_t tile) { BlockStep<V, R>(state, row + tile, block); });
-    block = next;
+    KeyBlock next = b + 1 < end ? BlockAt(args, sequence, kv_head, b + 1) : after;
+    const KeyBlock coming = next;
+    // Where a page is missing another one is fetched twice.
+    for (int page = next.pages; next.pages > 0 && page < kBlockPages; ++page) {
+      next.keys[page] = next.keys[0];
+      next.values[page] = next.values[0];
+    }
+    const KeyBlock* fetch = next.pages > 0 ? &next : nullptr;
+    ForRowTiles<V>(count, [&]<int R>(int64_t tile) {
+      BlockStep<V, R>(state, row + tile, block, fetch);
+      fetch = nullptr;  // once is enough
+    });
+    block = coming;
   }
 }
 
@@ -376,18 +400,20 @@ void Attention(const AttentionArgs& args, const AttentionItem& item, const Atten
   }
 
   const int64_t shared = item.sequence_count > 1 ? item.shared_pages / kBlockPages : 0;
-  AttendBlocks<V>(args, *item.sequence, item.kv_head, state, 0, state.count, 0, shared);
+  AttendBlocks<V>(args, *item.sequence, item.kv_head, state, 0, state.count, 0, shared,
+                  BlockAt(args, *item.sequence, item.kv_head, shared));
   const int64_t rows_each = state.count / item.sequence_count;
   for (int64_t i = 0; i < item.sequence_count; ++i) {
     const int64_t first = i * rows_each;
     const int64_t blocks = state.positions[first + rows_each - 1] / kBlockKeys + 1;
-    // What comes after this sequence, too, is on its way while it is in work.
+    KeyBlock after;
     if (i + 1 < item.sequence_count) {
-      Prefetch(BlockAt(args, item.sequence[i + 1], item.kv_head, shared));
+      after = BlockAt(args, item.sequence[i + 1], item.kv_head, shared);
     } else if (next != nullptr) {
-      Prefetch(BlockAt(args, *next->sequence, next->kv_head, 0));
+      after = BlockAt(args, *next->sequence, next->kv_head, 0);
     }
-    AttendBlocks<V>(args, item.sequence[i], item.kv_head, state, first, rows_each, shared, blocks);
+    AttendBlocks<V>(args, item.sequence[i], item.kv_head, state, first, rows_each, shared, blocks,
+                    after);
   }
 
   const int64_t padded = PaddedInputs(args.heads * width);
