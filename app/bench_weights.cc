@@ -36,8 +36,9 @@ class Arrivals {
     absl::MutexLock lock(&mutex_);
     const auto there = [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return version_ == version; };
     if (mutex_.AwaitWithTimeout(absl::Condition(&there), limit)) return absl::OkStatus();
-    return Unavailable("the worker did not come to policy version {} within {}; run `ponder rollout`",
-                       version, absl::FormatDuration(limit));
+    return Unavailable(
+        "the worker did not come to policy version {} within {}; run `ponder rollout`", version,
+        absl::FormatDuration(limit));
   }
 
  private:
@@ -78,7 +79,8 @@ class PlainTransfer {
         getsockname(listener, any, &size) == 0 && connect(sender, any, size) == 0) {
       receiver = accept4(listener, nullptr, nullptr, SOCK_CLOEXEC);
     }
-    absl::StatusOr<double> seconds = Unavailable("no loopback connection: {}", std::strerror(errno));
+    absl::StatusOr<double> seconds =
+        Unavailable("no loopback connection: {}", std::strerror(errno));
     if (receiver >= 0) seconds = Pump(sender, receiver);
     for (const int file : {listener, sender, receiver}) {
       if (file >= 0) close(file);
@@ -145,20 +147,14 @@ absl::Status BenchRemote(const BenchSpeedOptions& options, Session& session,
       const std::unique_ptr<RolloutServer> server,
       StartRolloutServer(weights, session.GetBackend().Info().fingerprint,
                          {.on_installed = [&](int64_t version) { arrivals.Note(version); }}));
-  std::vector<std::string> arguments = {ProgramPath(),
-                                        "rollout",
-                                        "--model",
-                                        model.model_directory,
-                                        "--dtype",
-                                        model.dtype,
-                                        "--isa",
-                                        model.isa,
-                                        "--threads",
-                                        fmt::format("{}", model.threads),
-                                        "--cache-tokens",
-                                        "4096",
-                                        "--learner",
-                                        fmt::format("127.0.0.1:{}", server->Port())};
+  std::vector<std::string> arguments = {
+      ProgramPath(),    "rollout",
+      "--model",        model.model_directory,
+      "--dtype",        model.dtype,
+      "--isa",          model.isa,
+      "--threads",      fmt::format("{}", model.threads),
+      "--cache-tokens", "4096",
+      "--learner",      fmt::format("127.0.0.1:{}", server->Port())};
   arguments.insert(arguments.end(), bench.worker_options.begin(), bench.worker_options.end());
   PONDER_ASSIGN_OR_RETURN(const ChildProcess worker, ChildProcess::Start(arguments));
   PONDER_RETURN_IF_ERROR(arrivals.Await(weights.Version(), kStartLimit));
@@ -189,10 +185,11 @@ absl::Status BenchWeights(const BenchSpeedOptions& options, const BenchReport& r
   PONDER_ASSIGN_OR_RETURN(
       const PlainTransfer plain,
       PlainTransfer::Create(session->GetBackend(), session->Model().weights->ArenaBytes()));
-  PONDER_RETURN_IF_ERROR(BenchRemote(
-      options, *session,
-      {.name = "weights_shared_memory", .worker_options = {}, .limit = [&] { return plain.Copy(); }},
-      report));
+  PONDER_RETURN_IF_ERROR(BenchRemote(options, *session,
+                                     {.name = "weights_shared_memory",
+                                      .worker_options = {},
+                                      .limit = [&] { return plain.Copy(); }},
+                                     report));
   return BenchRemote(options, *session,
                      {.name = "weights_grpc",
                       .worker_options = {"--no-shared-memory"},

@@ -55,8 +55,7 @@ absl::StatusOr<int> ConnectAbstract(const std::string& name, absl::Duration time
   PONDER_ASSIGN_OR_RETURN(const Address address, AbstractAddress(name));
   const int connected = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
   const timeval limit = absl::ToTimeval(timeout);
-  if (connected < 0 ||
-      setsockopt(connected, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit)) != 0 ||
+  if (connected < 0 || setsockopt(connected, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit)) != 0 ||
       setsockopt(connected, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit)) != 0 ||
       connect(connected, reinterpret_cast<const sockaddr*>(&address.address), address.size) != 0) {
     return Failed(connected, "cannot connect to", name);

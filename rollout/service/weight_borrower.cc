@@ -58,7 +58,9 @@ absl::Status WeightBorrower::Read(const std::string& name, int64_t version,
   PONDER_RETURN_IF_ERROR(Map(answer.descriptor));
 
   const int64_t sequence = view_->Sequence();
-  const auto is_whole = [&] { return view_->Version() == version && view_->Sequence() == sequence; };
+  const auto is_whole = [&] {
+    return view_->Version() == version && view_->Sequence() == sequence;
+  };
   const int64_t bytes = weights_.ArenaBytes();
   absl::Time last_news = absl::Now();
   for (int64_t done = 0; done < bytes;) {
@@ -80,8 +82,8 @@ absl::Status WeightBorrower::Read(const std::string& name, int64_t version,
     absl::SleepFor(kPause);
   }
   if (is_whole()) return absl::OkStatus();
-  return DataLoss("shared weights: expected policy version {} to the end, found version {}", version,
-                  view_->Version());
+  return DataLoss("shared weights: expected policy version {} to the end, found version {}",
+                  version, view_->Version());
 }
 
 }  // namespace ponder

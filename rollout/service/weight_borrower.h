@@ -19,9 +19,10 @@ class WeightBorrower {
   explicit WeightBorrower(const Weights& weights);
 
   // Brings policy `version` from the lender called `name` into `arena` (Weights::MakeArena).
-  // NOT_FOUND where the lender has another version, UNAVAILABLE where there is none that this process
-  // can reach or it ends on the way, DATA_LOSS where what it lends is no segment for these weights or
-  // was overwritten, CANCELLED where `cancelled` returned true. The arena is then of no use.
+  // NOT_FOUND where the lender has another version, UNAVAILABLE where there is none that this
+  // process can reach or it ends on the way, DATA_LOSS where what it lends is no segment for these
+  // weights or was overwritten, CANCELLED where `cancelled` returned true. The arena is then of no
+  // use.
   absl::Status Read(const std::string& name, int64_t version, kernels::DeviceBuffer& arena,
                     const std::function<bool()>& cancelled);
 

@@ -11,10 +11,10 @@
 namespace ponder {
 
 // Lends the memory of the published weights to processes of this user on this machine, over a Unix
-// socket. A connection is a loan: the process names the version that it wants, is answered with that
-// version and the segment's descriptor (or SegmentHeader::kNoVersion where another one is current),
-// and closes when it has read. Until then, or until a limit has passed, nothing else is written
-// there; a process that is killed has closed.
+// socket. A connection is a loan: the process names the version that it wants, is answered with
+// that version and the segment's descriptor (or SegmentHeader::kNoVersion where another one is
+// current), and closes when it has read. Until then, or until a limit has passed, nothing else is
+// written there; a process that is killed has closed.
 class WeightLender {
  public:
   // `current`: the snapshot that is published, or null; called from a thread of the lender's own.

@@ -58,8 +58,9 @@ absl::StatusOr<std::unique_ptr<WeightSegment>> WeightSegment::Create(uint64_t la
                                                                      int64_t bytes) {
   const int64_t mapped = kSegmentHeaderBytes + bytes;
   int file = MakeFile(mapped);
-  void* memory = mmap(nullptr, mapped, PROT_READ | PROT_WRITE,
-                      (file < 0 ? MAP_PRIVATE | MAP_ANONYMOUS : MAP_SHARED) | MAP_POPULATE, file, 0);
+  void* memory =
+      mmap(nullptr, mapped, PROT_READ | PROT_WRITE,
+           (file < 0 ? MAP_PRIVATE | MAP_ANONYMOUS : MAP_SHARED) | MAP_POPULATE, file, 0);
   if (memory == MAP_FAILED) {
     if (file >= 0) close(file);
     return ResourceExhausted("expected {} MiB of memory for published weights: {}", mapped >> 20,
@@ -110,15 +111,14 @@ absl::StatusOr<std::unique_ptr<SegmentView>> SegmentView::Map(int descriptor, ui
     return refuse(DataLoss("shared weights: expected a file of {} bytes, found {}", expected,
                            static_cast<int64_t>(status.st_size)));
   }
-  void* memory =
-      mmap(nullptr, expected, PROT_READ, MAP_SHARED | MAP_POPULATE, descriptor, 0);
+  void* memory = mmap(nullptr, expected, PROT_READ, MAP_SHARED | MAP_POPULATE, descriptor, 0);
   if (memory == MAP_FAILED) {
-    return refuse(Unavailable("shared weights: cannot map {} bytes: {}", expected,
-                              std::strerror(errno)));
+    return refuse(
+        Unavailable("shared weights: cannot map {} bytes: {}", expected, std::strerror(errno)));
   }
   std::unique_ptr<SegmentView> view(new SegmentView(descriptor, memory, expected));
-  PONDER_RETURN_IF_ERROR(CheckSegmentHeader(
-      {static_cast<const char*>(memory), sizeof(SegmentHeader)}, layout, bytes));
+  PONDER_RETURN_IF_ERROR(
+      CheckSegmentHeader({static_cast<const char*>(memory), sizeof(SegmentHeader)}, layout, bytes));
   return view;
 }
 

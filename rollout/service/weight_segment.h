@@ -21,8 +21,8 @@ struct SegmentHeader {
   static constexpr int64_t kNoVersion = -1;
 
   uint64_t magic = kMagic;
-  uint64_t layout = 0;  // hash of the model's fingerprint
-  int64_t bytes = 0;    // of the weights
+  uint64_t layout = 0;                // hash of the model's fingerprint
+  int64_t bytes = 0;                  // of the weights
   std::atomic<int64_t> sequence = 0;  // counts what was begun
   std::atomic<int64_t> version = kNoVersion;
   std::atomic<int64_t> ready = 0;  // bytes, from the first one on, that are written already

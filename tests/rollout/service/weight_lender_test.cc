@@ -109,9 +109,8 @@ TEST_F(SharedWeights, AnotherVersionThanTheCurrentOneIsNotFound) {
 
 TEST_F(SharedWeights, WhatIsOverwrittenWhileItIsReadIsRefused) {
   for (const int64_t next : {2, 1}) {  // also by the same version again
-    auto segment = WeightSegment::Create(LayoutHash(*source_.weights),
-                                         source_.weights->ArenaBytes())
-                       .value();
+    auto segment =
+        WeightSegment::Create(LayoutHash(*source_.weights), source_.weights->ArenaBytes()).value();
     WeightSegment* const written = segment.get();
     Set(std::make_shared<WeightSnapshot>(std::move(segment), 1));
     written->Advance(written->Bytes() / 2);
