@@ -69,7 +69,11 @@ absl::StatusOr<std::vector<MemoryPlanRow>> PlanRunMemory(const RunConfig& config
                                                          const ModelConfig& model) {
   PONDER_ASSIGN_OR_RETURN(const TrainerOptions options, ToTrainerOptions(config));
   std::vector<MemoryPlanRow> plan = PlanTrainerMemory(model, options);
-  if (!config.rollout.listen.empty()) return plan;
+  if (!config.rollout.listen.empty()) {
+    // A version for the workers, and the one before while some still read it.
+    plan.push_back({"published weights", 2 * BytesOf(plan, "working weights")});
+    return plan;
+  }
   const kernels::KvShape shape{.dtype = options.dtype,
                                .kv_heads = model.kv_heads,
                                .head_width = model.head_width,

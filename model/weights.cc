@@ -1,5 +1,9 @@
 #include "model/weights.h"
 
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
+
 #include <algorithm>
 #include <cstring>
 #include <utility>
@@ -121,6 +125,35 @@ bool PaddingIsZero(std::string_view bytes, const Parameter& parameter, kernels::
     }
   }
   return true;
+}
+
+// Copies past the caches. Weights on their way in are larger than those, and a cached store would
+// read first what it overwrites: half as much memory traffic again.
+void StreamBytes(char* to, const char* from, int64_t count) {
+#ifdef __SSE2__
+  constexpr int64_t kVector = sizeof(__m128i);
+  const auto address = reinterpret_cast<uintptr_t>(to);
+  const int64_t head = std::min<int64_t>(count, -address % kVector);
+  std::memcpy(to, from, static_cast<size_t>(head));
+  int64_t done = head;
+  for (; done + 4 * kVector <= count; done += 4 * kVector) {
+    for (int64_t i = 0; i < 4; ++i) {
+      const int64_t at = done + i * kVector;
+      _mm_stream_si128(reinterpret_cast<__m128i*>(to + at),
+                       _mm_loadu_si128(reinterpret_cast<const __m128i*>(from + at)));
+    }
+  }
+  std::memcpy(to + done, from + done, static_cast<size_t>(count - done));
+  _mm_sfence();
+#else
+  std::memcpy(to, from, static_cast<size_t>(count));
+#endif
+}
+
+absl::Status DirtyPadding(const Parameter& parameter) {
+  return DataLoss(
+      "parameter {}: expected zeros where the packed {} x {} matrix is padded, found others",
+      parameter.name, parameter.rows, parameter.columns);
 }
 
 }  // namespace
@@ -265,9 +298,7 @@ absl::Status Weights::ImportWorking(int64_t parameter, std::string_view bytes) {
                            description.name, expected, kernels::ToString(dtype_), bytes.size());
   }
   if (description.role != Parameter::Role::kVector && !PaddingIsZero(bytes, description, dtype_)) {
-    return DataLoss(
-        "parameter {}: expected zeros where the packed {} x {} matrix is padded, found others",
-        description.name, description.rows, description.columns);
+    return DirtyPadding(description);
   }
   backend_->CopyIn(At(parameter), bytes.data(), expected);
   backend_->Synchronize();
@@ -280,6 +311,46 @@ std::string Weights::ExportWorking(int64_t parameter) const {
   backend_->CopyOut(bytes.data(), At(parameter), static_cast<int64_t>(bytes.size()));
   backend_->Synchronize();
   return bytes;
+}
+
+void Weights::ExportArena(int64_t begin, int64_t count, void* to) const {
+  PONDER_CHECK(begin >= 0 && count >= 0 && begin + count <= arena_.Bytes());
+  backend_->Synchronize();
+  backend_->CopyOut(to, arena_.As<char>() + begin, count);
+  backend_->Synchronize();
+}
+
+absl::StatusOr<kernels::DeviceBuffer> Weights::MakeArena() const {
+  return kernels::DeviceBuffer::Create(*backend_, arena_.Bytes());
+}
+
+void Weights::ImportArena(kernels::DeviceBuffer& arena, int64_t begin, int64_t count,
+                          const void* from) const {
+  PONDER_CHECK(begin >= 0 && count >= 0 && begin + count <= arena.Bytes());
+  if (backend_->Info().name == "cpu") {
+    StreamBytes(arena.As<char>() + begin, static_cast<const char*>(from), count);
+    return;
+  }
+  backend_->CopyIn(arena.As<char>() + begin, from, count);
+  backend_->Synchronize();
+}
+
+absl::Status Weights::Exchange(kernels::DeviceBuffer& arena) {
+  PONDER_CHECK(arena.Bytes() == arena_.Bytes());
+  for (size_t i = 0; i < layout_.parameters.size(); ++i) {
+    const Parameter& description = layout_.parameters[i];
+    const bool is_padded =
+        description.role != Parameter::Role::kVector &&
+        kernels::PackedElements(description.rows, description.columns) != description.Count();
+    if (!is_padded) continue;
+    std::string bytes(static_cast<size_t>(WorkingBytes(static_cast<int64_t>(i))), '\0');
+    backend_->CopyOut(bytes.data(), In(arena, static_cast<int64_t>(i)),
+                      static_cast<int64_t>(bytes.size()));
+    backend_->Synchronize();
+    if (!PaddingIsZero(bytes, description, dtype_)) return DirtyPadding(description);
+  }
+  std::swap(arena, arena_);
+  return absl::OkStatus();
 }
 
 }  // namespace ponder

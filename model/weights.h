@@ -99,11 +99,24 @@ class Weights {
   void SetRows(int64_t parameter, int64_t begin, int64_t count, const float* values);
   // How many rows of a matrix SetRows moves best at a time.
   int64_t RowsAtOnce(int64_t parameter) const;
-  // One parameter's raw working bytes, host memory: how weights travel between processes. Size is
+  // One parameter's raw working bytes, host memory: how they go into a checkpoint. Size is
   // WorkingBytes(parameter).
   int64_t WorkingBytes(int64_t parameter) const;
   absl::Status ImportWorking(int64_t parameter, std::string_view bytes);
   std::string ExportWorking(int64_t parameter) const;
+
+  // All of them at once: how weights travel between processes. They lie in one arena whose layout
+  // follows from the configuration and the working type alone.
+  int64_t ArenaBytes() const { return arena_.Bytes(); }
+  // Bytes [begin, begin + count) of the arena into host memory.
+  void ExportArena(int64_t begin, int64_t count, void* to) const;
+  // Another arena for weights on their way in, and a piece of it from host memory.
+  absl::StatusOr<kernels::DeviceBuffer> MakeArena() const;
+  void ImportArena(kernels::DeviceBuffer& arena, int64_t begin, int64_t count,
+                   const void* from) const;
+  // Puts `arena`, every byte of it imported, in the place of the weights in use, which it holds
+  // then. DATA_LOSS, with nothing changed, where what pads a matrix is not zero.
+  absl::Status Exchange(kernels::DeviceBuffer& arena);
 
   int64_t Version() const { return version_; }  // policy version
   void SetVersion(int64_t version) { version_ = version; }
@@ -111,8 +124,9 @@ class Weights {
  private:
   Weights() = default;
 
-  char* At(int64_t parameter) const {
-    return arena_.As<char>() + places_.at(static_cast<size_t>(parameter));
+  char* At(int64_t parameter) const { return In(arena_, parameter); }
+  char* In(const kernels::DeviceBuffer& arena, int64_t parameter) const {
+    return arena.As<char>() + places_.at(static_cast<size_t>(parameter));
   }
 
   kernels::Backend* backend_ = nullptr;

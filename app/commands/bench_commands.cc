@@ -10,6 +10,7 @@
 #include "app/bench_report.h"
 #include "app/bench_speed.h"
 #include "app/bench_start.h"
+#include "app/bench_weights.h"
 #include "app/commands/command.h"
 #include "base/random.h"
 #include "verifiers/service/verifier_service.h"
@@ -180,7 +181,7 @@ void AddSpeedCommand(CommandLine& line, CLI::App& bench, const std::string& name
       return run(speed->options, [&](const BenchRow& row) { Print(speed->as_json, row); });
     };
   });
-  if (run == BenchStart) return;
+  if (run == BenchStart || run == BenchWeights) return;
   if (run == BenchRollout) {
     options.completions = 1;
     command->add_option("--batch", options.batches, "sequences at once; several make several rows")
@@ -229,6 +230,9 @@ void AddBenchCommands(CommandLine& line) {
                   "ponder bench step --model models/smollm2-135m-instruct", BenchStep);
   AddSpeedCommand(line, *bench, "start", "Seconds from a process's start to its first token",
                   "ponder bench start --model models/smollm2-135m-instruct", BenchStart);
+  AddSpeedCommand(line, *bench, "weights",
+                  "How fast new weights reach engines, beside a memcpy and a TCP connection",
+                  "ponder bench weights --model models/smollm2-135m-instruct", BenchWeights);
 }
 
 }  // namespace ponder

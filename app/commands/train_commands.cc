@@ -115,6 +115,9 @@ void AddTrainCommands(CommandLine& line) {
       ->add_option("--reconnect-limit-s", rollout->reconnect_limit_s,
                    "gives up after so long without a learner")
       ->capture_default_str();
+  command->add_flag_callback(
+      "--no-shared-memory", [rollout] { rollout->worker.share_memory = false; },
+      "weights come over gRPC from a learner on this machine too");
   command->add_option("--max-sequences", rollout->max_sequences, "completions at once")
       ->capture_default_str()
       ->check(CLI::Range(1, 4096));

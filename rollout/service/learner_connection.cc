@@ -1,7 +1,10 @@
 #include "rollout/service/learner_connection.h"
 
 #include <absl/time/clock.h>
+#include <grpcpp/completion_queue.h>
 #include <grpcpp/create_channel.h>
+#include <grpcpp/generic/generic_stub.h>
+#include <grpcpp/impl/codegen/proto_utils.h>
 
 #include <utility>
 
@@ -16,10 +19,19 @@ constexpr absl::Duration kHeartbeatInterval = absl::Seconds(2);
 constexpr int kPingIntervalMs = 10000;
 constexpr int kPingTimeoutMs = 20000;
 
+constexpr char kFetchMethod[] = "/ponder.v1.Rollout/FetchWeights";
+// Weights come in large frames, and several chunks of them may be under way; gRPC's own search for
+// a window size would hold them up with pings.
+constexpr int kFrameBytes = 1 << 20;
+constexpr int kWindowBytes = 16 << 20;
+
 std::shared_ptr<grpc::Channel> MakeChannel(const std::string& address) {
   grpc::ChannelArguments arguments;
   arguments.SetMaxReceiveMessageSize(kMaxMessageBytes);
   arguments.SetMaxSendMessageSize(kMaxMessageBytes);
+  arguments.SetInt(GRPC_ARG_HTTP2_MAX_FRAME_SIZE, kFrameBytes);
+  arguments.SetInt(GRPC_ARG_HTTP2_STREAM_LOOKAHEAD_BYTES, kWindowBytes);
+  arguments.SetInt(GRPC_ARG_HTTP2_BDP_PROBE, 0);
   arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, kPingIntervalMs);
   arguments.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, kPingTimeoutMs);
   arguments.SetInt(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
@@ -74,20 +86,50 @@ std::optional<absl::Status> LearnerConnection::Ended() {
 
 absl::Status LearnerConnection::FetchWeights(int64_t version, WeightAssembler& assembler,
                                              const std::function<bool()>& cancelled) {
-  grpc::ClientContext context;
   v1::FetchWeightsRequest request;
   request.set_policy_version(version);
-  const auto reader = stub_->FetchWeights(&context, request);
-  v1::WeightChunk chunk;
+  grpc::ByteBuffer message;
+  bool owned = false;
+  grpc::SerializationTraits<v1::FetchWeightsRequest>::Serialize(request, &message, &owned);
+
+  // The stub parses chunks into messages, a copy more; this takes them as they come.
+  grpc::ClientContext context;
+  grpc::CompletionQueue queue;
+  const auto call = grpc::GenericStub(channel_).PrepareCall(&context, kFetchMethod, &queue);
+  // One operation at a time: the tag says nothing.
+  const auto done = [&queue] {
+    void* tag = nullptr;
+    bool ok = false;
+    return queue.Next(&tag, &ok) && ok;
+  };
+  call->StartCall(nullptr);
   absl::Status status;
-  while (status.ok() && reader->Read(&chunk)) {
-    status =
-        cancelled() ? absl::CancelledError("fetching weights was cancelled") : assembler.Add(chunk);
+  if (done()) {
+    call->WriteLast(message, grpc::WriteOptions(), nullptr);
+    bool more = done();
+    grpc::ByteBuffer next;
+    if (more) call->Read(&next, nullptr);
+    while (more && (more = done())) {
+      grpc::ByteBuffer chunk;
+      chunk.Swap(&next);
+      if (status.ok()) {
+        call->Read(&next, nullptr);  // comes in while this one is taken
+        status = cancelled() ? absl::CancelledError("fetching weights was cancelled")
+                             : assembler.Add(std::move(chunk));
+        if (!status.ok()) context.TryCancel();
+      } else {
+        more = false;
+      }
+    }
   }
-  if (!status.ok()) context.TryCancel();
-  const grpc::Status end = reader->Finish();
+  grpc::Status end;
+  call->Finish(&end, nullptr);
+  done();
+  queue.Shutdown();
   if (!status.ok()) return status;
-  return Annotate(FromGrpc(end), fmt::format("fetching policy version {}", version));
+  PONDER_RETURN_IF_ERROR(
+      Annotate(FromGrpc(end), fmt::format("fetching policy version {}", version)));
+  return assembler.Finish();
 }
 
 void LearnerConnection::ReadLoop() {

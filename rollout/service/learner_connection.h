@@ -37,8 +37,8 @@ class LearnerConnection {
   // Why the stream has ended, where it has and all its messages have been received.
   std::optional<absl::Status> Ended();
 
-  // Fetches a policy version into `assembler`. NOT_FOUND where it is not the current one any more,
-  // DATA_LOSS where it came damaged, CANCELLED where `cancelled` returned true.
+  // Fetches a policy version into `assembler`, all of it. NOT_FOUND where it is not the current one
+  // any more, DATA_LOSS where it came damaged, CANCELLED where `cancelled` returned true.
   absl::Status FetchWeights(int64_t version, WeightAssembler& assembler,
                             const std::function<bool()>& cancelled);
 

@@ -18,6 +18,7 @@ std::string ModelFingerprint(const Weights& weights) {
   for (const Parameter& parameter : weights.Layout().parameters) {
     text += fmt::format("; {} {} x {}", parameter.name, parameter.rows, parameter.columns);
   }
+  text += fmt::format("; {} bytes", weights.ArenaBytes());
   return fmt::format("{}, {} layers of width {}, {} tokens of {}, {} ({:016x})", ToString(c.family),
                      c.layers, c.width, weights.DrawableTokens(), c.vocabulary,
                      ToString(weights.Dtype()), StableHash(text));

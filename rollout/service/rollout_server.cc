@@ -15,7 +15,8 @@
 #include "rollout/service/model_fingerprint.h"
 #include "rollout/service/rollout_service.h"
 #include "rollout/service/weight_call.h"
-#include "rollout/service/weight_stream.h"
+#include "rollout/service/weight_lender.h"
+#include "rollout/service/weight_snapshot.h"
 #include "rollout/service/worker_stream.h"
 
 namespace ponder {
@@ -35,6 +36,7 @@ class Server : public RolloutServer, private WorkerStream::Owner {
         model_fingerprint_(ModelFingerprint(weights)),
         options_(options),
         clock_(options.clock == nullptr ? RealClock() : *options.clock),
+        snapshots_(weights),
         service_(*this) {}
 
   ~Server() override {
@@ -66,6 +68,13 @@ class Server : public RolloutServer, private WorkerStream::Owner {
           options_.address);
     }
     PONDER_RETURN_IF_ERROR(PublishWeights(weights_.Version()));
+    absl::StatusOr<std::unique_ptr<WeightLender>> lender =
+        WeightLender::Start([this] { return CurrentSnapshot(); });
+    if (lender.ok()) {
+      lender_ = *std::move(lender);
+    } else {
+      Say(fmt::format("weights go over gRPC alone: {}", lender.status().message()));
+    }
     grpc::ServerBuilder builder;
     // Without this a second server would take half of the connections.
     builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
@@ -94,13 +103,17 @@ class Server : public RolloutServer, private WorkerStream::Owner {
   absl::Status PublishWeights(int64_t version) override {
     {
       absl::MutexLock lock(&mutex_);
-      snapshot_ = nullptr;  // two copies only while an old one is being fetched
+      snapshot_ = nullptr;  // two copies only while an old one is being read
     }
-    std::shared_ptr<const WeightSnapshot> snapshot = TakeSnapshot(weights_, version);
-    absl::MutexLock lock(&mutex_);
-    snapshot_ = std::move(snapshot);
-    version_ = version;
-    for (auto& [id, worker] : workers_) Announce(worker);
+    PONDER_ASSIGN_OR_RETURN(const std::shared_ptr<WeightSnapshot> snapshot,
+                            snapshots_.Begin(version));
+    {
+      absl::MutexLock lock(&mutex_);
+      snapshot_ = snapshot;
+      version_ = version;
+      for (auto& [id, worker] : workers_) Announce(worker);
+    }
+    snapshot->Fill(weights_);  // workers follow
     return absl::OkStatus();
   }
 
@@ -150,12 +163,17 @@ class Server : public RolloutServer, private WorkerStream::Owner {
   struct Worker {
     std::string name;
     std::string fingerprint;
+    std::string transport;  // how weights came last
     int64_t capacity = 0;
     absl::Time last_heard;
     std::shared_ptr<WorkerStream> stream;
   };
 
-  class Service : public v1::Rollout::CallbackService {
+  // Weights go out as bytes that nobody needs to copy into messages.
+  using RawService = v1::Rollout::WithCallbackMethod_Work<
+      v1::Rollout::WithRawCallbackMethod_FetchWeights<v1::Rollout::Service>>;
+
+  class Service : public RawService {
    public:
     explicit Service(Server& server) : server_(server) {}
 
@@ -168,14 +186,9 @@ class Server : public RolloutServer, private WorkerStream::Owner {
       return WorkerStream::Start(*context, server_).get();
     }
 
-    grpc::ServerWriteReactor<v1::WeightChunk>* FetchWeights(
-        grpc::CallbackServerContext*, const v1::FetchWeightsRequest* request) override {
-      std::shared_ptr<const WeightSnapshot> snapshot;
-      {
-        absl::MutexLock lock(&server_.mutex_);
-        snapshot = server_.snapshot_;
-      }
-      return AnswerFetchWeights(std::move(snapshot), request->policy_version());
+    grpc::ServerWriteReactor<grpc::ByteBuffer>* FetchWeights(
+        grpc::CallbackServerContext*, const grpc::ByteBuffer* request) override {
+      return AnswerFetchWeights(server_.CurrentSnapshot(), *request);
     }
 
    private:
@@ -192,7 +205,7 @@ class Server : public RolloutServer, private WorkerStream::Owner {
     std::vector<Completion> completions;
     for (const v1::Completion& completion : message.result().completions())
       completions.push_back(FromProto(completion));
-    std::string put_out;
+    std::string event;
     {
       absl::MutexLock lock(&mutex_);
       const auto worker = Find(stream.get());
@@ -202,12 +215,17 @@ class Server : public RolloutServer, private WorkerStream::Owner {
         return;
       }
       worker->second.last_heard = clock_.Now();
-      if (!message.has_result()) return;
-      put_out = TakeResult(worker, message.result(), std::move(completions));
-      news_ = true;
-      SendLeases();
+      if (message.has_installed()) event = NoteInstalled(worker->second, message.installed());
+      if (message.has_result()) {
+        event = TakeResult(worker, message.result(), std::move(completions));
+        news_ = true;
+        SendLeases();
+      }
     }
-    if (!put_out.empty()) Say(put_out);
+    if (!event.empty()) Say(event);
+    if (message.has_installed() && options_.on_installed) {
+      options_.on_installed(message.installed().policy_version());
+    }
   }
 
   void OnEnd(const std::shared_ptr<WorkerStream>& stream) override {
@@ -271,6 +289,13 @@ class Server : public RolloutServer, private WorkerStream::Owner {
         hello.fingerprint() == fingerprint_ ? "" : "; its numerics differ from the learner's"));
   }
 
+  // What to say where weights came another way than before.
+  static std::string NoteInstalled(Worker& worker, const v1::Installed& installed) {
+    if (worker.transport == installed.transport()) return "";
+    worker.transport = installed.transport();
+    return fmt::format("rollout worker {} takes weights by {}", worker.name, worker.transport);
+  }
+
   // What to say where the worker had to be put out for it.
   std::string TakeResult(std::map<WorkerId, Worker>::iterator worker, const v1::LeaseResult& result,
                          std::vector<Completion> completions) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
@@ -282,6 +307,11 @@ class Server : public RolloutServer, private WorkerStream::Owner {
 
   // ---- common ----
 
+  std::shared_ptr<const WeightSnapshot> CurrentSnapshot() const {
+    absl::MutexLock lock(&mutex_);
+    return snapshot_;
+  }
+
   void SendLeases() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   std::map<WorkerId, Worker>::iterator Find(const WorkerStream* stream)
@@ -292,7 +322,8 @@ class Server : public RolloutServer, private WorkerStream::Owner {
 
   void Announce(const Worker& worker) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
     v1::LearnerMessage message;
-    message.mutable_weights()->set_policy_version(snapshot_->version);
+    message.mutable_weights()->set_policy_version(snapshot_->Version());
+    if (lender_ != nullptr) message.mutable_weights()->set_shared_memory(lender_->Name());
     worker.stream->Send(std::move(message));
   }
 
@@ -308,6 +339,7 @@ class Server : public RolloutServer, private WorkerStream::Owner {
   const RolloutServerOptions options_;
   Clock& clock_;
   int port_ = 0;
+  SnapshotStore snapshots_;
 
   mutable absl::Mutex mutex_;
   std::shared_ptr<const WeightSnapshot> snapshot_ ABSL_GUARDED_BY(mutex_);
@@ -322,6 +354,7 @@ class Server : public RolloutServer, private WorkerStream::Owner {
   int64_t streams_ ABSL_GUARDED_BY(mutex_) = 0;
   bool ending_ ABSL_GUARDED_BY(mutex_) = false;
 
+  std::unique_ptr<WeightLender> lender_;  // null: weights go over gRPC alone
   Service service_;
   std::unique_ptr<grpc::Server> server_;
 };

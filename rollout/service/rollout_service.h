@@ -23,12 +23,15 @@ struct RolloutServerOptions {
   absl::Duration no_worker_timeout = absl::Minutes(10);
   // "worker host:123 joined", for the log; may be empty. Called from any thread.
   std::function<void(const std::string&)> on_event;
+  // A worker runs on this policy version from here on; may be empty. Called from any thread.
+  std::function<void(int64_t version)> on_installed;
   Clock* clock = nullptr;  // the real one where null
 };
 
 // The learner's side: a GroupSource whose groups come from workers that dial in. `weights` outlives
-// it; PublishWeights copies the working bytes once, so that fetching never meets a half-updated
-// policy.
+// it; PublishWeights copies the working bytes once, so that nobody meets a half-updated policy.
+// Workers of the same user on this machine read that copy (WeightLender), others fetch it over
+// gRPC; both may follow while it is made.
 //
 // Workers may join and leave at any time, also between steps, and what is begun goes on whether
 // Work is called or not: results are taken, groups handed over and leases given out by gRPC's own
@@ -48,6 +51,7 @@ absl::StatusOr<std::unique_ptr<RolloutServer>> StartRolloutServer(
 struct RolloutWorkerOptions {
   std::string learner_address;
   std::string name;                                    // empty: host:pid
+  bool share_memory = true;                            // false: weights come over gRPC always
   absl::Duration reconnect_limit = absl::Minutes(10);  // gives up after so long without a learner
 };
 

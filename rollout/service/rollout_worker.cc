@@ -10,6 +10,7 @@
 #include "rollout/service/learner_connection.h"
 #include "rollout/service/model_fingerprint.h"
 #include "rollout/service/rollout_service.h"
+#include "rollout/service/weight_borrower.h"
 
 namespace ponder {
 namespace {
@@ -36,7 +37,11 @@ class Worker {
  public:
   Worker(const RolloutWorkerOptions& options, Weights& weights, RolloutEngine& engine,
          const std::function<bool()>& cancelled)
-      : options_(options), weights_(weights), engine_(engine), cancelled_(cancelled) {}
+      : options_(options),
+        weights_(weights),
+        engine_(engine),
+        cancelled_(cancelled),
+        borrower_(weights) {}
 
   absl::Status Run() {
     absl::Time last_contact = absl::Now();
@@ -98,7 +103,7 @@ class Worker {
   }
 
   absl::Status Handle(const v1::LearnerMessage& message) {
-    if (message.has_weights()) return SwitchTo(message.weights().policy_version());
+    if (message.has_weights()) return SwitchTo(message.weights());
     if (message.has_lease()) {
       TakeLease(message.lease());
     } else if (message.has_withdraw()) {
@@ -112,22 +117,47 @@ class Worker {
 
   // What is under way goes on with the new weights: leases that nobody waits for any more are
   // withdrawn, not outdated.
-  absl::Status SwitchTo(int64_t version) {
-    absl::Status status;
-    for (int attempt = 0; attempt < kFetchAttempts; ++attempt) {
-      WeightAssembler assembler(weights_, version);
-      status = connection_->FetchWeights(version, assembler, [this] { return Cancelled(); });
-      if (status.ok()) status = assembler.Install(weights_);
-      if (status.ok()) {
-        engine_.WeightsChanged(version);
-        version_ = version;
-        for (const v1::Lease& lease : std::exchange(early_, {})) TakeLease(lease);
-        return absl::OkStatus();
-      }
-      if (status.code() != absl::StatusCode::kDataLoss) break;
+  absl::Status SwitchTo(const v1::NewWeights& news) {
+    const int64_t version = news.policy_version();
+    if (!incoming_.has_value()) {
+      PONDER_ASSIGN_OR_RETURN(incoming_, weights_.MakeArena());
+    }
+    std::string transport = "shared memory";
+    absl::Status status = Borrow(news);
+    if (!status.ok() && !absl::IsNotFound(status) && !Cancelled()) {
+      transport = fmt::format("gRPC ({})", status.message());
+      status = Fetch(version);
     }
     // Superseded already, or asked to stop: the next message, or the caller, says how to go on.
-    if (status.code() == absl::StatusCode::kNotFound || Cancelled()) return absl::OkStatus();
+    if (absl::IsNotFound(status) || Cancelled()) return absl::OkStatus();
+    PONDER_RETURN_IF_ERROR(status);
+    weights_.SetVersion(version);
+    engine_.WeightsChanged(version);
+    version_ = version;
+    v1::WorkerMessage message;
+    message.mutable_installed()->set_policy_version(version);
+    message.mutable_installed()->set_transport(transport);
+    connection_->Send(std::move(message));
+    for (const v1::Lease& lease : std::exchange(early_, {})) TakeLease(lease);
+    return absl::OkStatus();
+  }
+
+  absl::Status Borrow(const v1::NewWeights& news) {
+    if (!options_.share_memory) return FailedPrecondition("sharing memory is switched off");
+    if (news.shared_memory().empty()) return Unavailable("the learner shares no memory");
+    PONDER_RETURN_IF_ERROR(borrower_.Read(news.shared_memory(), news.policy_version(), *incoming_,
+                                          [this] { return Cancelled(); }));
+    return weights_.Exchange(*incoming_);
+  }
+
+  absl::Status Fetch(int64_t version) {
+    absl::Status status;
+    for (int attempt = 0; attempt < kFetchAttempts; ++attempt) {
+      WeightAssembler assembler(weights_, *incoming_, version);
+      status = connection_->FetchWeights(version, assembler, [this] { return Cancelled(); });
+      if (status.ok()) status = weights_.Exchange(*incoming_);
+      if (!absl::IsDataLoss(status)) break;
+    }
     return status;
   }
 
@@ -194,6 +224,8 @@ class Worker {
   Weights& weights_;
   RolloutEngine& engine_;
   const std::function<bool()>& cancelled_;
+  WeightBorrower borrower_;
+  std::optional<kernels::DeviceBuffer> incoming_;  // the next version's; then the last one's
   std::unique_ptr<LearnerConnection> connection_;
   std::optional<int64_t> version_;  // of the weights in place, fetched over this connection
   std::map<uint64_t, Held> held_;   // by lease

@@ -1,14 +1,17 @@
 #include "rollout/service/weight_call.h"
 
+#include <grpcpp/impl/codegen/proto_utils.h>
+
 #include <utility>
 
+#include "ponder/v1/rollout.pb.h"
 #include "rollout/service/convert.h"
 
 namespace ponder {
 namespace {
 
 // Sends a snapshot down one FetchWeights call.
-class WeightWriter : public grpc::ServerWriteReactor<v1::WeightChunk> {
+class WeightWriter : public grpc::ServerWriteReactor<grpc::ByteBuffer> {
  public:
   explicit WeightWriter(std::shared_ptr<const WeightSnapshot> snapshot)
       : chunker_(std::move(snapshot)) {
@@ -26,20 +29,26 @@ class WeightWriter : public grpc::ServerWriteReactor<v1::WeightChunk> {
   void OnDone() override { delete this; }
 
   void Next() {
-    if (chunker_.Next(chunk_)) {
-      StartWrite(&chunk_);
-    } else {
+    if (chunker_.Done()) {
       Finish(grpc::Status::OK);
+      return;
     }
+    absl::StatusOr<grpc::ByteBuffer> chunk = chunker_.Next();
+    if (!chunk.ok()) {
+      Finish(ToGrpc(chunk.status()));
+      return;
+    }
+    chunk_ = *std::move(chunk);
+    StartWrite(&chunk_);
   }
 
   WeightChunker chunker_;
-  v1::WeightChunk chunk_;
+  grpc::ByteBuffer chunk_;
 };
 
-class WeightRefusal : public grpc::ServerWriteReactor<v1::WeightChunk> {
+class WeightRefusal : public grpc::ServerWriteReactor<grpc::ByteBuffer> {
  public:
-  explicit WeightRefusal(const absl::Status& status) { Finish(ToGrpc(status)); }
+  explicit WeightRefusal(const grpc::Status& status) { Finish(status); }
 
  private:
   void OnDone() override { delete this; }
@@ -47,10 +56,16 @@ class WeightRefusal : public grpc::ServerWriteReactor<v1::WeightChunk> {
 
 }  // namespace
 
-grpc::ServerWriteReactor<v1::WeightChunk>* AnswerFetchWeights(
-    std::shared_ptr<const WeightSnapshot> snapshot, int64_t version) {
-  if (snapshot == nullptr || snapshot->version != version) {
-    return new WeightRefusal(NotFound("policy version {} is not the current one", version));
+grpc::ServerWriteReactor<grpc::ByteBuffer>* AnswerFetchWeights(
+    std::shared_ptr<const WeightSnapshot> snapshot, const grpc::ByteBuffer& request) {
+  v1::FetchWeightsRequest asked;
+  grpc::ByteBuffer bytes = request;
+  const grpc::Status parsed =
+      grpc::SerializationTraits<v1::FetchWeightsRequest>::Deserialize(&bytes, &asked);
+  if (!parsed.ok()) return new WeightRefusal(parsed);
+  if (snapshot == nullptr || snapshot->Version() != asked.policy_version()) {
+    return new WeightRefusal(
+        ToGrpc(NotFound("policy version {} is not the current one", asked.policy_version())));
   }
   return new WeightWriter(std::move(snapshot));
 }

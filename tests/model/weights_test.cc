@@ -263,6 +263,36 @@ TEST_P(WorkingWeightsTest, RefuseBytesWhosePaddingIsNotZero) {
   EXPECT_EQ(weights->ExportWorking(layout_.head), bytes) << "nothing of them was taken";
 }
 
+TEST_P(WorkingWeightsTest, TravelInOnePieceAndTakeTheirPlaceAtOnce) {
+  const std::unique_ptr<Weights> sender = Filled();
+  std::unique_ptr<Weights> receiver = *Weights::Create(*backend_, config_, GetParam());
+  std::string bytes(static_cast<size_t>(sender->ArenaBytes()), '\0');
+  sender->ExportArena(0, sender->ArenaBytes(), bytes.data());
+  kernels::DeviceBuffer arena = receiver->MakeArena().value();
+  // In runs of odd lengths at odd places.
+  for (int64_t begin = 0, count = 1; begin < receiver->ArenaBytes(); begin += count++) {
+    count = std::min(count, receiver->ArenaBytes() - begin);
+    receiver->ImportArena(arena, begin, count, bytes.data() + begin);
+  }
+  const std::string before = receiver->ExportWorking(layout_.head);
+  ASSERT_TRUE(receiver->Exchange(arena).ok());
+  for (size_t p = 0; p < layout_.parameters.size(); ++p) {
+    EXPECT_EQ(receiver->ExportWorking(p), sender->ExportWorking(p)) << layout_.parameters[p].name;
+  }
+  ASSERT_TRUE(receiver->Exchange(arena).ok());
+  EXPECT_EQ(receiver->ExportWorking(layout_.head), before) << "the arena held the former ones";
+}
+
+TEST_P(WorkingWeightsTest, RefuseAnArenaWhosePaddingIsNotZero) {
+  std::unique_ptr<Weights> weights = Filled();
+  kernels::DeviceBuffer arena = weights->MakeArena().value();
+  const std::string ones(static_cast<size_t>(weights->ArenaBytes()), '\x01');
+  weights->ImportArena(arena, 0, weights->ArenaBytes(), ones.data());
+  const std::string before = weights->ExportWorking(layout_.head);
+  EXPECT_EQ(weights->Exchange(arena).code(), absl::StatusCode::kDataLoss);
+  EXPECT_EQ(weights->ExportWorking(layout_.head), before) << "nothing of them was taken";
+}
+
 TEST_P(WorkingWeightsTest, AreTheSameReadOneByOneOrAllAtOnce) {
   const std::unique_ptr<Weights> all = Filled();
   std::unique_ptr<Weights> single = *Weights::Create(*backend_, config_, GetParam());

@@ -52,6 +52,12 @@ std::unique_ptr<RolloutEngine> TinyModel::MakeEngine(const EngineOptions& option
   return CreateEngine(*decoder, tokenizer, options).value();
 }
 
+std::string ArenaOf(const Weights& weights) {
+  std::string bytes(static_cast<size_t>(weights.ArenaBytes()), '\0');
+  weights.ExportArena(0, weights.ArenaBytes(), bytes.data());
+  return bytes;
+}
+
 RolloutRequest MakeRequest(uint64_t id, int64_t prompt, int64_t samples, int64_t max_new_tokens) {
   RolloutRequest request{
       .id = id, .task_id = "task-" + std::to_string(id), .seed = 7, .sample_count = samples};

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <memory>
+#include <string>
 
 #include "kernels/backend.h"
 #include "model/decoder.h"
@@ -24,6 +25,9 @@ struct TinyModel {
   std::unique_ptr<Weights> weights;
   std::unique_ptr<Decoder> decoder;
 };
+
+// All working bytes.
+std::string ArenaOf(const Weights& weights);
 
 // A request of `prompt` random tokens; the same for the same id.
 RolloutRequest MakeRequest(uint64_t id, int64_t prompt, int64_t samples, int64_t max_new_tokens);

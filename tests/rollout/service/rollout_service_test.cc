@@ -5,6 +5,7 @@
 #include <grpcpp/create_channel.h>
 #include <grpcpp/server_builder.h>
 #include <gtest/gtest.h>
+#include <xxhash.h>
 
 #include <atomic>
 #include <future>
@@ -15,7 +16,6 @@
 #include "rollout/fake_engine.h"
 #include "rollout/service/convert.h"
 #include "rollout/service/model_fingerprint.h"
-#include "rollout/service/weight_stream.h"
 #include "tests/rollout/tiny_model.h"
 
 namespace ponder {
@@ -104,13 +104,15 @@ struct Learner {
 class WorkerThread {
  public:
   explicit WorkerThread(const std::string& address, std::unique_ptr<RolloutEngine> engine = nullptr,
-                        absl::Duration reconnect_limit = kLimit)
+                        absl::Duration reconnect_limit = kLimit, bool share_memory = true)
       : engine_(engine != nullptr
                     ? std::move(engine)
                     : model_.MakeEngine(
                           {.max_sequences = 3, .max_step_tokens = 40, .cache_tokens = 600})) {
-    const RolloutWorkerOptions options{
-        .learner_address = address, .name = "worker", .reconnect_limit = reconnect_limit};
+    const RolloutWorkerOptions options{.learner_address = address,
+                                       .name = "worker",
+                                       .share_memory = share_memory,
+                                       .reconnect_limit = reconnect_limit};
     status_ = std::async(std::launch::async, [this, options] {
       return RunRolloutWorker(options, *model_.weights, *engine_,
                               [this] { return cancelled_.load(); });
@@ -194,10 +196,14 @@ v1::LeaseResult GoodResult(const v1::Lease& lease) {
   return result;
 }
 
+// One of them by shared memory, the other over the network.
 TEST(RolloutService, TwoWorkersGiveWhatTheEngineOfTheLearnerGives) {
   Learner learner;
-  WorkerThread first(learner.Address()), second(learner.Address());
+  WorkerThread first(learner.Address()),
+      second(learner.Address(), nullptr, kLimit, /*share_memory=*/false);
   ASSERT_TRUE(learner.events.Await("joined", 2));
+  ASSERT_TRUE(learner.events.Await("by shared memory"));
+  ASSERT_TRUE(learner.events.Await("by gRPC"));
   for (int64_t version = 0; version < 3; ++version) {
     if (version > 0) {
       learner.model.Randomize(10 + version, version);
@@ -216,8 +222,8 @@ TEST(RolloutService, TwoWorkersGiveWhatTheEngineOfTheLearnerGives) {
   learner.server.reset();
   EXPECT_TRUE(first.Join().ok());
   EXPECT_TRUE(second.Join().ok());
-  EXPECT_EQ(TakeSnapshot(first.GetWeights(), 0)->parameters,
-            TakeSnapshot(*learner.model.weights, 0)->parameters);
+  EXPECT_EQ(ArenaOf(first.GetWeights()), ArenaOf(*learner.model.weights));
+  EXPECT_EQ(ArenaOf(second.GetWeights()), ArenaOf(*learner.model.weights));
 }
 
 TEST(RolloutService, ALostWorkersLeasesAreDoneByAnother) {
@@ -608,6 +614,7 @@ class OddLearner : public v1::Rollout::Service {
     stream->Read(&hello);
     v1::LearnerMessage message;
     message.mutable_weights()->set_policy_version(1);
+    message.mutable_weights()->set_shared_memory(shared_memory);
     stream->Write(message);
     if (++streams_ <= broken_streams) return grpc::Status::OK;  // no goodbye
     if (superseded) {
@@ -639,10 +646,15 @@ class OddLearner : public v1::Rollout::Service {
     if (superseded && request->policy_version() == 1) {
       return {grpc::StatusCode::NOT_FOUND, "version 2 is published"};
     }
-    WeightChunker chunker(TakeSnapshot(*model_.weights, request->policy_version()));
-    v1::WeightChunk chunk;
-    for (int64_t i = 0; chunker.Next(chunk); ++i) {
-      if (damages && i == 3) chunk.mutable_data()->at(0) ^= 1;
+    constexpr size_t kCut = 10'000;
+    const std::string bytes = ArenaOf(*model_.weights);
+    for (size_t begin = 0; begin < bytes.size(); begin += kCut) {
+      v1::WeightChunk chunk;
+      chunk.set_policy_version(request->policy_version());
+      chunk.set_offset(static_cast<int64_t>(begin));
+      chunk.set_data(bytes.substr(begin, kCut));
+      chunk.set_xxh3(XXH3_64bits(chunk.data().data(), chunk.data().size()));
+      if (damages && begin == 3 * kCut) chunk.mutable_data()->at(0) ^= 1;
       writer->Write(chunk);
     }
     return grpc::Status::OK;
@@ -652,8 +664,9 @@ class OddLearner : public v1::Rollout::Service {
 
   int64_t broken_streams = 0;
   int64_t damaged_fetches = 0;
-  bool superseded = false;  // gives out a lease of version 1, but has version 2 alone
-  v1::LeaseResult result;   // of that lease; read it when the worker has ended
+  std::string shared_memory;  // announced with the weights
+  bool superseded = false;    // gives out a lease of version 1, but has version 2 alone
+  v1::LeaseResult result;     // of that lease; read it when the worker has ended
   std::atomic<int64_t> fetches = 0;
 
  private:
@@ -670,8 +683,16 @@ TEST(RolloutService, DamagedWeightsAreFetchedAgain) {
   EXPECT_TRUE(worker.Join().ok());
   EXPECT_EQ(learner.fetches, 3);
   EXPECT_EQ(worker.GetWeights().Version(), 1);
-  EXPECT_EQ(TakeSnapshot(worker.GetWeights(), 0)->parameters,
-            TakeSnapshot(learner.GetWeights(), 0)->parameters);
+  EXPECT_EQ(ArenaOf(worker.GetWeights()), ArenaOf(learner.GetWeights()));
+}
+
+TEST(RolloutService, AWorkerThatCannotReachTheLearnersMemoryFetchesOverTheNetwork) {
+  OddLearner learner;
+  learner.shared_memory = "ponder-weights-of-another-machine";
+  WorkerThread worker(learner.Address());
+  EXPECT_TRUE(worker.Join().ok());
+  EXPECT_EQ(learner.fetches, 1);
+  EXPECT_EQ(ArenaOf(worker.GetWeights()), ArenaOf(learner.GetWeights()));
 }
 
 TEST(RolloutService, WeightsThatAreDamagedEachTimeEndTheWorkerAndAreNeverUsed) {

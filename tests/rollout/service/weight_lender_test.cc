@@ -1,0 +1,213 @@
+// Weights through shared memory: the segment, who lends it and who reads it.
+#include "rollout/service/weight_lender.h"
+
+#include <absl/synchronization/notification.h>
+#include <fcntl.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <linux/memfd.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <future>
+
+#include "rollout/service/unix_socket.h"
+#include "rollout/service/weight_borrower.h"
+#include "tests/rollout/tiny_model.h"
+
+namespace ponder {
+namespace {
+
+using testing::HasSubstr;
+
+constexpr absl::Duration kLimit = absl::Seconds(20);  // of every wait
+
+class SharedWeights : public testing::Test {
+ protected:
+  SharedWeights()
+      : source_(TinyModel::Make(kernels::DType::kBF16, 1, 1)),
+        target_(TinyModel::Make(kernels::DType::kBF16, 1, 2)),
+        store_(*source_.weights),
+        borrower_(*target_.weights),
+        arena_(target_.weights->MakeArena().value()) {
+    lender_ = WeightLender::Start([this] {
+                absl::MutexLock lock(&mutex_);
+                return current_;
+              }).value();
+  }
+
+  // Version `version` of the source becomes the current one; nothing is copied yet.
+  std::shared_ptr<WeightSnapshot> Publish(int64_t version) {
+    auto snapshot = store_.Begin(version).value();
+    Set(snapshot);
+    return snapshot;
+  }
+  void Set(std::shared_ptr<const WeightSnapshot> snapshot) {
+    absl::MutexLock lock(&mutex_);
+    current_ = std::move(snapshot);
+  }
+  // `waiting` is called whenever the reader finds nothing new.
+  absl::Status Read(int64_t version, const std::function<void()>& waiting = nullptr) {
+    return borrower_.Read(lender_->Name(), version, arena_, [&] {
+      if (waiting) waiting();
+      return false;
+    });
+  }
+  // A loan in this process's own hands: the socket, once the descriptor has come.
+  int TakeLoan(int64_t version) {
+    const int socket = ConnectAbstract(lender_->Name(), kLimit).value();
+    EXPECT_EQ(send(socket, &version, sizeof(version), 0), ssize_t{sizeof(version)});
+    const NumberAndDescriptor answer = ReceiveWithDescriptor(socket).value();
+    EXPECT_EQ(answer.number, version);
+    EXPECT_GE(answer.descriptor, 0);
+    close(answer.descriptor);
+    return socket;
+  }
+
+  TinyModel source_, target_;
+  SnapshotStore store_;
+  WeightBorrower borrower_;
+  kernels::DeviceBuffer arena_;
+  absl::Mutex mutex_;
+  std::shared_ptr<const WeightSnapshot> current_ ABSL_GUARDED_BY(mutex_);
+  std::unique_ptr<WeightLender> lender_;
+};
+
+TEST_F(SharedWeights, BringEveryByteOfEachVersion) {
+  for (int64_t version = 0; version < 3; ++version) {
+    source_.Randomize(10 + version, version);
+    Set(nullptr);
+    Publish(version)->Fill(*source_.weights);
+    const absl::Status status = Read(version);
+    ASSERT_TRUE(status.ok()) << status;
+    ASSERT_TRUE(target_.weights->Exchange(arena_).ok());
+    EXPECT_EQ(ArenaOf(*target_.weights), ArenaOf(*source_.weights));
+  }
+}
+
+TEST_F(SharedWeights, AReaderFollowsWhileTheyAreWritten) {
+  const auto snapshot = Publish(1);
+  bool filled = false;
+  // The reader has begun and found nothing when it is filled.
+  const absl::Status status = Read(1, [&] {
+    if (!std::exchange(filled, true)) snapshot->Fill(*source_.weights);
+  });
+  ASSERT_TRUE(status.ok()) << status;
+  EXPECT_TRUE(filled);
+  ASSERT_TRUE(target_.weights->Exchange(arena_).ok());
+  EXPECT_EQ(ArenaOf(*target_.weights), ArenaOf(*source_.weights));
+}
+
+TEST_F(SharedWeights, AnotherVersionThanTheCurrentOneIsNotFound) {
+  EXPECT_EQ(Read(1).code(), absl::StatusCode::kNotFound);
+  Publish(2)->Fill(*source_.weights);
+  EXPECT_EQ(Read(1).code(), absl::StatusCode::kNotFound);
+}
+
+TEST_F(SharedWeights, WhatIsOverwrittenWhileItIsReadIsRefused) {
+  for (const int64_t next : {2, 1}) {  // also by the same version again
+    auto segment =
+        WeightSegment::Create(LayoutHash(*source_.weights), source_.weights->ArenaBytes()).value();
+    WeightSegment* const written = segment.get();
+    Set(std::make_shared<WeightSnapshot>(std::move(segment), 1));
+    written->Advance(written->Bytes() / 2);
+    bool overwritten = false;
+    const absl::Status status = Read(1, [&] {
+      if (std::exchange(overwritten, true)) return;
+      written->Begin(next);
+      written->Advance(written->Bytes());
+    });
+    EXPECT_TRUE(overwritten);
+    EXPECT_EQ(status.code(), absl::StatusCode::kDataLoss) << status;
+  }
+}
+
+TEST_F(SharedWeights, WhatFailedToBePublishedIsRefused) {
+  auto segment =
+      WeightSegment::Create(LayoutHash(*source_.weights), source_.weights->ArenaBytes()).value();
+  WeightSegment* const written = segment.get();
+  Set(std::make_shared<WeightSnapshot>(std::move(segment), 1));
+  EXPECT_EQ(Read(1, [&] { written->Begin(SegmentHeader::kNoVersion); }).code(),
+            absl::StatusCode::kDataLoss);
+}
+
+TEST_F(SharedWeights, ALearnerThatEndsInTheMiddleIsUnavailable) {
+  const auto snapshot = Publish(1);
+  const std::string name = lender_->Name();
+  const absl::Status status =
+      borrower_.Read(name, 1, arena_, [&] { return lender_.reset(), false; });
+  EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable);
+  EXPECT_THAT(std::string(status.message()), HasSubstr("ended"));
+  EXPECT_EQ(ConnectAbstract(name, kLimit).status().code(), absl::StatusCode::kUnavailable)
+      << "the name has gone with it";
+}
+
+TEST_F(SharedWeights, ACancelledReaderStops) {
+  Publish(1);
+  EXPECT_EQ(borrower_.Read(lender_->Name(), 1, arena_, [] { return true; }).code(),
+            absl::StatusCode::kCancelled);
+}
+
+TEST_F(SharedWeights, AKilledReaderGivesTheMemoryBack) {
+  absl::Notification returned;
+  auto segment =
+      WeightSegment::Create(LayoutHash(*source_.weights), source_.weights->ArenaBytes()).value();
+  Set(std::shared_ptr<const WeightSnapshot>(new WeightSnapshot(std::move(segment), 1),
+                                            [&](const WeightSnapshot* snapshot) {
+                                              delete snapshot;
+                                              returned.Notify();
+                                            }));
+  const int loan = TakeLoan(1);
+  const pid_t reader = fork();
+  if (reader == 0) {
+    for (;;) pause();
+  }
+  close(loan);
+  Set(nullptr);  // the next version is being published
+  EXPECT_FALSE(returned.HasBeenNotified()) << "the reader has it still";
+  kill(reader, SIGKILL);
+  EXPECT_TRUE(returned.WaitForNotificationWithTimeout(kLimit));
+  waitpid(reader, nullptr, 0);
+}
+
+TEST_F(SharedWeights, OneSegmentServesAllVersionsUnlessTheLastOneIsStillRead) {
+  const char* first = Publish(1)->Segment().Data();
+  Set(nullptr);
+  EXPECT_EQ(Publish(2)->Segment().Data(), first);
+  const auto held = Publish(3);  // version 2 is current until then
+  EXPECT_NE(held->Segment().Data(), first);
+}
+
+TEST_F(SharedWeights, AReaderCannotWriteOrShortenThem) {
+  const auto snapshot = Publish(1);
+  const int descriptor = snapshot->Segment().Descriptor();
+  ASSERT_GE(descriptor, 0);
+  EXPECT_EQ(mmap(nullptr, kSegmentHeaderBytes, PROT_READ | PROT_WRITE, MAP_SHARED, descriptor, 0),
+            MAP_FAILED);
+  EXPECT_NE(ftruncate(descriptor, 0), 0);
+  EXPECT_LT(pwrite(descriptor, "x", 1, 0), 0);
+}
+
+TEST_F(SharedWeights, ASegmentOfAnotherSizeOrLayoutIsRefused) {
+  const int64_t bytes = 1000;
+  const auto segment = WeightSegment::Create(5, bytes).value();
+  const auto map = [&](uint64_t layout, int64_t size) {
+    return SegmentView::Map(dup(segment->Descriptor()), layout, size).status();
+  };
+  EXPECT_TRUE(map(5, bytes).ok());
+  EXPECT_THAT(std::string(map(6, bytes).message()), HasSubstr("expected layout"));
+  EXPECT_THAT(std::string(map(5, bytes - 1).message()), HasSubstr("a file of"));
+  EXPECT_THAT(std::string(map(5, bytes + 1).message()), HasSubstr("a file of"));
+}
+
+TEST_F(SharedWeights, AFileThatCouldBeCutOffIsRefused) {
+  const int file = memfd_create("test", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+  ASSERT_EQ(ftruncate(file, kSegmentHeaderBytes + 10), 0);
+  EXPECT_THAT(std::string(SegmentView::Map(file, 5, 10).status().message()), HasSubstr("sealed"));
+}
+
+}  // namespace
+}  // namespace ponder
