@@ -19,9 +19,6 @@ int64_t AttentionScratchFloats(int64_t group, int64_t head_width) {
 
 namespace {
 
-// Fewest pages that are worth a common item: a block of the kernel's (attention_inl.h).
-constexpr int64_t kSharedPages = 4;
-
 void CheckBatch(const KvShape& shape, const AttentionSequence* sequences, int64_t sequence_count,
                 int64_t rows, int64_t heads) {
   PONDER_CHECK(rows >= 0 && sequence_count >= 0);
@@ -61,7 +58,7 @@ AttentionItem DecodingRun(const AttentionSequence* sequences, int64_t sequence_c
   for (int64_t i = first + 1; i < sequence_count && run.sequence_count < most; ++i) {
     if (sequences[i].query_count != 1) break;
     const int64_t shared = SharedPages(sequences[first], sequences[i]);
-    if (shared < kSharedPages) break;
+    if (shared < kBlockPages) break;  // less than a block is not worth a common item
     run.shared_pages = run.sequence_count == 1 ? shared : std::min(run.shared_pages, shared);
     ++run.sequence_count;
   }

@@ -53,9 +53,6 @@ static inline AttentionRows RowsOf(const Args& args, const AttentionItem& item) 
   return rows;
 }
 
-// Pages between two moves of the running maximum: enough scores side by side to hide the latency of
-// a multiply-add for a few rows, few enough that keys and values stay in the first-level cache.
-inline constexpr int kBlockPages = 4;
 inline constexpr int kBlockKeys = kBlockPages * static_cast<int>(kPageTokens);
 
 // Inlined always: GCC takes a function that only prefetches for one without effect.

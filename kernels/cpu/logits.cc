@@ -14,8 +14,6 @@
 namespace ponder::kernels::cpu {
 namespace {
 
-constexpr int64_t kTileRows =
-    96;  // of logits at once: 96 x 512 floats stay in the second-level cache
 constexpr int64_t kSummaryRows = 1024;  // rows between merges of tiles: bounds the partial sums
 // Backward: rows and outputs whose gradients exist at once (8 MB in bf16).
 constexpr int64_t kGradientRows = 1024;
@@ -62,15 +60,15 @@ void Summarise(const CpuContext& context, const LogitRows& args, LogitSummary* s
   std::vector<float> target_scores(std::min(args.rows, kSummaryRows));
   for (int64_t first = 0; first < args.rows; first += kSummaryRows) {
     const int64_t rows = std::min(kSummaryRows, args.rows - first);
-    const int64_t row_blocks = DivideUp(rows, kTileRows);
+    const int64_t row_blocks = DivideUp(rows, kLogitRows);
     TileStats* stats = args.tiles == nullptr ? own.data() : args.tiles + first * tiles;
     context.pool.ParallelFor(row_blocks * tiles, [&](int64_t item) {
-      const int64_t begin = item % row_blocks * kTileRows;
-      const int64_t count = std::min(kTileRows, rows - begin);
+      const int64_t begin = item % row_blocks * kLogitRows;
+      const int64_t count = std::min(kLogitRows, rows - begin);
       const int64_t tile = item / row_blocks;
       const int64_t output = tile * kVocabularyTile;
       const int64_t width = std::min(kVocabularyTile, args.w.outputs - output);
-      float* logits = ThreadScratch(kTileRows * kVocabularyTile);
+      float* logits = ThreadScratch(kLogitRows * kVocabularyTile);
       MatMulTile(context, {.x = static_cast<const char*>(args.hidden) + (first + begin) * row_bytes,
                            .x_stride = PaddedInputs(args.w.inputs),
                            .w = args.w,
@@ -164,14 +162,14 @@ void LogProbBackward(const CpuContext& context, const LogProbBackwardArgs& args)
     for (int64_t output = 0; output < args.w.outputs; output += kGradientOutputs) {
       const int64_t outputs = std::min(kGradientOutputs, args.w.outputs - output);
       const int64_t padded_outputs = PaddedInputs(outputs);
-      const int64_t row_blocks = DivideUp(count, kTileRows);
+      const int64_t row_blocks = DivideUp(count, kLogitRows);
       const int64_t tiles = DivideUp(outputs, kVocabularyTile);
       context.pool.ParallelFor(row_blocks * tiles, [&](int64_t item) {
-        const int64_t begin = item % row_blocks * kTileRows;
-        const int64_t tile_rows = std::min(kTileRows, count - begin);
+        const int64_t begin = item % row_blocks * kLogitRows;
+        const int64_t tile_rows = std::min(kLogitRows, count - begin);
         const int64_t column = item / row_blocks * kVocabularyTile;
         const int64_t tile_width = std::min(kVocabularyTile, outputs - column);
-        float* tile = ThreadScratch(kTileRows * kVocabularyTile);
+        float* tile = ThreadScratch(kLogitRows * kVocabularyTile);
         MatMulTile(context, {.x = hidden + begin * padded_width * SizeOf(dtype),
                              .x_stride = padded_width,
                              .w = args.w,

@@ -7,6 +7,8 @@ namespace ponder::kernels::cpu {
 // The vocabulary runs in tiles of this many outputs. Scores of a tile are summed by themselves and
 // tiles are then merged in order, so sums depend on V alone.
 inline constexpr int64_t kVocabularyTile = 512;
+// Rows of logits at once: 96 x 512 floats stay in the second-level cache.
+inline constexpr int64_t kLogitRows = 96;
 
 inline int64_t VocabularyTiles(int64_t vocabulary) {
   return (vocabulary + kVocabularyTile - 1) / kVocabularyTile;

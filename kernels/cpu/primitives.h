@@ -79,6 +79,10 @@ struct PageUse {
   int64_t ordinal = 0;
 };
 
+// Pages between two moves of the running maximum: enough scores side by side to hide the latency of
+// a multiply-add for a few rows, few enough that keys and values stay in the first-level cache.
+inline constexpr int kBlockPages = 4;
+
 inline constexpr int64_t kAttentionItemRows =
     48;  // most (query, head) pairs of an item, unless one query has more
 

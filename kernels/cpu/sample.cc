@@ -16,8 +16,6 @@
 namespace ponder::kernels::cpu {
 namespace {
 
-constexpr int64_t kTileRows = 96;  // of logits at once, as in logits.cc
-
 // A token with its score and its weight exp(score - max).
 struct Candidate {
   float weight = 0;
@@ -244,8 +242,8 @@ void LookAgain(const CpuContext& context, const SampleArgs& args,
   const auto look = [&](const Item& item) {
     const int64_t output = item.tile * kVocabularyTile;
     const int64_t count = static_cast<int64_t>(item.rows.size());
-    float* logits = ThreadScratch(kTileRows * kVocabularyTile + kTileRows * row_bytes / 4);
-    char* hidden = reinterpret_cast<char*>(logits + kTileRows * kVocabularyTile);
+    float* logits = ThreadScratch(kLogitRows * kVocabularyTile + kLogitRows * row_bytes / 4);
+    char* hidden = reinterpret_cast<char*>(logits + kLogitRows * kVocabularyTile);
     for (int64_t i = 0; i < count; ++i) {
       std::memcpy(hidden + i * row_bytes,
                   static_cast<const char*>(args.hidden) + item.rows[i] * row_bytes, row_bytes);
@@ -265,9 +263,9 @@ void LookAgain(const CpuContext& context, const SampleArgs& args,
   std::vector<Item> items;
   for (int64_t tile = 0; tile < tiles; ++tile) {
     const std::span<const int64_t> rows = rows_of[tile];
-    for (size_t begin = 0; begin < rows.size(); begin += kTileRows) {
+    for (size_t begin = 0; begin < rows.size(); begin += kLogitRows) {
       items.push_back(
-          {tile, rows.subspan(begin, std::min<size_t>(kTileRows, rows.size() - begin))});
+          {tile, rows.subspan(begin, std::min<size_t>(kLogitRows, rows.size() - begin))});
     }
   }
   context.pool.ParallelFor(static_cast<int64_t>(items.size()), [&](int64_t i) { look(items[i]); });
