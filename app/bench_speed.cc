@@ -270,7 +270,7 @@ absl::Status BenchLearner(const BenchSpeedOptions& options, const BenchReport& r
     const std::vector<ScoredGroup> groups =
         RandomGroups(options, prompts, trainer->PolicyVersion());
     const double start = Now();
-    PONDER_RETURN_IF_ERROR(trainer->Update(groups).status());
+    PONDER_RETURN_IF_ERROR(trainer->Update(groups, SamplerNumerics::kSame).status());
     const double seconds = Now() - start;
     const double limit = LimitSeconds(model.Train(sizes.rows, sizes.targets, sizes.pairs), rates);
     if (repeat >= 0) train.Add(sizes.rows / seconds, sizes.rows / limit);
@@ -318,7 +318,8 @@ absl::Status BenchStep(const BenchSpeedOptions& options, const BenchReport& repo
             .status());
     const double generated = Now();
     for (ScoredGroup& group : groups) Score(group);
-    PONDER_ASSIGN_OR_RETURN(const UpdateReport update, trainer->Update(groups));
+    PONDER_ASSIGN_OR_RETURN(const UpdateReport update,
+                            trainer->Update(groups, SamplerNumerics::kSame));
     PONDER_RETURN_IF_ERROR(source->PublishWeights(trainer->PolicyVersion()));
     const double end = Now();
     if (const auto found = update.metrics.find("exactness/logprob_max_abs_diff");

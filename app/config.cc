@@ -10,6 +10,7 @@
 #include "app/config_schema.h"
 #include "base/file.h"
 #include "base/nearest_name.h"
+#include "learner/trainer.h"
 
 namespace ponder {
 namespace {
@@ -310,7 +311,7 @@ absl::StatusOr<RunConfig> ParseConfig(std::string_view text, const std::string& 
   }
   if (!problems.empty()) return ProblemStatus(problems, origin);
   if (config.rollout.max_staleness > 0 && config.learner.importance_cap == 0)
-    config.learner.importance_cap = kStaleImportanceCap;
+    config.learner.importance_cap = kDefaultImportanceCap;
   PONDER_RETURN_IF_ERROR(CheckConfig(config, origin));
   return config;
 }

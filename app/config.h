@@ -164,9 +164,6 @@ struct RewardKeys {
   CosineKeys cosine;
 };
 
-// learner.importance_cap where rollout.max_staleness is set and it is not.
-inline constexpr double kStaleImportanceCap = 2;
-
 struct LearnerKeys {
   std::string advantage = "grpo";
   std::string aggregation = "token_mean";

@@ -268,6 +268,23 @@ absl::Status TrainLoop::CheckStaleness(int64_t step, const std::vector<ScoredGro
   return absl::OkStatus();
 }
 
+// Whether all who sampled the step compute the learner's bits. Said once where they do not.
+absl::StatusOr<SamplerNumerics> TrainLoop::Numerics(int64_t step, const GenerateStats& stats) {
+  if (!stats.fingerprints_differ) return SamplerNumerics::kSame;
+  if (!numerics_differ_) {
+    const double cap = config_.learner.importance_cap;
+    const std::string message = fmt::format(
+        "a worker's numerics differ from the learner's: tokens of such steps weigh at most {:g} "
+        "(learner.importance_cap), and their log-probs are not the learner's to the last bit",
+        cap > 0 ? cap : kDefaultImportanceCap);
+    parts_.console->Warn(message);
+    PONDER_RETURN_IF_ERROR(
+        parts_.store->WriteEvent({.step = step, .kind = "numerics_differ", .message = message}));
+  }
+  numerics_differ_ = true;
+  return SamplerNumerics::kDiffer;
+}
+
 absl::StatusOr<bool> TrainLoop::Step(int64_t step, StepPipeline& pipeline) {
   const absl::Time step_started = parts_.clock->Now();
   const std::string label = fmt::format("step {}/{}  generate", step, config_.run.steps);
@@ -289,6 +306,7 @@ absl::StatusOr<bool> TrainLoop::Step(int64_t step, StepPipeline& pipeline) {
         step, scored.dropped, parts_.verifier->Describe().name);
   }
   PONDER_RETURN_IF_ERROR(CheckStaleness(step, scored.groups));
+  PONDER_ASSIGN_OR_RETURN(const SamplerNumerics numerics, Numerics(step, collected->stats));
   parts_.train_tasks->Feedback(step - 1, scored.solve_rates);
 
   const LearnerKeys& learner = config_.learner;
@@ -298,7 +316,7 @@ absl::StatusOr<bool> TrainLoop::Step(int64_t step, StepPipeline& pipeline) {
   }
   parts_.console->Progress(fmt::format("step {}/{}  learn", step, config_.run.steps), 0, 1);
   const absl::Time learn_started = parts_.clock->Now();
-  absl::StatusOr<UpdateReport> report = parts_.trainer->Update(scored.groups);
+  absl::StatusOr<UpdateReport> report = parts_.trainer->Update(scored.groups, numerics);
   parts_.console->Progress("", 0, 0);
   PONDER_RETURN_IF_ERROR(report.status());
   const double learn_s = Seconds(learn_started);

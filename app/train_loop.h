@@ -80,6 +80,7 @@ class TrainLoop {
   absl::StatusOr<std::vector<GroupRequest>> Requests(int64_t step);
   int64_t OldestVersion(int64_t step) const;
   absl::Status CheckStaleness(int64_t step, const std::vector<ScoredGroup>& groups) const;
+  absl::StatusOr<SamplerNumerics> Numerics(int64_t step, const GenerateStats& stats);
   absl::StatusOr<bool> EvaluateHeldOut(const std::string& phase, int64_t step,
                                        const std::string& label);
   absl::Status Record(const StepRecord& record);
@@ -94,6 +95,7 @@ class TrainLoop {
   int64_t begun_ = 0;                    // newest step whose requests are submitted
   std::map<int64_t, int64_t> versions_;  // policy version behind a step, first_step_ and later
   int64_t checkpointed_ = -1;            // newest step with a checkpoint
+  bool numerics_differ_ = false;         // it was said
   std::string phase_ = "train";
 };
 

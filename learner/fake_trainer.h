@@ -14,7 +14,8 @@ class FakeTrainer : public Trainer {
   // What an update reports; metrics may be empty.
   std::function<absl::StatusOr<UpdateReport>(std::span<const ScoredGroup>)> on_update;
   std::vector<std::vector<ScoredGroup>> updates;
-  std::vector<int64_t> supervised;  // examples of each call
+  std::vector<SamplerNumerics> numerics;  // of each update
+  std::vector<int64_t> supervised;        // examples of each call
   std::vector<std::string> saved, loaded;
   int64_t phases = 0;
   int64_t version = 0;
@@ -24,8 +25,10 @@ class FakeTrainer : public Trainer {
     std::abort();
   }
   int64_t PolicyVersion() const override { return version; }
-  absl::StatusOr<UpdateReport> Update(std::span<const ScoredGroup> groups) override {
+  absl::StatusOr<UpdateReport> Update(std::span<const ScoredGroup> groups,
+                                      SamplerNumerics sampler_numerics) override {
     updates.emplace_back(groups.begin(), groups.end());
+    numerics.push_back(sampler_numerics);
     if (on_update) {
       absl::StatusOr<UpdateReport> report = on_update(groups);
       if (report.ok()) version = report->policy_version;

@@ -48,10 +48,16 @@ struct PolicyLossResult {
 // (Yao et al. 2025, "Your efficient RL framework secretly brings you off-policy RL training") and
 // of older versions (the decoupled objective of Hilton et al. 2022, "Batch size-invariance for
 // policy optimization"; Fu et al. 2025, "AReaL"):
+//
 //   ratio  = exp(logp - old)
-//   policy = - w c min(ratio A, clip(ratio, 1 - clip_low, 1 + clip_high) A),   c = min(exp(old -
-//   behaviour), importance_cap) kl     = w (exp(ref - logp) - (ref - logp) - 1) loss   = sum over
-//   tokens of policy + kl_weight kl
+//
+//   c      = min(exp(old - behaviour), importance_cap), or 1 without a cap
+//
+//   policy = - w c min(ratio A, clip(ratio, 1 - clip_low, 1 + clip_high) A)
+//
+//   kl     = w (exp(ref - logp) - (ref - logp) - 1)
+//
+//   loss   = sum over tokens of policy + kl_weight kl
 PolicyLossResult PolicyLoss(const PolicyLossSettings& settings, const PolicyTokens& tokens);
 
 struct SupervisedLossResult {

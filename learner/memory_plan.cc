@@ -41,10 +41,10 @@ std::vector<MemoryPlanRow> PlanTrainerMemory(const ModelConfig& config,
                                .head_width = config.head_width,
                                .pages = pages};
   const bool has_reference = options.loss.kl_weight > 0;
-  // Log-probs alone, of a reference policy or of later mini-batches, run the forward that keeps
+  // Log-probs alone, of a reference policy or of later mini-batches (where samplers must be
+  // corrected for, which a worker may make necessary at any time), run the forward that keeps
   // nothing.
-  const bool scores_alone =
-      has_reference || (options.loss.importance_cap > 0 && options.updates_per_step > 1);
+  const bool scores_alone = has_reference || options.updates_per_step > 1;
 
   std::vector<MemoryPlanRow> plan = {
       {"master weights", floats},

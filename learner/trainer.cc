@@ -26,6 +26,13 @@ bool AllFinite(const std::vector<float>& values) {
   return std::ranges::all_of(values, [](float value) { return std::isfinite(value); });
 }
 
+// What the updates of one step share.
+struct PolicyStep {
+  PolicyLossSettings loss;
+  int64_t start_version = 0;
+  PolicySums sums;
+};
+
 class LocalTrainer : public Trainer {
  public:
   LocalTrainer(kernels::Backend& backend, const TrainerOptions& options)
@@ -38,7 +45,8 @@ class LocalTrainer : public Trainer {
 
   const Weights& GetWeights() const override { return *weights_; }
   int64_t PolicyVersion() const override { return weights_->Version(); }
-  absl::StatusOr<UpdateReport> Update(std::span<const ScoredGroup> groups) override;
+  absl::StatusOr<UpdateReport> Update(std::span<const ScoredGroup> groups,
+                                      SamplerNumerics numerics) override;
   absl::StatusOr<UpdateReport> Supervise(std::span<const SftExample> examples) override;
   absl::Status BeginPhase(const OptimizerSettings& optimizer,
                           const PolicyLossSettings& loss) override;
@@ -56,7 +64,7 @@ class LocalTrainer : public Trainer {
   absl::StatusOr<std::string> AccumulatePolicy(const Packing& packing,
                                                std::span<const ScoredGroup> groups,
                                                const std::vector<std::vector<float>>& old_logprobs,
-                                               int64_t start_version, PolicySums& sums);
+                                               PolicyStep& step);
   absl::StatusOr<std::string> AccumulateSupervised(const Packing& packing, UpdateReport& report);
   std::string FinishUpdate(UpdateReport& report);
   absl::Status CountBadUpdate(const std::string& reason, UpdateReport& report);
@@ -193,44 +201,44 @@ absl::Status LocalTrainer::Backward(const MicroBatch& micro_batch, const void* h
 
 // Adds the gradients of one update; returns what is not finite, or an empty text. `old_logprobs`,
 // one array a micro-batch, is empty where the log-probs of before the step's first update are those
-// computed here. The step began with `start_version`.
+// computed here.
 absl::StatusOr<std::string> LocalTrainer::AccumulatePolicy(
     const Packing& packing, std::span<const ScoredGroup> groups,
-    const std::vector<std::vector<float>>& old_logprobs, int64_t start_version, PolicySums& sums) {
-  const bool is_capped = loss_settings_.importance_cap > 0;
+    const std::vector<std::vector<float>>& old_logprobs, PolicyStep& step) {
+  const bool is_capped = step.loss.importance_cap > 0;
   // Log-probs of before the first update are those that the sampler's are compared with.
-  const bool compares = weights_->Version() == start_version && old_logprobs.empty();
+  const bool compares = weights_->Version() == step.start_version && old_logprobs.empty();
   for (size_t i = 0; i < packing.micro_batches.size(); ++i) {
     const MicroBatch& micro_batch = packing.micro_batches[i];
     std::vector<float> reference;
-    if (loss_settings_.kl_weight >
-        0) {  // first, because the policy's keys and values must stay in the cache
+    // First, because the policy's keys and values must stay in the cache.
+    if (step.loss.kl_weight > 0) {
       PONDER_ASSIGN_OR_RETURN(reference, LogProbsOf(*reference_decoder_, micro_batch));
     }
     PONDER_ASSIGN_OR_RETURN(const void* hidden, decoder_->ForwardForTraining(
                                                     micro_batch.batch, *cache_, *activations_));
     PONDER_ASSIGN_OR_RETURN(const Decoder::Scored scored, Score(*decoder_, micro_batch, hidden));
-    if (compares) sums.Compare(micro_batch, scored.logprobs, start_version);
+    if (compares) step.sums.Compare(micro_batch, scored.logprobs, step.start_version);
 
     const std::vector<float>& old = !is_capped             ? micro_batch.behaviour
                                     : old_logprobs.empty() ? scored.logprobs
                                                            : old_logprobs[i];
-    const PolicyLossResult result =
-        PolicyLoss(loss_settings_, {.logprobs = scored.logprobs,
-                                    .behaviour = micro_batch.behaviour,
-                                    .old = old,
-                                    .reference = reference,
-                                    .advantages = micro_batch.advantages,
-                                    .weights = micro_batch.weights});
+    const PolicyLossResult result = PolicyLoss(step.loss, {.logprobs = scored.logprobs,
+                                                           .behaviour = micro_batch.behaviour,
+                                                           .old = old,
+                                                           .reference = reference,
+                                                           .advantages = micro_batch.advantages,
+                                                           .weights = micro_batch.weights});
     if (!std::isfinite(result.loss) || !AllFinite(result.d_logprobs))
       return NameBadLoss(micro_batch, groups, scored);
-    sums.Add(micro_batch, result, scored, start_version);
+    step.sums.Add(micro_batch, result, scored, step.start_version);
     PONDER_RETURN_IF_ERROR(Backward(micro_batch, hidden, scored, result.d_logprobs));
   }
   return "";
 }
 
-absl::StatusOr<UpdateReport> LocalTrainer::Update(std::span<const ScoredGroup> groups) {
+absl::StatusOr<UpdateReport> LocalTrainer::Update(std::span<const ScoredGroup> groups,
+                                                  SamplerNumerics numerics) {
   if (loss_settings_.kl_weight > 0 && reference_ == nullptr)
     return FailedPrecondition(
         "loss.kl_weight is {}, but there is no reference policy; set one from the current weights "
@@ -238,9 +246,10 @@ absl::StatusOr<UpdateReport> LocalTrainer::Update(std::span<const ScoredGroup> g
         loss_settings_.kl_weight);
   const int64_t count = static_cast<int64_t>(groups.size());
   const int64_t parts = std::min(options_.updates_per_step, count);
-  const int64_t start_version = weights_->Version();
   UpdateReport report;
-  PolicySums sums;
+  PolicyStep step = {.loss = loss_settings_, .start_version = weights_->Version(), .sums = {}};
+  if (numerics == SamplerNumerics::kDiffer && step.loss.importance_cap == 0)
+    step.loss.importance_cap = kDefaultImportanceCap;
 
   // Packed before anything is computed, so that bad data is refused before the first update changes
   // the weights.
@@ -259,11 +268,11 @@ absl::StatusOr<UpdateReport> LocalTrainer::Update(std::span<const ScoredGroup> g
   // Later mini-batches need the log-probs from before the first update only where the behaviour
   // policy is another one: of other numerics, or of an older version.
   std::vector<std::vector<std::vector<float>>> old_logprobs(packings.size());
-  if (loss_settings_.importance_cap > 0) {
+  if (step.loss.importance_cap > 0) {
     for (size_t part = 1; part < packings.size(); ++part) {
       for (const MicroBatch& micro_batch : packings[part].micro_batches) {
         PONDER_ASSIGN_OR_RETURN(std::vector<float> logprobs, LogProbsOf(*decoder_, micro_batch));
-        sums.Compare(micro_batch, logprobs, start_version);
+        step.sums.Compare(micro_batch, logprobs, step.start_version);
         old_logprobs[part].push_back(std::move(logprobs));
       }
     }
@@ -274,16 +283,16 @@ absl::StatusOr<UpdateReport> LocalTrainer::Update(std::span<const ScoredGroup> g
     if (packings[part].micro_batches.empty()) continue;
     ++updates_with_signal;
     optimizer_->ZeroGradients();
-    PONDER_ASSIGN_OR_RETURN(std::string bad,
-                            AccumulatePolicy(packings[part], mini_batches[part], old_logprobs[part],
-                                             start_version, sums));
+    PONDER_ASSIGN_OR_RETURN(std::string bad, AccumulatePolicy(packings[part], mini_batches[part],
+                                                              old_logprobs[part], step));
     if (bad.empty()) bad = FinishUpdate(report);
     PONDER_RETURN_IF_ERROR(CountBadUpdate(bad, report));
   }
 
-  sums.Report(loss_settings_, updates_with_signal, report.metrics);
+  step.sums.Report(step.loss, updates_with_signal, report.metrics);
   report.policy_version = weights_->Version();
-  report.metrics["optimizer/updates"] = static_cast<double>(report.policy_version - start_version);
+  report.metrics["optimizer/updates"] =
+      static_cast<double>(report.policy_version - step.start_version);
   report.metrics["optimizer/skipped"] = static_cast<double>(report.skipped_updates);
   return report;
 }

@@ -15,6 +15,9 @@
 
 namespace ponder {
 
+// The cap where samplers need one and PolicyLossSettings::importance_cap is 0.
+inline constexpr double kDefaultImportanceCap = 2;
+
 struct PolicyLossSettings {
   // How token terms are summed: "sequence_mean" (GRPO: mean over a sequence's tokens, then over
   // sequences; Shao et al. 2024), "token_mean" (DAPO: mean over all tokens of the step; Yu et al.
@@ -72,6 +75,9 @@ struct UpdateReport {
   std::string skip_reason;      // names the first bad tensor
 };
 
+// Whether all who sampled a step compute the learner's bits (EngineCapabilities::fingerprint).
+enum class SamplerNumerics { kSame, kDiffer };
+
 // The learner: fp32 master weights, AdamW, gradients; the working weights it publishes are read in
 // place by the engine of the same process. Not thread-safe; no engine step may run during a call.
 class Trainer {
@@ -87,7 +93,10 @@ class Trainer {
   // update, over tokens before which the current version has sampled their whole completion.
   // "staleness/mean" and "staleness/max" are of the policy version at the start of the call minus
   // the one that sampled, over target tokens. FAILED_PRECONDITION after max_bad_updates in a row.
-  virtual absl::StatusOr<UpdateReport> Update(std::span<const ScoredGroup> groups) = 0;
+  // Samplers of other numerics are corrected for (PolicyLossSettings::importance_cap), with
+  // kDefaultImportanceCap where the settings have no cap.
+  virtual absl::StatusOr<UpdateReport> Update(std::span<const ScoredGroup> groups,
+                                              SamplerNumerics numerics) = 0;
 
   // One optimizer update on these examples (mean over completion tokens of -log p).
   virtual absl::StatusOr<UpdateReport> Supervise(std::span<const SftExample> examples) = 0;

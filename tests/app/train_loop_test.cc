@@ -224,6 +224,31 @@ TEST_F(TrainLoopTest, ATokenOlderThanStalenessAllowsIsNeverTrainedOn) {
   }
 }
 
+TEST_F(TrainLoopTest, WorkersOfOtherNumericsAreCorrectedForInTheirStepsAndSaidOnce) {
+  config_.run.steps = 3;
+  class Source : public RecordingSource {
+   public:
+    using RecordingSource::RecordingSource;
+    absl::StatusOr<GenerateStats> End(BatchId batch) override {
+      absl::StatusOr<GenerateStats> stats = RecordingSource::End(batch);
+      if (stats.ok()) stats->fingerprints_differ = ended_++ > 0;
+      return stats;
+    }
+
+   private:
+    int64_t ended_ = 0;
+  } source(*groups_);
+  TrainParts parts = Parts();
+  parts.groups = &source;
+  ASSERT_EQ(TrainLoop(config_, parts).Run({}, false)->last_step, 3);
+  EXPECT_EQ(trainer_.numerics, std::vector({SamplerNumerics::kSame, SamplerNumerics::kDiffer,
+                                            SamplerNumerics::kDiffer}));
+  ASSERT_EQ(console_.warnings.size(), 1u);
+  EXPECT_THAT(console_.warnings[0], testing::HasSubstr("weigh at most 2"));
+  const std::vector<EventRecord> events = *store_->ReadEvents();
+  EXPECT_EQ(std::ranges::count(events, "numerics_differ", &EventRecord::kind), 1);
+}
+
 TEST_F(TrainLoopTest, GroupsAreJudgedWhileOthersAreGenerated) {
   config_.run.steps = 1;
   engine_ =

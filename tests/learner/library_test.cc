@@ -17,7 +17,7 @@ TEST(LearnerLibrary, IsFoundBesideTheProgramAndMakesATrainer) {
   ASSERT_TRUE(trainer.ok()) << trainer.status();
   // Groups sampled with the program's own copy of the decoder, learned from with the library's.
   const auto groups = SampleGroups(*backend, (*trainer)->GetWeights());
-  auto report = (*trainer)->Update(groups);
+  auto report = (*trainer)->Update(groups, SamplerNumerics::kSame);
   ASSERT_TRUE(report.ok()) << report.status();
   EXPECT_EQ(report->metrics.at("exactness/logprob_max_abs_diff"), 0);
   EXPECT_EQ(report->policy_version, 1);

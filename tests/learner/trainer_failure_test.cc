@@ -31,7 +31,7 @@ TEST_F(TrainerFailure, SkipsAnUpdateWithAnAdvantageThatIsNotANumberAndNamesIt) {
   const std::vector<ScoredGroup> sound = groups;
   groups[1].advantages[2] = std::nanf("");
   const uint64_t before = WorkingHash(tiny.trainer->GetWeights());
-  auto report = tiny.trainer->Update(groups);
+  auto report = tiny.trainer->Update(groups, SamplerNumerics::kSame);
   ASSERT_TRUE(report.ok()) << report.status();
   EXPECT_EQ(report->skipped_updates, 1);
   EXPECT_EQ(report->skip_reason,
@@ -42,8 +42,8 @@ TEST_F(TrainerFailure, SkipsAnUpdateWithAnAdvantageThatIsNotANumberAndNamesIt) {
   // What was accumulated before the bad micro-batch is forgotten: the next update is that of a
   // fresh trainer.
   TinyTrainer fresh(folder_.Path("model"), kOptions);
-  ASSERT_TRUE(tiny.trainer->Update(sound).ok());
-  ASSERT_TRUE(fresh.trainer->Update(sound).ok());
+  ASSERT_TRUE(tiny.trainer->Update(sound, SamplerNumerics::kSame).ok());
+  ASSERT_TRUE(fresh.trainer->Update(sound, SamplerNumerics::kSame).ok());
   EXPECT_EQ(WorkingHash(tiny.trainer->GetWeights()), WorkingHash(fresh.trainer->GetWeights()));
 }
 
@@ -51,7 +51,7 @@ TEST_F(TrainerFailure, NamesABehaviourLogProbThatIsInfinite) {
   TinyTrainer tiny(folder_.Path("model"), kOptions);
   std::vector<ScoredGroup> groups = SampleGroups(*tiny.backend, tiny.trainer->GetWeights());
   groups[0].group.completions[1].logprobs[5] = -std::numeric_limits<float>::infinity();
-  auto report = tiny.trainer->Update(groups);
+  auto report = tiny.trainer->Update(groups, SamplerNumerics::kSame);
   ASSERT_TRUE(report.ok()) << report.status();
   EXPECT_EQ(report->skip_reason,
             "the behaviour log-prob of token 5 of completion 1 of task 'task-0' is -inf");
@@ -91,7 +91,7 @@ TEST_F(TrainerFailure, NamesTheTensorWhoseGradientOverflows) {
   for (ScoredGroup& scored : groups) {
     for (float& advantage : scored.advantages) advantage *= 2e38f;
   }
-  auto report = tiny.trainer->Update(groups);
+  auto report = tiny.trainer->Update(groups, SamplerNumerics::kSame);
   ASSERT_TRUE(report.ok()) << report.status();
   EXPECT_EQ(report->skipped_updates, 1);
   EXPECT_THAT(report->skip_reason, HasSubstr("the gradient of model."));
@@ -103,9 +103,9 @@ TEST_F(TrainerFailure, CountsBadUpdatesOnlyInARow) {
   std::vector<ScoredGroup> bad = sound;
   bad[0].advantages[0] = std::numeric_limits<float>::infinity();
   for (int i = 0; i < 3; ++i) {
-    EXPECT_TRUE(tiny.trainer->Update(bad).ok());
-    EXPECT_TRUE(tiny.trainer->Update(bad).ok());
-    EXPECT_TRUE(tiny.trainer->Update(sound).ok());
+    EXPECT_TRUE(tiny.trainer->Update(bad, SamplerNumerics::kSame).ok());
+    EXPECT_TRUE(tiny.trainer->Update(bad, SamplerNumerics::kSame).ok());
+    EXPECT_TRUE(tiny.trainer->Update(sound, SamplerNumerics::kSame).ok());
   }
 }
 
@@ -115,7 +115,8 @@ TEST_F(TrainerFailure, RefusesBadDataBeforeItChangesAnything) {
   TinyTrainer tiny(folder_.Path("model"), options);
   std::vector<ScoredGroup> groups = SampleGroups(*tiny.backend, tiny.trainer->GetWeights());
   groups[2].group.prompt_ids[0] = 75;
-  EXPECT_EQ(tiny.trainer->Update(groups).status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(tiny.trainer->Update(groups, SamplerNumerics::kSame).status().code(),
+            absl::StatusCode::kInvalidArgument);
   EXPECT_EQ(tiny.trainer->PolicyVersion(), 0);
   EXPECT_EQ(tiny.trainer->Supervise({}).status().code(), absl::StatusCode::kInvalidArgument);
 }
@@ -125,11 +126,11 @@ TEST_F(TrainerFailure, AsksForAReferenceWhereTheLossNeedsOne) {
   options.loss.kl_weight = 0.1;
   TinyTrainer tiny(folder_.Path("model"), options);
   const std::vector<ScoredGroup> groups = SampleGroups(*tiny.backend, tiny.trainer->GetWeights());
-  const auto report = tiny.trainer->Update(groups);
+  const auto report = tiny.trainer->Update(groups, SamplerNumerics::kSame);
   EXPECT_EQ(report.status().code(), absl::StatusCode::kFailedPrecondition);
   EXPECT_THAT(std::string(report.status().message()), HasSubstr("there is no reference policy"));
   ASSERT_TRUE(tiny.trainer->SetReferenceFromCurrent().ok());
-  EXPECT_TRUE(tiny.trainer->Update(groups).ok());
+  EXPECT_TRUE(tiny.trainer->Update(groups, SamplerNumerics::kSame).ok());
 }
 
 TEST_F(TrainerFailure, RefusesSettingsOutOfRange) {

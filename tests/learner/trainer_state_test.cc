@@ -46,7 +46,7 @@ TEST_P(StateTest, GoesOnBitForBitAfterSaveAndLoad) {
   TinyTrainer one(folder_.Path("model"), Options(GetParam()));
   ASSERT_TRUE(one.trainer->SetReferenceFromCurrent().ok());
   const std::vector<ScoredGroup> groups = SampleGroups(*one.backend, one.trainer->GetWeights());
-  ASSERT_TRUE(one.trainer->Update(groups).ok());
+  ASSERT_TRUE(one.trainer->Update(groups, SamplerNumerics::kSame).ok());
   ASSERT_TRUE(one.trainer->Supervise(RandomExamples(4)).ok());
   ASSERT_TRUE(one.trainer->SaveCheckpoint(folder_.Path("step-2")).ok());
 
@@ -55,8 +55,8 @@ TEST_P(StateTest, GoesOnBitForBitAfterSaveAndLoad) {
   EXPECT_EQ(two.trainer->PolicyVersion(), 2);
   EXPECT_EQ(WorkingHash(two.trainer->GetWeights()), WorkingHash(one.trainer->GetWeights()));
   for (int step = 0; step < 2; ++step) {
-    auto first = one.trainer->Update(groups);
-    auto second = two.trainer->Update(groups);
+    auto first = one.trainer->Update(groups, SamplerNumerics::kSame);
+    auto second = two.trainer->Update(groups, SamplerNumerics::kSame);
     ASSERT_TRUE(first.ok() && second.ok()) << first.status() << second.status();
     EXPECT_EQ(first->metrics, second->metrics);
     EXPECT_EQ(WorkingHash(two.trainer->GetWeights()), WorkingHash(one.trainer->GetWeights()));

@@ -162,7 +162,7 @@ TEST_P(FamilyTest, FollowsLibTorchOverTenPolicySteps) {
     const TwinPolicyLoss expected =
         PolicyLossByHand(options.loss, targets, twin.LogProbs(sequences), reference);
     const double norm = twin.Step(sequences, expected.d_logprobs);
-    auto report = tiny.trainer->Update(groups);
+    auto report = tiny.trainer->Update(groups, SamplerNumerics::kSame);
     ASSERT_TRUE(report.ok()) << report.status();
     const auto& metrics = report->metrics;
     EXPECT_NEAR(metrics.at("loss/total"), expected.loss, kLossTolerance) << "step " << step;
@@ -202,7 +202,7 @@ TEST_P(DtypeTest, ComputesTheSamplersLogProbsBitForBitWhateverThePackingAndTheTh
                      test.threads);
     if (groups.empty()) groups = SampleGroups(*tiny.backend, tiny.trainer->GetWeights());
     std::ranges::reverse(groups);
-    auto report = tiny.trainer->Update(groups);
+    auto report = tiny.trainer->Update(groups, SamplerNumerics::kSame);
     ASSERT_TRUE(report.ok()) << report.status();
     EXPECT_EQ(report->metrics.at("exactness/logprob_max_abs_diff"), 0);
     EXPECT_EQ(report->metrics.at("exactness/tokens"), 12.0 / 4 * (1 + 11 + 17 + 40));
@@ -228,8 +228,8 @@ TEST(Trainer, LearnsTheSameWithAndWithoutSharedPrefixes) {
       singles.push_back(single);
     }
   }
-  auto with = sharing.trainer->Update(groups);
-  auto without = apart.trainer->Update(singles);
+  auto with = sharing.trainer->Update(groups, SamplerNumerics::kSame);
+  auto without = apart.trainer->Update(singles, SamplerNumerics::kSame);
   ASSERT_TRUE(with.ok() && without.ok());
   EXPECT_LT(with->metrics.at("learner/rows"), without->metrics.at("learner/rows"));
   EXPECT_EQ(without->metrics.at("exactness/logprob_max_abs_diff"), 0);
@@ -247,8 +247,8 @@ TEST(Trainer, LeavesGroupsWithoutSignalOutButCountsThemInTheMean) {
   TinyTrainer tiny(folder.Path("model"), options), other(folder.Path("model"), options);
   const auto groups =
       SampleGroups(*tiny.backend, tiny.trainer->GetWeights(), {.third_has_signal = false});
-  auto all = tiny.trainer->Update(groups);
-  auto two = other.trainer->Update(std::span(groups).first(2));
+  auto all = tiny.trainer->Update(groups, SamplerNumerics::kSame);
+  auto two = other.trainer->Update(std::span(groups).first(2), SamplerNumerics::kSame);
   ASSERT_TRUE(all.ok() && two.ok());
   EXPECT_EQ(all->metrics.at("learner/completions"), 12);
   EXPECT_EQ(all->metrics.at("learner/completions_left_out"), 4);
@@ -265,7 +265,7 @@ TEST(Trainer, MakesNoUpdateWithoutAnySignal) {
   const auto groups =
       SampleGroups(*tiny.backend, tiny.trainer->GetWeights(), {.third_has_signal = false});
   const uint64_t before = WorkingHash(tiny.trainer->GetWeights());
-  auto report = tiny.trainer->Update(std::span(groups).last(1));
+  auto report = tiny.trainer->Update(std::span(groups).last(1), SamplerNumerics::kSame);
   ASSERT_TRUE(report.ok()) << report.status();
   EXPECT_EQ(report->policy_version, 0);
   EXPECT_EQ(report->metrics.at("optimizer/updates"), 0);
@@ -280,7 +280,7 @@ TEST(Trainer, MakesSeveralUpdatesAStepFromMiniBatches) {
       folder.Path("model"),
       {.dtype = DType::kF32, .optimizer = {.learning_rate = 1e-3}, .updates_per_step = 3});
   const auto groups = SampleGroups(*tiny.backend, tiny.trainer->GetWeights());
-  auto report = tiny.trainer->Update(groups);
+  auto report = tiny.trainer->Update(groups, SamplerNumerics::kSame);
   ASSERT_TRUE(report.ok()) << report.status();
   EXPECT_EQ(report->policy_version, 3);
   EXPECT_EQ(report->metrics.at("optimizer/updates"), 3);
@@ -304,12 +304,33 @@ TEST(Trainer, TakesItsOwnLogProbsAsDenominatorWhereTheSamplersAreCapped) {
         logprob -= 0.25f;  // as a sampler of other numerics would
     }
   }
-  auto report = tiny.trainer->Update(groups);
+  auto report = tiny.trainer->Update(groups, SamplerNumerics::kSame);
   ASSERT_TRUE(report.ok()) << report.status();
   EXPECT_EQ(report->metrics.at("policy/ratio_max"), 1) << "a learning rate of 0 keeps the policy";
   EXPECT_NEAR(report->metrics.at("policy/importance_mean"), std::exp(0.25), 1e-5);
   EXPECT_NEAR(report->metrics.at("exactness/logprob_max_abs_diff"), 0.25, 1e-5);
   EXPECT_EQ(report->metrics.at("exactness/tokens"), 3 * (1 + 11 + 17 + 40));
+}
+
+TEST(Trainer, CorrectsForSamplersOfOtherNumericsWithoutBeingSet) {
+  const TestFolder folder;
+  WriteTinyModel("llama", folder.Path("model"));
+  TinyTrainer tiny(
+      folder.Path("model"),
+      {.dtype = DType::kF32, .optimizer = {.learning_rate = 0}, .updates_per_step = 3});
+  auto groups = SampleGroups(*tiny.backend, tiny.trainer->GetWeights());
+  for (ScoredGroup& scored : groups) {
+    for (Completion& completion : scored.group.completions) {
+      for (float& logprob : completion.logprobs) logprob -= 1;
+    }
+  }
+  auto corrected = tiny.trainer->Update(groups, SamplerNumerics::kDiffer);
+  ASSERT_TRUE(corrected.ok()) << corrected.status();
+  EXPECT_EQ(corrected->metrics.at("policy/ratio_max"), 1);
+  EXPECT_EQ(corrected->metrics.at("policy/importance_mean"), kDefaultImportanceCap) << "e > 2";
+  auto plain = tiny.trainer->Update(groups, SamplerNumerics::kSame);
+  ASSERT_TRUE(plain.ok()) << plain.status();
+  EXPECT_EQ(plain->metrics.count("policy/importance_mean"), 0u) << "only while they differ";
 }
 
 TEST(Trainer, ComparesOnlyTokensThatItsCurrentVersionSampled) {
@@ -321,7 +342,7 @@ TEST(Trainer, ComparesOnlyTokensThatItsCurrentVersionSampled) {
   ASSERT_EQ(changed.token_ids.size(), 40u);
   changed.versions = {{0, 0}, {30, 1}};
   for (size_t t = 30; t < 40; ++t) changed.logprobs[t] -= 1;
-  auto report = tiny.trainer->Update(groups);
+  auto report = tiny.trainer->Update(groups, SamplerNumerics::kSame);
   ASSERT_TRUE(report.ok()) << report.status();
   EXPECT_EQ(report->metrics.at("exactness/logprob_max_abs_diff"), 0);
   EXPECT_EQ(report->metrics.at("exactness/tokens"), 3 * (1 + 11 + 17 + 40) - 10);
@@ -337,7 +358,7 @@ TEST(Trainer, ComparesNothingBehindASwapOfWeights) {
   // The current version has sampled the last ten, over keys and values of the one before.
   changed.versions = {{0, -1}, {30, 0}};
   for (float& logprob : changed.logprobs) logprob -= 1;
-  auto report = tiny.trainer->Update(groups);
+  auto report = tiny.trainer->Update(groups, SamplerNumerics::kSame);
   ASSERT_TRUE(report.ok()) << report.status();
   EXPECT_EQ(report->metrics.at("exactness/logprob_max_abs_diff"), 0);
   EXPECT_EQ(report->metrics.at("exactness/tokens"), 3 * (1 + 11 + 17 + 40) - 40);
@@ -354,7 +375,7 @@ TEST(Trainer, WeighsTokensOfOlderVersionsAndSaysHowStaleTheyAre) {
   stale.versions = {{0, -2}, {10, -1}, {20, 0}};
   for (size_t t = 0; t < 10; ++t) stale.logprobs[t] -= std::log(4.0f);
   for (size_t t = 10; t < 20; ++t) stale.logprobs[t] += std::log(1.5f);
-  auto report = tiny.trainer->Update(groups);
+  auto report = tiny.trainer->Update(groups, SamplerNumerics::kSame);
   ASSERT_TRUE(report.ok()) << report.status();
   const double tokens = 3 * (1 + 11 + 17 + 40);
   EXPECT_NEAR(report->metrics.at("policy/importance_mean"),
