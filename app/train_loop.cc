@@ -340,7 +340,11 @@ absl::StatusOr<bool> TrainLoop::Step(int64_t step, StepPipeline& pipeline) {
       config_.rollout.max_staleness > 0 ? Seconds(step_started) : collected->generate_s;
   metrics["speed/generate_tokens_per_s"] =
       static_cast<double>(collected->stats.completion_tokens) / std::max(generating_s, 1e-9);
-  metrics["speed/learn_tokens_per_s"] = scored.completion_tokens / std::max(learn_s, 1e-9);
+  // Of what was learnt from: groups without a signal cost nothing.
+  if (const auto targets = metrics.find("learner/target_tokens");
+      targets != metrics.end() && targets->second > 0) {
+    metrics["speed/learn_tokens_per_s"] = targets->second / std::max(learn_s, 1e-9);
+  }
   metrics["time/generate_s"] = collected->generate_s;
   metrics["time/wait_for_verdicts_s"] = collected->verdicts_s;
   metrics["time/learn_s"] = learn_s;

@@ -366,6 +366,21 @@ TEST_F(TrainLoopTest, GroupsWithoutSignalAreCountedAllRightOrAllWrong) {
   EXPECT_NEAR(Metric(*store_, 1, "groups/useful"), 1.0 / 3, 1e-12);
 }
 
+TEST_F(TrainLoopTest, TheSpeedOfLearningIsOfTheTokensThatWereLearntFrom) {
+  trainer_.on_update = [this](std::span<const ScoredGroup>) -> absl::StatusOr<UpdateReport> {
+    clock_.Advance(absl::Seconds(2));
+    const int64_t version = trainer_.version + 1;
+    return UpdateReport{.policy_version = version,
+                        .metrics = {{"learner/target_tokens", version == 1 ? 30.0 : 0.0}}};
+  };
+  ASSERT_TRUE(TrainLoop(config_, Parts()).Run({}, false).ok());
+  EXPECT_EQ(Metric(*store_, 1, "speed/learn_tokens_per_s"), 15);
+  const std::vector<StoredMetric> metrics = *store_->ReadMetrics("train");
+  for (const StoredMetric& metric : metrics) {
+    EXPECT_FALSE(metric.step == 2 && metric.name == "speed/learn_tokens_per_s");
+  }
+}
+
 TEST_F(TrainLoopTest, WhatHasNoVerdictIsDroppedAndCounted) {
   verifier_.NextCallReturns(absl::UnavailableError("gone"));
   config_.run.steps = 1;
