@@ -23,7 +23,10 @@ class KvCache {
 
  private:
   kernels::KvShape shape_;
-  std::vector<kernels::DeviceBuffer> keys_, values_;  // one a layer
+  int64_t layers_ = 0;
+  // A layer's keys, then its values, layer after layer: one piece, since each piece of memory ends
+  // with a huge page of which it uses a part.
+  kernels::DeviceBuffer memory_;
 };
 
 // N rows of work for the decoder: any mix of prefill, decode and training. Sequences may share

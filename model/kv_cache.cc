@@ -12,25 +12,23 @@ absl::StatusOr<std::unique_ptr<KvCache>> KvCache::Create(kernels::Backend& backe
   auto cache = std::make_unique<KvCache>();
   cache->shape_ = {
       .dtype = dtype, .kv_heads = config.kv_heads, .head_width = config.head_width, .pages = pages};
-  const int64_t bytes = pages * kernels::KvPageBytes(cache->shape_);
-  for (int64_t layer = 0; layer < config.layers; ++layer) {
-    for (auto* buffers : {&cache->keys_, &cache->values_}) {
-      auto buffer = kernels::DeviceBuffer::Create(backend, bytes);
-      if (!buffer.ok()) {
-        return Annotate(buffer.status(),
-                        fmt::format("key/value cache of {} pages ({} bytes in {} layers)", pages,
-                                    2 * bytes * config.layers, config.layers));
-      }
-      buffers->push_back(std::move(buffer).value());
-    }
+  cache->layers_ = config.layers;
+  const int64_t bytes = 2 * config.layers * pages * kernels::KvPageBytes(cache->shape_);
+  auto memory = kernels::DeviceBuffer::Create(backend, bytes);
+  if (!memory.ok()) {
+    return Annotate(memory.status(),
+                    fmt::format("key/value cache of {} pages ({} bytes in {} layers)", pages, bytes,
+                                config.layers));
   }
+  cache->memory_ = std::move(memory).value();
   return cache;
 }
 
 kernels::KvLayer KvCache::Layer(int64_t layer) const {
-  PONDER_CHECK(layer >= 0 && layer < static_cast<int64_t>(keys_.size()),
-               fmt::format("layer = {}", layer));
-  return {.keys = keys_[layer].As<void>(), .values = values_[layer].As<void>()};
+  PONDER_CHECK(layer >= 0 && layer < layers_, fmt::format("layer = {}", layer));
+  const int64_t bytes = shape_.pages * kernels::KvPageBytes(shape_);
+  char* const keys = memory_.As<char>() + 2 * layer * bytes;
+  return {.keys = keys, .values = keys + bytes};
 }
 
 void DecoderBatch::Add(std::span<const int32_t> new_ids, int64_t first_position,
