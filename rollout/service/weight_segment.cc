@@ -85,7 +85,9 @@ WeightSegment::~WeightSegment() {
 
 void WeightSegment::Begin(int64_t version) {
   Header().sequence.fetch_add(1, std::memory_order_relaxed);
-  std::atomic_thread_fence(std::memory_order_release);  // before everything that is written now
+  // Before everything that is written now. A fence for releases would let stores past the caches,
+  // which weights are written with, overtake the number.
+  std::atomic_thread_fence(std::memory_order_seq_cst);
   Header().version.store(version, std::memory_order_relaxed);
   Header().ready.store(0, std::memory_order_release);
 }

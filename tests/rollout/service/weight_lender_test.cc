@@ -12,7 +12,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <future>
+#include <atomic>
+#include <cstring>
+#include <thread>
 
 #include "rollout/service/unix_socket.h"
 #include "rollout/service/weight_borrower.h"
@@ -101,6 +103,21 @@ TEST_F(SharedWeights, AReaderFollowsWhileTheyAreWritten) {
   EXPECT_EQ(ArenaOf(*target_.weights), ArenaOf(*source_.weights));
 }
 
+TEST_F(SharedWeights, AReaderTakesNothingOfTheVersionThatTheSameMemoryHeldBefore) {
+  Publish(1)->Fill(*source_.weights);
+  Set(nullptr);
+  source_.Randomize(7, 2);
+  const auto snapshot = Publish(2);
+  bool filled = false;
+  const absl::Status status = Read(2, [&] {
+    if (!std::exchange(filled, true)) snapshot->Fill(*source_.weights);
+  });
+  ASSERT_TRUE(status.ok()) << status;
+  EXPECT_TRUE(filled);
+  ASSERT_TRUE(target_.weights->Exchange(arena_).ok());
+  EXPECT_EQ(ArenaOf(*target_.weights), ArenaOf(*source_.weights));
+}
+
 TEST_F(SharedWeights, AnotherVersionThanTheCurrentOneIsNotFound) {
   EXPECT_EQ(Read(1).code(), absl::StatusCode::kNotFound);
   Publish(2)->Fill(*source_.weights);
@@ -125,13 +142,66 @@ TEST_F(SharedWeights, WhatIsOverwrittenWhileItIsReadIsRefused) {
   }
 }
 
-TEST_F(SharedWeights, WhatFailedToBePublishedIsRefused) {
+TEST_F(SharedWeights, WhatIsReadIsOfOneVersionWheneverItIsOverwritten) {
   auto segment =
       WeightSegment::Create(LayoutHash(*source_.weights), source_.weights->ArenaBytes()).value();
   WeightSegment* const written = segment.get();
   Set(std::make_shared<WeightSnapshot>(std::move(segment), 1));
-  EXPECT_EQ(Read(1, [&] { written->Begin(SegmentHeader::kNoVersion); }).code(),
-            absl::StatusCode::kDataLoss);
+  std::atomic<int64_t> reads = 0;
+  std::atomic<bool> over = false;
+  // Overwrites once a read, each time somewhat later in it.
+  std::thread writer([&] {
+    int64_t seen = -1;
+    for (int64_t pass = 0; !over; ++pass) {
+      while (reads == seen && !over) std::this_thread::yield();
+      seen = reads;
+      const absl::Time begin = absl::Now() + pass % 199 * absl::Microseconds(1);
+      while (absl::Now() < begin && !over) {
+      }
+      written->Begin(1);
+      std::memset(written->Data(), static_cast<int>(pass % 251), written->Bytes());
+      written->Advance(written->Bytes());
+    }
+  });
+  int64_t whole = 0, refused = 0;
+  const absl::Time end = absl::Now() + kLimit;
+  for (int64_t i = 0; (i < 3000 || whole == 0 || refused == 0) && absl::Now() < end; ++i) {
+    ++reads;
+    const absl::Status status = Read(1);
+    if (!status.ok()) {
+      EXPECT_EQ(status.code(), absl::StatusCode::kDataLoss) << status;
+      ++refused;
+      continue;
+    }
+    ++whole;
+    const std::string_view bytes(arena_.As<char>(), arena_.Bytes());
+    EXPECT_EQ(bytes.find_first_not_of(bytes[0]), std::string_view::npos);
+  }
+  over = true;
+  writer.join();
+  EXPECT_GT(whole, 0);
+  EXPECT_GT(refused, 0);
+}
+
+TEST_F(SharedWeights, WhatFailedToBePublishedIsRefused) {
+  // Longer than the weights, so that filling it fails at their end.
+  auto segment =
+      WeightSegment::Create(LayoutHash(*source_.weights), source_.weights->ArenaBytes() + 1)
+          .value();
+  WeightSegment* const written = segment.get();
+  const int descriptor = written->Descriptor();
+  WeightSnapshot snapshot(std::move(segment), 1);
+  const auto view = SegmentView::Map(dup(descriptor), LayoutHash(*source_.weights),
+                                     source_.weights->ArenaBytes() + 1)
+                        .value();
+  const int64_t sequence = view->Sequence();
+  EXPECT_ANY_THROW(snapshot.Fill(*source_.weights));
+  EXPECT_NE(view->Sequence(), sequence);
+  EXPECT_EQ(view->Version(), SegmentHeader::kNoVersion);
+  EXPECT_EQ(view->Ready(), 0);
+  const absl::Time asked = absl::Now();
+  EXPECT_EQ(snapshot.Await(0, 1).status().code(), absl::StatusCode::kUnavailable);
+  EXPECT_LT(absl::Now() - asked, kLimit / 2) << "it does not wait for what never comes";
 }
 
 TEST_F(SharedWeights, ALearnerThatEndsInTheMiddleIsUnavailable) {
@@ -174,11 +244,14 @@ TEST_F(SharedWeights, AKilledReaderGivesTheMemoryBack) {
 }
 
 TEST_F(SharedWeights, OneSegmentServesAllVersionsUnlessTheLastOneIsStillRead) {
-  const char* first = Publish(1)->Segment().Data();
+  // An address says nothing: the next mapping may get that of the last one.
+  const auto first = SegmentView::Map(dup(Publish(1)->Segment().Descriptor()),
+                                      LayoutHash(*source_.weights), source_.weights->ArenaBytes())
+                         .value();
   Set(nullptr);
-  EXPECT_EQ(Publish(2)->Segment().Data(), first);
+  EXPECT_TRUE(first->IsOf(Publish(2)->Segment().Descriptor()));
   const auto held = Publish(3);  // version 2 is current until then
-  EXPECT_NE(held->Segment().Data(), first);
+  EXPECT_FALSE(first->IsOf(held->Segment().Descriptor()));
 }
 
 TEST_F(SharedWeights, AReaderCannotWriteOrShortenThem) {
@@ -203,10 +276,35 @@ TEST_F(SharedWeights, ASegmentOfAnotherSizeOrLayoutIsRefused) {
   EXPECT_THAT(std::string(map(5, bytes + 1).message()), HasSubstr("a file of"));
 }
 
-TEST_F(SharedWeights, AFileThatCouldBeCutOffIsRefused) {
-  const int file = memfd_create("test", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-  ASSERT_EQ(ftruncate(file, kSegmentHeaderBytes + 10), 0);
-  EXPECT_THAT(std::string(SegmentView::Map(file, 5, 10).status().message()), HasSubstr("sealed"));
+TEST_F(SharedWeights, AFileThatLacksASealIsRefused) {
+  constexpr int kFutureWrite = 0x0010;  // F_SEAL_FUTURE_WRITE, which old headers lack
+  for (const int missing : {F_SEAL_SHRINK, F_SEAL_GROW, kFutureWrite, F_SEAL_SEAL}) {
+    const int file = memfd_create("test", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    ASSERT_EQ(ftruncate(file, kSegmentHeaderBytes + 10), 0);
+    const int seals = F_SEAL_SHRINK | F_SEAL_GROW | kFutureWrite | F_SEAL_SEAL;
+    ASSERT_EQ(fcntl(file, F_ADD_SEALS, seals & ~missing), 0);
+    EXPECT_THAT(std::string(SegmentView::Map(file, 5, 10).status().message()),
+                HasSubstr("a sealed file"))
+        << missing;
+  }
+}
+
+TEST_F(SharedWeights, AHeaderThatIsNotTheExpectedOneIsRefused) {
+  SegmentHeader header;
+  header.layout = 5;
+  header.bytes = 10;
+  const auto check = [&](size_t size = sizeof(SegmentHeader)) {
+    return std::string(
+        CheckSegmentHeader({reinterpret_cast<const char*>(&header), size}, 5, 10).message());
+  };
+  EXPECT_EQ(check(), "");
+  EXPECT_THAT(check(sizeof(SegmentHeader) - 1), HasSubstr("a header of"));
+  header.bytes = 11;
+  EXPECT_THAT(check(), HasSubstr("expected 10 bytes, found 11"));
+  header.layout = 6;
+  EXPECT_THAT(check(), HasSubstr("expected layout"));
+  header.magic ^= 1;
+  EXPECT_THAT(check(), HasSubstr("at the start"));
 }
 
 }  // namespace
