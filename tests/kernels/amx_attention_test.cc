@@ -149,6 +149,27 @@ TEST(TileAttentionTest, NeighboursThatAreNaNLeaveTheBitsAlone) {
   }
 }
 
+// A row with one key gives it the weight 1, and its score has no gradient: d_out.v and delta are
+// sums of the same products, whose roundings d_out's must not part. It is rounded to bf16 in both.
+TEST(TileAttentionTest, TheOnlyKeyOfARowHasNoGradientOfItsScore) {
+  const auto backend = MakeBackend(CpuIsa::kAmxEmulated);
+  const Batch batch = {2, 1, 64, {{1, 1}}};
+  const CachedBatch cached(*backend, batch, kType);
+  const std::vector<float> q = Queries(batch, cached);
+  const std::vector<float> d_out = OutGradients(batch, cached);
+  const Forward forward = RunForward(*backend, batch, cached, q, kType);
+  const Gradients found = RunBackward(*backend, batch, cached, q, d_out, forward, kType);
+  for (int64_t i = 0; i < batch.heads * batch.width; ++i) {
+    double size = 0;
+    for (int64_t e = 0; e < batch.width; ++e)
+      size += std::abs(d_out[i / batch.width * batch.width + e] * cached.V(0)[e]);
+    // Two sums of E products, times a key and the scale of 1/8.
+    const double bound = 2.1 * static_cast<double>(batch.width + 1) * kEpsilonF32 * size *
+                         std::abs(cached.K(0)[i % batch.width]) / 8;
+    ASSERT_NEAR(found.d_q[i], 0, bound) << i;
+  }
+}
+
 // The kernels write their scratch memory and nothing behind it.
 TEST(TileAttentionTest, ScratchMemorySuffices) {
   constexpr int64_t kGuard = 4096;
