@@ -57,7 +57,7 @@ struct QueryTiles {
   float scale = 0;            // to scores in powers of two
 };
 
-// ds of one tile, by pairs of pages as SoftmaxOfTile leaves p.
+// ds of one tile, [16, 64].
 template <typename V>
 inline void GradientsOfKeys(const QueryTiles& work, const AttentionRows& rows, int64_t row,
                             int count, const KeyBlock& block, const TileGradients& tile,
@@ -78,8 +78,8 @@ inline void GradientsOfKeys(const QueryTiles& work, const AttentionRows& rows, i
 #pragma GCC unroll 4
       for (int i = 0; i < kBlockPages; ++i) x[i] = V::KeepFirst(x[i], visible - i * 16, 0.0f);
     }
-    V::StorePairs(ds + r * kBlockKeys, x[0], x[1]);
-    V::StorePairs(ds + r * kBlockKeys + 32, x[2], x[3]);
+    V::StoreOperands(ds + r * kBlockKeys, x[0], x[1]);
+    V::StoreOperands(ds + r * kBlockKeys + 32, x[2], x[3]);
   }
 }
 
@@ -232,7 +232,7 @@ inline void FillRun(const AttentionBackwardArgs& args, const AttentionRows& rows
   FillOperands<V>(args, rows, first, args.d_out, run, run.turned_d_out, run.paired_d_out);
 }
 
-// p and ds of the 16 keys of a page and 64 rows, by pairs of rows 16 apart.
+// p and ds of the 16 keys of a page and 64 rows, [16, 64].
 template <typename V>
 inline void GradientsOfRows(const RowRun& run, const TileGradients& tile, float scale,
                             int64_t first_key, uint16_t* p, uint16_t* ds) {
@@ -253,8 +253,8 @@ inline void GradientsOfRows(const RowRun& run, const TileGradients& tile, float 
     }
 #pragma GCC unroll 2
     for (int i = 0; i < kBlockPages; i += 2) {
-      V::StorePairs(p + s * kRunRows + i * 16, weights[i], weights[i + 1]);
-      V::StorePairs(ds + s * kRunRows + i * 16, gradients[i], gradients[i + 1]);
+      V::StoreOperands(p + s * kRunRows + i * 16, weights[i], weights[i + 1]);
+      V::StoreOperands(ds + s * kRunRows + i * 16, gradients[i], gradients[i + 1]);
     }
   }
 }

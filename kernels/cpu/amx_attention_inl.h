@@ -32,7 +32,7 @@ struct TileOfRows {
   float* products = nullptr;  // [16, E]
 };
 
-// The running maximum of base-2 scores, and p by pairs of pages: [16, 64].
+// The running maximum of base-2 scores, and p: [16, 64].
 template <typename V>
 inline void SoftmaxOfTile(const AttentionState& state, const KeyBlock& block, float scale,
                           TileOfRows& tile, uint16_t* p) {
@@ -61,8 +61,8 @@ inline void SoftmaxOfTile(const AttentionState& state, const KeyBlock& block, fl
 #pragma GCC unroll 4
     for (int i = 0; i < kBlockPages; ++i) x[i] = Exp2<V>(V::Sub(x[i], V::Set1(new_max)));
     V::Store(sums + r * 16, V::Add(V::Add(x[0], x[1]), V::Add(x[2], x[3])));
-    V::StorePairs(p + r * kBlockKeys, x[0], x[1]);
-    V::StorePairs(p + r * kBlockKeys + 32, x[2], x[3]);
+    V::StoreOperands(p + r * kBlockKeys, x[0], x[1]);
+    V::StoreOperands(p + r * kBlockKeys + 32, x[2], x[3]);
   }
   V::Store(tile.alpha, Exp2<V>(V::Load(changes)));
   for (int r = 0; r < tile.count; ++r) {

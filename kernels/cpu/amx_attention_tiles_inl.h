@@ -79,26 +79,24 @@ inline void Multiply(const TileProduct& x, int64_t panel = 0) {
 // The orders of weights, from four runs of 16 rows of bf16 (pages of keys or values, or rows of an
 // item).
 
-// For sums over the 64 rows: [E / 16] panels of two tiles. A pair is a row and the one sixteen
-// behind it, so that a page is the even members of its pairs and the next page the odd ones, and
-// what is summed with it needs no shuffle: StorePairs joins two vectors. Rows from `held` on
-// become zeros, whatever lies there. On the way the block `fetch`, or null, comes into the cache.
+// For sums over the 64 rows: [E / 16] panels of two tiles, row 2 i beside row 2 i + 1. Rows from
+// `held` on become zeros, whatever lies there. On the way the block `fetch`, or null, comes into
+// the cache.
 template <typename V>
 inline void PairRows(const uint16_t* const* runs, int64_t held, int64_t width,
                      const KeyBlock* fetch, uint16_t* out) {
   alignas(64) static constexpr uint16_t kZeros[kMaxHeadWidth] = {};
-  for (int64_t i = 0; i < 32; ++i) {
-    const int64_t run = i / 16 * 2;
-    const int64_t row = i % 16;
-    const uint16_t* const even = run * 16 + row < held ? runs[run] + row * width : kZeros;
-    const uint16_t* const odd = (run + 1) * 16 + row < held ? runs[run + 1] + row * width : kZeros;
+  for (int64_t i = 0; i < kBlockKeys / 2; ++i) {
+    const int64_t at = i % 8 * 2 * width;
+    const uint16_t* const even = 2 * i < held ? runs[i / 8] + at : kZeros;
+    const uint16_t* const odd = 2 * i + 1 < held ? runs[i / 8] + at + width : kZeros;
     for (int64_t e = 0; e < width; e += 16) {
       if (fetch != nullptr) {  // a line of 32 keys' elements and one of values: 2 E of each
         const int64_t line = i % 8 * (width / 16) + e / 16;
         FetchLine(static_cast<const uint16_t*>(fetch->keys[i / 8]) + line * 32);
         FetchLine(static_cast<const uint16_t*>(fetch->values[i / 8]) + line * 32);
       }
-      V::Zip(even + e, odd + e, out + (e / 16 * 2 + i / 16) * kTilePairs + row * 32);
+      V::Zip(even + e, odd + e, out + (e / 16 * 2 + i / 16) * kTilePairs + i % 16 * 32);
     }
   }
 }
@@ -123,7 +121,8 @@ inline void RowsOfKeys(const uint16_t* page, int64_t width, uint16_t* out) {
 
 template <typename V>
 inline void RoundRow(const float* row, int64_t width, uint16_t* out) {
-  for (int64_t e = 0; e < width; e += 16) V::StoreBf16(out + e, V::Load(row + e));
+  for (int64_t e = 0; e < width; e += 32)
+    V::StoreOperands(out + e, V::Load(row + e), V::Load(row + e + 16));
 }
 
 inline constexpr float kLog2E = 1.44269504088896341f;

@@ -266,8 +266,8 @@ TEST(TileAttentionTest, HardwareGivesTheBitsOfTheEmulation) {
 // As in amx_test.cc: the machine code, its tile instructions carried out by the emulation.
 TEST(TileAttentionTest, InstructionsAreThoseOfTheEmulation) {
   if (cpu::Supports(CpuIsa::kAmx)) GTEST_SKIP() << "not needed: the hardware runs them itself";
-  if (!cpu::Supports(CpuIsa::kAvx512)) {
-    GTEST_SKIP() << "did not run: the kernel needs AVX-512 beside the tiles";
+  if (!cpu::Supports(CpuIsa::kAvx512Bf16)) {
+    GTEST_SKIP() << "did not run: the kernels need AVX512-BF16 beside the tiles";
   }
   const TrappedTiles trapped;
   ExpectSameBitsOf(cpu::PrimitivesFor(CpuIsa::kAmx), EmulatedTilesBesideAvx512());
