@@ -133,7 +133,7 @@ void AttentionBackwardQueriesOnTiles(const AttentionBackwardArgs& args, const At
     }
     PairRows<V>(runs, block.held, width, nullptr, paired_keys);
     const uint16_t* panels[kMaxPanels];
-    for (int64_t i = 0; i < width / 16; ++i) panels[i] = paired_keys + i * 2 * kTilePairs;
+    for (int64_t i = 0; i < width / 16; ++i) panels[i] = paired_keys + i * 2 * kTileElements;
     const auto multiply = [&](const uint16_t* x, int64_t row, const uint16_t* const* weights,
                               float* sums) {
       Multiply<T, false>({.inputs = x + row * width,
@@ -312,8 +312,8 @@ void AttentionBackwardPagesOnTiles(const AttentionBackwardArgs& args, const Page
   }
   const uint16_t *paired_q[kMaxPanels], *paired_d_out[kMaxPanels];
   for (int64_t i = 0; i < width / 16; ++i) {
-    paired_q[i] = run.paired_q + i * 2 * kTilePairs;
-    paired_d_out[i] = run.paired_d_out + i * 2 * kTilePairs;
+    paired_q[i] = run.paired_q + i * 2 * kTileElements;
+    paired_d_out[i] = run.paired_d_out + i * 2 * kTileElements;
   }
   const auto multiply = [&](const uint16_t* x, const uint16_t* const* weights, float* sums) {
     Multiply<T, false>({.inputs = x,

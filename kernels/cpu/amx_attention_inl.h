@@ -110,7 +110,7 @@ inline void TileBlock(const AttentionState& state, TileAttention& work, int64_t 
     values[i] = static_cast<const uint16_t*>(block.values[i]);
   }
   const uint16_t* panels[kMaxPanels];
-  for (int64_t i = 0; i < width / 16; ++i) panels[i] = work.values + i * 2 * kTilePairs;
+  for (int64_t i = 0; i < width / 16; ++i) panels[i] = work.values + i * 2 * kTileElements;
   const auto score = [&](int64_t i) {
     TileOfRows& tile = work.tiles[i % kUnderWay];
     tile.row = row + i * tiles.size;

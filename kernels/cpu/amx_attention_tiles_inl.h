@@ -19,7 +19,7 @@ static inline bool FitsTiles(const KvShape& shape) {
   return shape.dtype == DType::kBF16 && shape.head_width % 32 == 0;
 }
 
-inline constexpr int64_t kTilePairs = kTileBytes / 2;  // bf16 numbers of a whole tile
+inline constexpr int64_t kTileElements = kTileBytes / 2;  // of bf16
 inline constexpr int64_t kMaxPanels = kMaxHeadWidth / 16;
 // Kept free behind an array of rows for the last tile.
 inline constexpr int64_t kRowsBeyond = kTileRows - 1;
@@ -61,7 +61,7 @@ inline void MultiplyRun(const TileProduct& x, int64_t panel) {
     T::template Load<kInputsTile>(x.inputs + step * 32, x.input_stride * 2);
     Unrolled<P>([&]<int p>() {
       constexpr int kWeights = kWeightsTile + p % 2;
-      T::template Load<kWeights>(x.weights[panel + p] + step * kTilePairs, kTileRowBytes);
+      T::template Load<kWeights>(x.weights[panel + p] + step * kTileElements, kTileRowBytes);
       T::template Dot<p, kInputsTile, kWeights>();
     });
   }
@@ -96,7 +96,7 @@ inline void PairRows(const uint16_t* const* runs, int64_t held, int64_t width,
         FetchLine(static_cast<const uint16_t*>(fetch->keys[i / 8]) + line * 32);
         FetchLine(static_cast<const uint16_t*>(fetch->values[i / 8]) + line * 32);
       }
-      V::Zip(even + e, odd + e, out + (e / 16 * 2 + i / 16) * kTilePairs + i % 16 * 32);
+      V::Zip(even + e, odd + e, out + (e / 16 * 2 + i / 16) * kTileElements + i % 16 * 32);
     }
   }
 }

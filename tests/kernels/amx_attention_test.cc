@@ -149,6 +149,37 @@ TEST(TileAttentionTest, NeighboursThatAreNaNLeaveTheBitsAlone) {
   }
 }
 
+// One thread takes pages together that several would take one by one, but only pages of the same
+// readers: here two follow one another in the first sequence, and each has another second reader.
+TEST(TileAttentionTest, PagesOfOtherReadersAreNotTakenTogether) {
+  const Batch batch = {8, 8, 32, {{32, 32}, {32, 32}, {32, 32}}};
+  std::vector<Gradients> gradients;
+  for (const int64_t threads : {1, 8}) {
+    const auto backend = MakeBackend(CpuIsa::kAmxEmulated, threads);
+    const CachedBatch cached(*backend, batch, kType);
+    std::vector<AttentionSequence> sequences = cached.Sequences();
+    const int32_t* const pages = sequences[0].pages;
+    const int32_t second[] = {pages[0], sequences[1].pages[1]};
+    const int32_t third[] = {sequences[2].pages[0], pages[1]};
+    sequences[1].pages = second;
+    sequences[2].pages = third;
+    const std::vector<float> q = Queries(batch, cached);
+    const Forward forward = RunForwardBy(
+        [&](AttentionArgs args) {
+          args.sequences = sequences.data();
+          backend->Attention(args);
+        },
+        *backend, batch, cached, q, kType);
+    gradients.push_back(RunBackwardBy(
+        [&](AttentionBackwardArgs args) {
+          args.sequences = sequences.data();
+          backend->AttentionBackward(args);
+        },
+        *backend, batch, cached, q, OutGradients(batch, cached), forward, kType));
+  }
+  ExpectSame(gradients[0], gradients[1]);
+}
+
 // A row with one key gives it the weight 1, and its score has no gradient: d_out.v and delta are
 // sums of the same products, whose roundings d_out's must not part. It is rounded to bf16 in both.
 TEST(TileAttentionTest, TheOnlyKeyOfARowHasNoGradientOfItsScore) {

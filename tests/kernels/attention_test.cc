@@ -17,6 +17,7 @@ const Batch kBatches[] = {
     {6, 2, 18, {{1, 81}, {1, 90}, {1, 130}, {1, 150}}, 5},
     {9, 3, 64, {{1, 200}, {1, 129}, {1, 130}, {9, 193}, {1, 200}}, 8},
     {3, 1, 40, {{70, 150}}},
+    {8, 4, 32, {{150, 150}}},
 };
 
 class AttentionTest : public KernelTest {};
@@ -88,7 +89,7 @@ TEST_P(AttentionTest, PageNumbersAndNeighboursLeaveTheBitsAlone) {
 }
 
 TEST_P(AttentionTest, ThreadsLeaveTheBitsAlone) {
-  for (const Batch& batch : {kBatches[4], kBatches[7]}) {
+  for (const Batch& batch : {kBatches[4], kBatches[7], kBatches[9]}) {
     const int64_t width = batch.heads * batch.width;
     std::vector<Forward> forwards;
     std::vector<Gradients> gradients;
