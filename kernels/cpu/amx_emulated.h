@@ -31,25 +31,26 @@ class TileEmulator {
   Tile tiles_[kTiles];
 };
 
+// Inlined always: callers may be compiled for processors that not every user of this struct has.
 struct EmulatedTiles {
-  static void Configure(const TileConfig& config) {
+  [[gnu::always_inline]] static void Configure(const TileConfig& config) {
     TileEmulator::OfThisThread().Configure(config);
   }
-  static void Release() { TileEmulator::OfThisThread().Release(); }
+  [[gnu::always_inline]] static void Release() { TileEmulator::OfThisThread().Release(); }
   template <int kTile>
-  static void Zero() {
+  [[gnu::always_inline]] static void Zero() {
     TileEmulator::OfThisThread().Zero(kTile);
   }
   template <int kTile>
-  static void Load(const void* from, int64_t stride) {
+  [[gnu::always_inline]] static void Load(const void* from, int64_t stride) {
     TileEmulator::OfThisThread().Load(kTile, from, stride);
   }
   template <int kTile>
-  static void Store(void* to, int64_t stride) {
+  [[gnu::always_inline]] static void Store(void* to, int64_t stride) {
     TileEmulator::OfThisThread().Store(kTile, to, stride);
   }
   template <int kSums, int kInputs, int kWeights>
-  static void Dot() {
+  [[gnu::always_inline]] static void Dot() {
     TileEmulator::OfThisThread().Dot(kSums, kInputs, kWeights);
   }
 };

@@ -1,5 +1,7 @@
 #pragma once
 
+#include "kernels/cpu/amx_attention_backward_inl.h"
+#include "kernels/cpu/amx_attention_inl.h"
 #include "kernels/cpu/amx_matmul_inl.h"
 #include "kernels/cpu/primitives_inl.h"
 
@@ -19,12 +21,17 @@ inline constexpr MatMulBlocking kTileBlocking = {.rows = 384,
                                                  .rows_first = true,
                                                  .uses_scratch = true};
 
-// Products on the tiles T, everything else with the vectors V.
+// Products and attention on the tiles T, everything else with the vectors V.
 template <typename T, typename V>
 constexpr Primitives MakeAmxPrimitives() {
   Primitives primitives = MakePrimitives<V>();
   primitives.mat_mul = MatMulOnTiles<T, V>;
   primitives.mat_mul_blocking = kTileBlocking;
+  primitives.attention = AttentionOnTiles<T, V>;
+  primitives.attention_delta = AttentionDeltaOnTiles<V>;
+  primitives.attention_backward_queries = AttentionBackwardQueriesOnTiles<T, V>;
+  primitives.attention_backward_pages = AttentionBackwardPagesOnTiles<T, V>;
+  primitives.attention_backward_blocking = kMostAttentionBlocking;
   return primitives;
 }
 

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <utility>
 #include <vector>
 
 #include "base/check.h"
@@ -10,11 +11,22 @@
 namespace ponder::kernels::cpu {
 
 int64_t AttentionScratchFloats(int64_t group, int64_t head_width) {
-  const int64_t rows = std::max(kAttentionItemRows, group);
+  constexpr int64_t kBlock = kBlockPages * kPageTokens;
+  const int64_t rows = std::max(kMostAttentionBlocking.rows, group);
   const int64_t stride = (head_width + 15) / 16 * 16;
-  // At most three [rows, E] and two [rows, 16] arrays, four [16, E] ones, and small change
-  // (backward by queries).
-  return 3 * rows * stride + 2 * rows * kPageTokens + 4 * kPageTokens * stride + 4 * rows + 64;
+  // With vectors: at most three [rows, E] and two [rows, 16] arrays and four [16, E] ones (backward
+  // by queries).
+  const int64_t vectors =
+      3 * rows * stride + 2 * rows * kPageTokens + 4 * kPageTokens * stride + 4 * rows;
+  // On tiles: at most two [rows, E] arrays and two and a half [rows, 16], with room for a tile
+  // behind the rows; a block's keys or values three times in bf16 or the products of three tiles
+  // beside them (forward and backward by queries) ...
+  const int64_t by_queries = (rows + kPageTokens) * (2 * stride + 40) + 2 * kBlock * stride;
+  // ... or the same rows five times in bf16, and the pages of a run in bf16 and twice in fp32.
+  const int64_t by_pages =
+      5 * kBlock * stride / 2 + 5 * kMostAttentionBlocking.pages * kPageTokens * stride / 2;
+  const int64_t of_tiles = 7 * kPageTokens * kBlock;  // scores and the like
+  return std::max({vectors, by_queries + of_tiles, by_pages + of_tiles}) + 256;
 }
 
 namespace {
@@ -42,9 +54,9 @@ void CheckBatch(const KvShape& shape, const AttentionSequence* sequences, int64_
   }
 }
 
-// Pages with which both sequences begin.
+// Whole pages with which both sequences begin.
 int64_t SharedPages(const AttentionSequence& a, const AttentionSequence& b) {
-  const int64_t pages = std::min(KvPagesFor(a.key_count), KvPagesFor(b.key_count));
+  const int64_t pages = std::min(a.key_count, b.key_count) / kPageTokens;
   int64_t shared = 0;
   while (shared < pages && a.pages[shared] == b.pages[shared]) ++shared;
   return shared;
@@ -68,8 +80,9 @@ AttentionItem DecodingRun(const AttentionSequence* sequences, int64_t sequence_c
 // Every key/value head of every run of queries; long ones first, so that no thread ends with a long
 // one alone.
 std::vector<AttentionItem> MakeItems(const KvShape& shape, const AttentionSequence* sequences,
-                                     int64_t sequence_count, int64_t heads, bool share) {
-  const int64_t step = std::max<int64_t>(1, kAttentionItemRows / (heads / shape.kv_heads));
+                                     int64_t sequence_count, int64_t heads, int64_t most_rows,
+                                     bool share) {
+  const int64_t step = std::max<int64_t>(1, most_rows / (heads / shape.kv_heads));
   std::vector<AttentionItem> items;
   const auto add = [&](AttentionItem item) {
     for (item.kv_head = 0; item.kv_head < shape.kv_heads; ++item.kv_head) items.push_back(item);
@@ -123,6 +136,50 @@ PageReaders FindReaders(const AttentionSequence* sequences, int64_t sequence_cou
   return readers;
 }
 
+// Whether `page` is read by the same sequences as the run, right behind it.
+bool Continues(const PageRun& run, const PageRun& page) {
+  if (run.use_count != page.use_count) return false;
+  for (int64_t u = 0; u < run.use_count; ++u) {
+    if (page.uses[u].sequence != run.uses[u].sequence ||
+        page.uses[u].ordinal != run.uses[u].ordinal + run.count)
+      return false;
+  }
+  return true;
+}
+
+// Runs of at most `most` pages; what many queries read first, so that no thread ends with a long
+// run alone.
+std::vector<PageRun> MakeRuns(const PageReaders& readers, int64_t most) {
+  std::vector<PageRun> pages;
+  for (size_t i = 0; i + 1 < readers.begins.size(); ++i) {
+    pages.push_back(
+        {&readers.uses[readers.begins[i]], readers.begins[i + 1] - readers.begins[i], 1});
+  }
+  std::sort(pages.begin(), pages.end(), [](const PageRun& a, const PageRun& b) {
+    return std::pair(a.uses->sequence, a.uses->ordinal) <
+           std::pair(b.uses->sequence, b.uses->ordinal);
+  });
+  std::vector<PageRun> runs;
+  for (const PageRun& page : pages) {
+    if (!runs.empty() && runs.back().count < most && Continues(runs.back(), page)) {
+      ++runs.back().count;
+    } else {
+      runs.push_back(page);
+    }
+  }
+  const auto work = [](const PageRun& run) {
+    int64_t queries = 0;
+    for (int64_t u = 0; u < run.use_count; ++u) {
+      queries += std::min(run.uses[u].sequence->query_count,
+                          run.uses[u].sequence->key_count - run.uses[u].ordinal * kPageTokens);
+    }
+    return queries * run.count;
+  };
+  std::stable_sort(runs.begin(), runs.end(),
+                   [&](const PageRun& a, const PageRun& b) { return work(a) > work(b); });
+  return runs;
+}
+
 }  // namespace
 
 void Attention(const CpuContext& context, const AttentionArgs& args) {
@@ -131,7 +188,8 @@ void Attention(const CpuContext& context, const AttentionArgs& args) {
   PONDER_CHECK(args.q != nullptr && args.out != nullptr && args.cache.keys != nullptr &&
                args.cache.values != nullptr);
   const std::vector<AttentionItem> items =
-      MakeItems(args.shape, args.sequences, args.sequence_count, args.heads, /*share=*/true);
+      MakeItems(args.shape, args.sequences, args.sequence_count, args.heads, kAttentionItemRows,
+                /*share=*/true);
   const int64_t floats =
       AttentionScratchFloats(args.heads / args.shape.kv_heads, args.shape.head_width);
   const int64_t count = static_cast<int64_t>(items.size());
@@ -159,19 +217,24 @@ void AttentionBackward(const CpuContext& context, const AttentionBackwardArgs& a
   });
 
   const std::vector<AttentionItem> items =
-      MakeItems(args.shape, args.sequences, args.sequence_count, args.heads, /*share=*/false);
+      MakeItems(args.shape, args.sequences, args.sequence_count, args.heads,
+                context.primitives.attention_backward_blocking.rows, /*share=*/false);
   context.pool.ParallelFor(static_cast<int64_t>(items.size()), [&](int64_t i) {
     context.primitives.attention_backward_queries(args, items[i], delta, ThreadScratch(floats));
   });
 
   const PageReaders readers = FindReaders(args.sequences, args.sequence_count);
+  // Shorter runs where the threads would not all have some.
+  constexpr int64_t kRunsPerThread = 4;
   const int64_t pages = static_cast<int64_t>(readers.begins.size()) - 1;
-  context.pool.ParallelFor(pages * args.shape.kv_heads, [&](int64_t i) {
-    const int64_t page = i / args.shape.kv_heads;
-    context.primitives.attention_backward_page(args, readers.uses.data() + readers.begins[page],
-                                               readers.begins[page + 1] - readers.begins[page],
-                                               i % args.shape.kv_heads, delta,
-                                               ThreadScratch(floats));
+  const int64_t most =
+      std::clamp<int64_t>(pages * args.shape.kv_heads / (kRunsPerThread * context.pool.Threads()),
+                          1, context.primitives.attention_backward_blocking.pages);
+  const std::vector<PageRun> runs = MakeRuns(readers, most);
+  const int64_t count = static_cast<int64_t>(runs.size()) * args.shape.kv_heads;
+  context.pool.ParallelFor(count, [&](int64_t i) {
+    context.primitives.attention_backward_pages(
+        args, runs[i / args.shape.kv_heads], i % args.shape.kv_heads, delta, ThreadScratch(floats));
   });
 }
 

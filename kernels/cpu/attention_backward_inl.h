@@ -175,9 +175,11 @@ void AttentionBackwardQueries(const AttentionBackwardArgs& args, const Attention
   }
 }
 
+// Page `index` of a run.
 template <typename V>
-void AttentionBackwardPage(const AttentionBackwardArgs& args, const PageUse* uses,
-                           int64_t use_count, int64_t kv_head, const float* delta, float* scratch) {
+inline void AttentionBackwardPage(const AttentionBackwardArgs& args, const PageRun& run,
+                                  int64_t index, int64_t kv_head, const float* delta,
+                                  float* scratch) {
   const int64_t width = args.shape.head_width;
   const int64_t width16 = RoundUp16(width);
   const int64_t group = args.heads / args.shape.kv_heads;
@@ -197,12 +199,12 @@ void AttentionBackwardPage(const AttentionBackwardArgs& args, const PageUse* use
     V::Store(d_keys + i, V::Zero());
     V::Store(d_values + i, V::Zero());
   }
-  const int64_t number = uses[0].sequence->pages[uses[0].ordinal];
+  const int64_t number = run.uses[0].sequence->pages[run.uses[0].ordinal + index];
   Widen<V>(args.cache, args.shape, number, kv_head, page);
   int64_t held = 0;
-  for (int64_t u = 0; u < use_count; ++u) {
-    const AttentionSequence& sequence = *uses[u].sequence;
-    const int64_t first_key = uses[u].ordinal * kPageTokens;
+  for (int64_t u = 0; u < run.use_count; ++u) {
+    const AttentionSequence& sequence = *run.uses[u].sequence;
+    const int64_t first_key = (run.uses[u].ordinal + index) * kPageTokens;
     const int64_t keys = sequence.key_count - first_key;
     held = keys > held ? keys : held;
     const int64_t before = first_key - (sequence.key_count - sequence.query_count);
@@ -228,6 +230,13 @@ void AttentionBackwardPage(const AttentionBackwardArgs& args, const PageUse* use
                 c);
     });
   }
+}
+
+template <typename V>
+void AttentionBackwardPages(const AttentionBackwardArgs& args, const PageRun& run, int64_t kv_head,
+                            const float* delta, float* scratch) {
+  for (int64_t index = 0; index < run.count; ++index)
+    AttentionBackwardPage<V>(args, run, index, kv_head, delta, scratch);
 }
 
 }  // namespace ponder::kernels::cpu

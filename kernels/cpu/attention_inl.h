@@ -2,63 +2,11 @@
 
 #include <cstdint>
 
-#include "kernels/cpu/math_inl.h"
-#include "kernels/cpu/primitives.h"
+#include "kernels/cpu/attention_items_inl.h"
 
-// Attention over pages of 16 keys, in fp32 (bf16 keys and values are widened, which is exact). A
-// row is a (query, head) pair; what a row computes never depends on the rows beside it: scores are
-// chains over e, values chains over the positions, and the running maximum moves on once for each
-// block of four pages from the sequence's start.
+// Attention in fp32 vectors (bf16 keys and values are widened, which is exact). What a row computes
+// never depends on the rows beside it: scores are chains over e, values chains over the positions.
 namespace ponder::kernels::cpu {
-
-inline constexpr float kMinusInfinity = -__builtin_inff();
-
-static inline int64_t RoundUp16(int64_t n) { return (n + 15) / 16 * 16; }
-
-// The next floats of a scratch array, 64-byte aligned.
-static inline float* Take(float*& scratch, int64_t floats) {
-  float* taken = scratch;
-  scratch += RoundUp16(floats);
-  return taken;
-}
-
-// The rows of an item: (query, head of the group) pairs, heads inside.
-struct AttentionRows {
-  int64_t group = 0;  // H / K
-  int64_t count = 0;
-  int64_t first_query = 0;  // row of q of the item's first query
-  int64_t first_head = 0;
-  int64_t heads = 0;
-  int64_t first_position = 0;  // of the item's first query
-
-  [[gnu::always_inline]] int64_t Position(int64_t row) const {
-    return first_position + row / group;
-  }
-  // Index into [N, H] arrays.
-  [[gnu::always_inline]] int64_t At(int64_t row) const {
-    return (first_query + row / group) * heads + first_head + row % group;
-  }
-};
-
-template <typename Args>
-static inline AttentionRows RowsOf(const Args& args, const AttentionItem& item) {
-  const AttentionSequence& sequence = *item.sequence;
-  AttentionRows rows;
-  rows.group = args.heads / args.shape.kv_heads;
-  rows.count = (item.query_end - item.query_begin) * rows.group;
-  rows.first_query = sequence.query_begin + item.query_begin;
-  rows.first_head = item.kv_head * rows.group;
-  rows.heads = args.heads;
-  rows.first_position = sequence.key_count - sequence.query_count + item.query_begin;
-  return rows;
-}
-
-inline constexpr int kBlockKeys = kBlockPages * static_cast<int>(kPageTokens);
-
-// Inlined always: GCC takes a function that only prefetches for one without effect.
-[[gnu::always_inline]] static inline void FetchLine(const void* line) {
-  __builtin_prefetch(line, 0, 2);
-}
 
 // Vectors beside one another for each of R rows: a power of two that the registers hold, at most 4.
 template <typename V>
@@ -179,31 +127,10 @@ inline void AddValues(const float* p, int64_t p_stride, const float* alpha, cons
   }
 }
 
-// The rows of an item with all that is kept of them between blocks.
-struct AttentionState {
-  int64_t* at = nullptr;         // [rows]: index into [N, H] arrays
-  int64_t* positions = nullptr;  // [rows]: the last key that the row sees
-  float* q = nullptr;            // [rows, width16], scaled
-  float* acc = nullptr;          // [rows, width16]
-  float* sums = nullptr;         // [rows, 16]: of p, by lane
-  float* maxima = nullptr;       // [rows]
-  int64_t count = 0;
-  int64_t stride = 0;  // width16
-};
-
-struct KeyBlock {
-  const void* keys[kBlockPages] = {};
-  const void* values[kBlockPages] = {};
-  int pages = 0;  // that the sequence has
-  int64_t first_key = 0;
-  DType dtype = DType::kBF16;
-  int64_t width = 0;
-};
-
 // Scores of R rows into p[r][64], minus infinity where a page is missing or a row does not see.
 template <typename V, int R>
-inline void BlockScores(const AttentionState& state, int64_t row, const KeyBlock& block,
-                        const KeyBlock* next, const int* visible, float* p) {
+inline void BlockScores(const float* q, int64_t stride, const KeyBlock& block, const KeyBlock* next,
+                        const int* visible, float* p) {
   constexpr int P = SideBySide<V>(R);
   for (int r = 0; r < R; ++r) {
     for (int i = block.pages * 16; i < kBlockKeys; i += 16) {
@@ -216,9 +143,8 @@ inline void BlockScores(const AttentionState& state, int64_t row, const KeyBlock
     const void* keys[P];
 #pragma GCC unroll 4
     for (int i = 0; i < P; ++i) keys[i] = block.keys[page + i < block.pages ? page + i : 0];
-    PageScores<V, R, P>(state.q + row * state.stride, state.stride, keys,
-                        next == nullptr ? nullptr : next->keys + page, block.dtype, block.width,
-                        scores);
+    PageScores<V, R, P>(q, stride, keys, next == nullptr ? nullptr : next->keys + page, block.dtype,
+                        block.width, scores);
 #pragma GCC unroll 8
     for (int r = 0; r < R; ++r) {
 #pragma GCC unroll 4
@@ -238,20 +164,19 @@ inline void BlockScores(const AttentionState& state, int64_t row, const KeyBlock
 // One block for rows [row, row + R): scores, the running maximum, values. `next`, or null, is the
 // block that will be wanted afterwards, with all its pages.
 template <typename V, int R>
-inline void BlockStep(const AttentionState& state, int64_t row, const KeyBlock& block,
-                      const KeyBlock* next) {
+inline void BlockStep(const AttentionState& state, const float* q, int64_t row,
+                      const KeyBlock& block, const KeyBlock* next) {
   int visible[R];
   int least = kBlockKeys;
   int most = 0;
   for (int r = 0; r < R; ++r) {
-    const int64_t seen = state.positions[row + r] + 1 - block.first_key;
-    visible[r] = seen >= kBlockKeys ? kBlockKeys : seen <= 0 ? 0 : static_cast<int>(seen);
+    visible[r] = block.Visible(state.positions[row + r]);
     least = visible[r] < least ? visible[r] : least;
     most = visible[r] > most ? visible[r] : most;
   }
   if (most == 0) return;
   alignas(64) float p[R * kBlockKeys];
-  BlockScores<V, R>(state, row, block, next, visible, p);
+  BlockScores<V, R>(q + row * state.stride, state.stride, block, next, visible, p);
   alignas(64) float changes[16] = {};
 #pragma GCC unroll 8
   for (int r = 0; r < R; ++r) {
@@ -317,117 +242,26 @@ inline void ForRowTiles(int64_t count, Step step) {
   ForTilesOf<V, V::kAttentionRows>(size, larger * (size + 1), tiles - larger, step);
 }
 
-// Keys and values of block `b` of a sequence, as far as it has pages.
-static inline KeyBlock BlockAt(const AttentionArgs& args, const AttentionSequence& sequence,
-                               int64_t kv_head, int64_t b) {
-  const int64_t width = args.shape.head_width;
-  const int64_t pages = (sequence.key_count + kPageTokens - 1) / kPageTokens;
-  KeyBlock block;
-  block.first_key = b * kBlockKeys;
-  block.dtype = args.shape.dtype;
-  block.width = width;
-  for (; block.pages < kBlockPages && b * kBlockPages + block.pages < pages; ++block.pages) {
-    const int64_t page = sequence.pages[b * kBlockPages + block.pages];
-    const int64_t at = (page * args.shape.kv_heads + kv_head) * kPageTokens * width;
-    block.keys[block.pages] = ActAt(static_cast<const void*>(args.cache.keys), block.dtype, at);
-    block.values[block.pages] = ActAt(static_cast<const void*>(args.cache.values), block.dtype, at);
-  }
-  return block;
-}
-
-// Blocks [begin, end) of a sequence's pages for rows [row, row + count); `after` is what will be
-// wanted then, or has no pages. A page is too short for the hardware's prefetcher to see a stream
-// in it, so each block is fetched while the one before it is in work.
-template <typename V>
-inline void AttendBlocks(const AttentionArgs& args, const AttentionSequence& sequence,
-                         int64_t kv_head, const AttentionState& state, int64_t row, int64_t count,
-                         int64_t begin, int64_t end, const KeyBlock& after) {
-  if (begin >= end) return;
-  KeyBlock block = BlockAt(args, sequence, kv_head, begin);
-  for (int64_t b = begin; b < end; ++b) {
-    KeyBlock next = b + 1 < end ? BlockAt(args, sequence, kv_head, b + 1) : after;
-    const KeyBlock coming = next;
-    // Where a page is missing another one is fetched twice.
-    for (int page = next.pages; next.pages > 0 && page < kBlockPages; ++page) {
-      next.keys[page] = next.keys[0];
-      next.values[page] = next.values[0];
-    }
-    const KeyBlock* fetch = next.pages > 0 ? &next : nullptr;
-    ForRowTiles<V>(count, [&]<int R>(int64_t tile) {
-      BlockStep<V, R>(state, row + tile, block, fetch);
-      fetch = nullptr;  // once is enough
-    });
-    block = coming;
-  }
-}
-
 template <typename V>
 void Attention(const AttentionArgs& args, const AttentionItem& item, const AttentionItem* next,
                float* scratch) {
   const int64_t width = args.shape.head_width;
-  const int64_t group = args.heads / args.shape.kv_heads;
-  AttentionState state;
-  state.stride = RoundUp16(width);
-  state.count = (item.query_end - item.query_begin) * group * item.sequence_count;
-  state.q = Take(scratch, state.count * state.stride);
-  state.acc = Take(scratch, state.count * state.stride);
-  state.sums = Take(scratch, state.count * 16);
-  state.maxima = Take(scratch, state.count);
-  constexpr int64_t kFloats = sizeof(int64_t) / sizeof(float);
-  state.at = reinterpret_cast<int64_t*>(Take(scratch, state.count * kFloats));
-  state.positions = reinterpret_cast<int64_t*>(Take(scratch, state.count * kFloats));
-  int64_t row = 0;
-  for (int64_t i = 0; i < item.sequence_count; ++i) {
-    AttentionItem one = item;
-    one.sequence = item.sequence + i;
-    const AttentionRows rows = RowsOf(args, one);
-    for (int64_t r = 0; r < rows.count; ++r, ++row) {
-      state.at[row] = rows.At(r);
-      state.positions[row] = rows.Position(r);
-    }
-  }
-  for (row = 0; row < state.count; ++row) {
-    const float* q = args.q + state.at[row] * width;
+  const AttentionState state = TakeState<V>(args, item, scratch);
+  float* const q = Take(scratch, state.count * state.stride);
+  for (int64_t row = 0; row < state.count; ++row) {
+    const float* from = args.q + state.at[row] * width;
     ForEach16(width, [&](int64_t e, int c) {
-      V::Store(state.q + row * state.stride + e, V::Mul(V::LoadN(q + e, c), V::Set1(args.scale)));
-      V::Store(state.acc + row * state.stride + e, V::Zero());
+      V::Store(q + row * state.stride + e, V::Mul(V::LoadN(from + e, c), V::Set1(args.scale)));
     });
-    V::Store(state.sums + row * 16, V::Zero());
-    state.maxima[row] = kMinusInfinity;
   }
-
-  const int64_t shared = item.sequence_count > 1 ? item.shared_pages / kBlockPages : 0;
-  AttendBlocks<V>(args, *item.sequence, item.kv_head, state, 0, state.count, 0, shared,
-                  BlockAt(args, *item.sequence, item.kv_head, shared));
-  const int64_t rows_each = state.count / item.sequence_count;
-  for (int64_t i = 0; i < item.sequence_count; ++i) {
-    const int64_t first = i * rows_each;
-    const int64_t blocks = state.positions[first + rows_each - 1] / kBlockKeys + 1;
-    KeyBlock after;
-    if (i + 1 < item.sequence_count) {
-      after = BlockAt(args, item.sequence[i + 1], item.kv_head, shared);
-    } else if (next != nullptr) {
-      after = BlockAt(args, *next->sequence, next->kv_head, 0);
-    }
-    AttendBlocks<V>(args, item.sequence[i], item.kv_head, state, first, rows_each, shared, blocks,
-                    after);
-  }
-
-  const int64_t padded = PaddedInputs(args.heads * width);
-  for (row = 0; row < state.count; ++row) {
-    const float sum = V::Sum(V::Load(state.sums + row * 16));
-    const int64_t query = state.at[row] / args.heads;
-    const int64_t head = state.at[row] % args.heads;
-    void* out = ActAt(args.out, args.out_act, query * padded);
-    ForEach16(width, [&](int64_t e, int c) {
-      const auto value = V::Div(V::Load(state.acc + row * state.stride + e), V::Set1(sum));
-      StoreActN<V>(out, args.out_act, head * width + e, value, c);
-    });
-    if (head == args.heads - 1) ZeroAct(out, args.out_act, args.heads * width, padded);
-    if (args.logsumexp != nullptr) {
-      args.logsumexp[state.at[row]] = state.maxima[row] + static_cast<float>(__builtin_log(sum));
-    }
-  }
+  VisitBlocks(args, item, next, state,
+              [&](int64_t row, int64_t count, const KeyBlock& block, const KeyBlock* fetch) {
+                ForRowTiles<V>(count, [&]<int R>(int64_t tile) {
+                  BlockStep<V, R>(state, q, row + tile, block, fetch);
+                  fetch = nullptr;  // once is enough
+                });
+              });
+  FinishRows<V>(args, state, 1);
 }
 
 }  // namespace ponder::kernels::cpu

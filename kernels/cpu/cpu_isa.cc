@@ -46,7 +46,7 @@ bool Supports(CpuIsa isa) {
     case CpuIsa::kAvx512Bf16:
       return Supports(CpuIsa::kAvx512) && __builtin_cpu_supports("avx512bf16");
     case CpuIsa::kAmx:
-      return Supports(CpuIsa::kAvx512) && MayUseTiles();
+      return Supports(CpuIsa::kAvx512Bf16) && MayUseTiles();
     case CpuIsa::kAmxEmulated:
       return true;
   }

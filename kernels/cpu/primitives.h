@@ -70,7 +70,7 @@ struct AttentionItem {
   int64_t query_begin = 0;  // in the sequence
   int64_t query_end = 0;
   int64_t sequence_count = 1;
-  int64_t shared_pages = 0;  // of all sequences, where there are several
+  int64_t shared_pages = 0;  // whole ones of all sequences, where there are several
 };
 
 // A sequence that reads a page: page `ordinal` of its list.
@@ -79,12 +79,27 @@ struct PageUse {
   int64_t ordinal = 0;
 };
 
+// Pages that the same sequences read, one after the other.
+struct PageRun {
+  const PageUse* uses = nullptr;  // of the first page
+  int64_t use_count = 0;
+  int64_t count = 0;  // of pages
+};
+
 // Pages between two moves of the running maximum: enough scores side by side to hide the latency of
 // a multiply-add for a few rows, few enough that keys and values stay in the first-level cache.
 inline constexpr int kBlockPages = 4;
 
 inline constexpr int64_t kAttentionItemRows =
     48;  // most (query, head) pairs of an item, unless one query has more
+
+// What attention's backward likes to be given at once.
+struct AttentionBlocking {
+  int64_t rows = kAttentionItemRows;  // most rows of an item by queries, unless one query has more
+  int64_t pages = 1;                  // most pages of a run; leaves the bits alone
+};
+// The largest of any instruction set.
+inline constexpr AttentionBlocking kMostAttentionBlocking = {.rows = 128, .pages = 8};
 
 inline constexpr int64_t kMaxHeadWidth = 512;  // E: heads are turned in buffers on the stack
 
@@ -120,11 +135,11 @@ struct Primitives {
   // d_q of the item's rows.
   void (*attention_backward_queries)(const AttentionBackwardArgs& args, const AttentionItem& item,
                                      const float* delta, float* scratch);
-  // d_keys and d_values of one page and key/value head, over all sequences that read the page, in
-  // their order.
-  void (*attention_backward_page)(const AttentionBackwardArgs& args, const PageUse* uses,
-                                  int64_t use_count, int64_t kv_head, const float* delta,
-                                  float* scratch);
+  // d_keys and d_values of a run of pages and one key/value head, over all sequences that read
+  // them, in their order.
+  void (*attention_backward_pages)(const AttentionBackwardArgs& args, const PageRun& run,
+                                   int64_t kv_head, const float* delta, float* scratch);
+  AttentionBlocking attention_backward_blocking;
 
   // Scores are logits * scale.
   TileStats (*tile_stats)(const float* logits, float scale, int64_t n);
@@ -163,7 +178,7 @@ struct Primitives {
   double (*squared_norm)(const float* values, int64_t n);
 };
 
-// Floats of scratch for an attention item or page, in all directions.
+// Floats of scratch for an attention item or run of pages, in all directions.
 int64_t AttentionScratchFloats(int64_t group, int64_t head_width);
 
 // FAILED_PRECONDITION is the caller's business: the processor must have the instruction set.

@@ -7,9 +7,13 @@ namespace avx512 {
 
 struct AmxTag {};
 
-// Without VDPBF16PS, which is slow on the processors that have tiles.
+// Without VDPBF16PS, which is slow on the processors that have tiles. Rounding to bf16 takes one
+// instruction in place of fifteen.
 struct SimdBesideTiles : SimdBase<AmxTag> {
   static constexpr bool kDotBf16 = false;
+  static void StoreOperands(uint16_t* p, F a, F b) {
+    _mm512_storeu_si512(p, (__m512i)_mm512_cvtne2ps_pbh(b, a));
+  }
 };
 
 }  // namespace avx512

@@ -100,6 +100,10 @@ struct SimdBase {
   static void StoreBf16N(uint16_t* p, F x, int n) {
     _mm256_mask_storeu_epi16(p, Mask(n), _mm512_cvtepi32_epi16(RoundBits(x)));
   }
+  static void StoreOperands(uint16_t* p, F a, F b) {
+    StoreBf16(p, a);
+    StoreBf16(p + 16, b);
+  }
   static void StorePairs(uint16_t* p, F even, F odd) {
     _mm512_storeu_si512(p, _mm512_or_si512(RoundBits(even), _mm512_slli_epi32(RoundBits(odd), 16)));
   }

@@ -167,6 +167,12 @@ struct Simd {
     for (int i = 0; i < n; ++i) p[i] = static_cast<uint16_t>(lanes[i]);
   }
   static void StoreBf16(uint16_t* p, F x) { StoreBf16N(p, x, 16); }
+  // 32 numbers, a then b, as operands of a product on tiles: denormals, which count as zero there,
+  // may become zero here.
+  static void StoreOperands(uint16_t* p, F a, F b) {
+    StoreBf16(p, a);
+    StoreBf16(p + 16, b);
+  }
   // 16 pairs: even in the low halves, odd in the high ones.
   static void StorePairs(uint16_t* p, F even, F odd) {
     const Pairs v = {

@@ -63,7 +63,9 @@ class Bench {
     const double limit = dtype_ == DType::kBF16 ? limits_.bf16_flops : limits_.f32_flops;
     Row(name, flops, limit, "GFLOP/s", body);
   }
-  void Fp32Flops(const std::string& name, double flops, const std::function<void()>& body) {
+  // In fp32, but on tiles.
+  void AttentionFlops(const std::string& name, double flops, const std::function<void()>& body) {
+    if (backend_.Info().isa == "amx") return Flops(name, flops, body);
     Row(name, flops, limits_.f32_flops, "GFLOP/s", body);
   }
   void Bytes(const std::string& name, double bytes, const std::function<void()>& body) {
@@ -281,15 +283,15 @@ void BenchAttention(Bench& bench, const ModelShape& m) {
                          (static_cast<double>(b.queries) * static_cast<double>(b.keys) -
                           static_cast<double>(b.queries * (b.queries - 1)) / 2);
     const double flops = pairs * 4.0 * static_cast<double>(m.heads * m.e);
-    bench.Fp32Flops(std::string("attention, ") + b.name, flops,
-                    [&] { bench.Cpu().Attention(args); });
+    bench.AttentionFlops(std::string("attention, ") + b.name, flops,
+                         [&] { bench.Cpu().Attention(args); });
     if (b.queries > 1) {
       const int64_t slots = shape.pages * kPageTokens * m.kv_heads * m.e;
       const float* d_out = bench.Floats(rows * m.heads * m.e);
       float* d_q = bench.Take<float>(rows * m.heads * m.e);
       float* d_keys = bench.Take<float>(slots);
       float* d_values = bench.Take<float>(slots);
-      bench.Fp32Flops(std::string("attention backward, ") + b.name, 2.5 * flops, [&] {
+      bench.AttentionFlops(std::string("attention backward, ") + b.name, 2.5 * flops, [&] {
         bench.Cpu().AttentionBackward({.q = q,
                                        .cache = cache,
                                        .shape = shape,

@@ -254,8 +254,8 @@ TEST(TileProductTest, HardwareGivesTheBitsOfTheEmulation) {
 // registers, shapes, addresses, distances and order are those of the emulated kernel.
 TEST(TileProductTest, InstructionsAreThoseOfTheEmulation) {
   if (cpu::Supports(CpuIsa::kAmx)) GTEST_SKIP() << "not needed: the hardware runs them itself";
-  if (!cpu::Supports(CpuIsa::kAvx512)) {
-    GTEST_SKIP() << "did not run: the kernel needs AVX-512 beside the tiles";
+  if (!cpu::Supports(CpuIsa::kAvx512Bf16)) {
+    GTEST_SKIP() << "did not run: the kernels need AVX512-BF16 beside the tiles";
   }
   const TrappedTiles trapped;
   ExpectBitsOfTheEmulation(cpu::PrimitivesFor(CpuIsa::kAmx));

@@ -184,17 +184,31 @@ TEST_P(EachModel, AgreesWithTransformers) {
 struct ExactCase {
   std::string model;
   DType dtype = DType::kF32;
+  // The tiny models' heads are too narrow for matrix tiles: emulated ones get some of 32.
+  bool emulated_tiles = false;
+
+  std::string Name() const {
+    return model + "_" + std::string(kernels::ToString(dtype)) + (emulated_tiles ? "_tiles" : "");
+  }
 };
 
 class Exact : public testing::TestWithParam<ExactCase> {
  protected:
   static constexpr int64_t kPages = 64;
 
-  DecoderFixture Fixture(int64_t threads = 2) const {
-    return MakeDecoderFixture(Config(),
-                              {.dtype = GetParam().dtype, .threads = threads, .pages = kPages});
+  Exact() {
+    if (GetParam().emulated_tiles) config_.head_width = 32;
   }
-  const ModelConfig& Config() const { return FindTinyModel(GetParam().model).config; }
+
+  DecoderFixture Fixture(int64_t threads = 2) const {
+    return MakeDecoderFixture(config_,
+                              {.dtype = GetParam().dtype,
+                               .threads = threads,
+                               .pages = kPages,
+                               .isa = GetParam().emulated_tiles ? kernels::CpuIsa::kAmxEmulated
+                                                                : kernels::CpuIsa::kBest});
+  }
+  const ModelConfig& Config() const { return config_; }
 
   // Disjoint pages in no order for each sequence.
   static std::vector<std::vector<int32_t>> ScatteredPages(
@@ -209,20 +223,19 @@ class Exact : public testing::TestWithParam<ExactCase> {
     }
     return result;
   }
+
+ private:
+  ModelConfig config_ = FindTinyModel(GetParam().model).config;
 };
 
-void PrintTo(const ExactCase& exact, std::ostream* out) {
-  *out << exact.model << kernels::ToString(exact.dtype);
-}
+void PrintTo(const ExactCase& exact, std::ostream* out) { *out << exact.Name(); }
 
 INSTANTIATE_TEST_SUITE_P(
     Models, Exact,
     testing::Values(ExactCase{"llama", DType::kF32}, ExactCase{"llama", DType::kBF16},
                     ExactCase{"llama_bias_untied", DType::kBF16}, ExactCase{"qwen3", DType::kF32},
-                    ExactCase{"qwen3", DType::kBF16}),
-    [](const auto& info) {
-      return info.param.model + "_" + std::string(kernels::ToString(info.param.dtype));
-    });
+                    ExactCase{"qwen3", DType::kBF16}, ExactCase{"qwen3", DType::kBF16, true}),
+    [](const auto& info) { return info.param.Name(); });
 
 TEST_P(Exact, NumberOfThreadsChangesNothing) {
   const auto sequences = UnequalSequences(Config().vocabulary);

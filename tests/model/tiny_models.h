@@ -46,6 +46,7 @@ struct FixtureOptions {
   kernels::DType dtype = kernels::DType::kF32;
   int64_t threads = 2;
   int64_t pages = 64;
+  kernels::CpuIsa isa = kernels::CpuIsa::kBest;
 };
 DecoderFixture MakeDecoderFixture(const ModelConfig& config, const FixtureOptions& options);
 
