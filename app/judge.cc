@@ -21,6 +21,7 @@ absl::StatusOr<JudgedGroup> JudgeGroup(Verifier& verifier, Group group, const Ju
     }
   }
   std::string reason = "verifier failed";
+  std::string words;
   for (int64_t attempt = 0; !open.empty() && attempt <= options.max_retries; ++attempt) {
     if (attempt > 0) {
       ++judged.retries;
@@ -35,16 +36,19 @@ absl::StatusOr<JudgedGroup> JudgeGroup(Verifier& verifier, Group group, const Ju
       if (absl::IsFailedPrecondition(results.status())) return results.status();
       reason =
           absl::IsDeadlineExceeded(results.status()) ? "verifier timeout" : "verifier unavailable";
+      words = std::string(results.status().message());
       continue;
     }
     if (results->size() != batch.size()) {
       reason = "verifier returned a wrong number of verdicts";
+      words = fmt::format("expected {}, found {}", batch.size(), results->size());
       continue;
     }
     std::vector<size_t> again;
     for (size_t k = 0; k < open.size(); ++k) {
       if (IsFailure((*results)[k])) {
         reason = "verifier internal error";
+        words = (*results)[k].reason;
         again.push_back(open[k]);
       }
       verdicts[open[k]] = std::move((*results)[k]);
@@ -62,6 +66,7 @@ absl::StatusOr<JudgedGroup> JudgeGroup(Verifier& verifier, Group group, const Ju
       ++judged.dropped["generation " + std::string(ToString(completion.finish))];
     } else if (lost[i]) {
       ++judged.dropped[reason];
+      judged.words[reason] = words;
     } else {
       kept.push_back(std::move(completion));
       judged.verdicts.push_back(std::move(verdicts[i]));

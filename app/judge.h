@@ -24,6 +24,8 @@ struct JudgedGroup {
   Group group;
   std::vector<Verdict> verdicts;           // parallel to group.completions
   std::map<std::string, int64_t> dropped;  // by reason
+  // What the verifier said last of what was dropped under a reason.
+  std::map<std::string, std::string> words;
   int64_t retries = 0;
   double seconds = 0;
 };

@@ -26,6 +26,7 @@ ScoredStep ScoreStep(const RewardSettings& settings, const AdvantageEstimator& a
       metrics["dropped/" + reason] += static_cast<double>(count);
       step.dropped += count;
     }
+    step.dropped_words.insert(group.words.begin(), group.words.end());
     retries += group.retries;
     verify_s += group.seconds;
     ScoredGroup scored{.group = std::move(group.group), .verdicts = std::move(group.verdicts)};

@@ -285,6 +285,18 @@ absl::StatusOr<SamplerNumerics> TrainLoop::Numerics(int64_t step, const Generate
   return SamplerNumerics::kDiffer;
 }
 
+// Each reason once a run, with the verifier's words: the metrics count them.
+absl::Status TrainLoop::SayWhyDropped(int64_t step, const ScoredStep& scored) {
+  for (const auto& [reason, words] : scored.dropped_words) {
+    if (!said_reasons_.insert(reason).second) continue;
+    const std::string message = fmt::format("a completion was dropped: {}: {}", reason, words);
+    parts_.console->Warn(message);
+    PONDER_RETURN_IF_ERROR(
+        parts_.store->WriteEvent({.step = step, .kind = "dropped", .message = message}));
+  }
+  return absl::OkStatus();
+}
+
 absl::StatusOr<bool> TrainLoop::Step(int64_t step, StepPipeline& pipeline) {
   const absl::Time step_started = parts_.clock->Now();
   const std::string label = fmt::format("step {}/{}  generate", step, config_.run.steps);
@@ -299,6 +311,7 @@ absl::StatusOr<bool> TrainLoop::Step(int64_t step, StepPipeline& pipeline) {
 
   ScoredStep scored =
       ScoreStep(ToRewardSettings(config_), *parts_.advantage, std::move(collected->groups));
+  PONDER_RETURN_IF_ERROR(SayWhyDropped(step, scored));
   if (scored.groups.empty()) {
     return Unavailable(
         "step {}: all {} completions were dropped without a verdict; look at the verifier ({}) and "

@@ -4,6 +4,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -12,6 +13,7 @@
 #include "app/prompt_builder.h"
 #include "app/run_directory.h"
 #include "app/step_pipeline.h"
+#include "app/step_score.h"
 #include "base/clock.h"
 #include "base/status.h"
 #include "learner/trainer.h"
@@ -81,6 +83,7 @@ class TrainLoop {
   int64_t OldestVersion(int64_t step) const;
   absl::Status CheckStaleness(int64_t step, const std::vector<ScoredGroup>& groups) const;
   absl::StatusOr<SamplerNumerics> Numerics(int64_t step, const GenerateStats& stats);
+  absl::Status SayWhyDropped(int64_t step, const ScoredStep& scored);
   absl::StatusOr<bool> EvaluateHeldOut(const std::string& phase, int64_t step,
                                        const std::string& label);
   absl::Status Record(const StepRecord& record);
@@ -96,6 +99,7 @@ class TrainLoop {
   std::map<int64_t, int64_t> versions_;  // policy version behind a step, first_step_ and later
   int64_t checkpointed_ = -1;            // newest step with a checkpoint
   bool numerics_differ_ = false;         // it was said
+  std::set<std::string> said_reasons_;   // of dropped completions
   std::string phase_ = "train";
 };
 

@@ -61,6 +61,7 @@ TEST(JudgeTest, WhatNeverGetsAVerdictIsDroppedAndCountedNeverScored) {
   ASSERT_EQ(judged.verdicts.size(), 1u);
   EXPECT_EQ(judged.group.completions[0].sample_index, 1);
   EXPECT_THAT(judged.dropped, ElementsAre(Pair("verifier internal error", 1)));
+  EXPECT_THAT(judged.words, ElementsAre(Pair("verifier internal error", "broke")));
 }
 
 TEST(JudgeTest, AWrongNumberOfVerdictsIsAFailedCall) {

@@ -390,6 +390,20 @@ TEST_F(TrainLoopTest, WhatHasNoVerdictIsDroppedAndCounted) {
   EXPECT_EQ(store_->ReadCompletions("train", 1)->size(), 8u);
 }
 
+TEST_F(TrainLoopTest, TheVerifiersWordsOfWhatWasDroppedAreSaidOnce) {
+  const std::vector<Verdict> wrong(4, {.status = VerdictStatus::kWrong});
+  verifier_.NextCallReturns(absl::UnavailableError("gone"));
+  for (int call = 0; call < 2; ++call) verifier_.NextCallReturns(wrong);
+  verifier_.NextCallReturns(absl::UnavailableError("gone"));
+  ASSERT_TRUE(TrainLoop(config_, Parts()).Run({}, false).ok());
+  EXPECT_EQ(Metric(*store_, 1, "dropped/total"), 4);
+  EXPECT_EQ(Metric(*store_, 2, "dropped/total"), 4);
+  EXPECT_THAT(console_.warnings,
+              testing::ElementsAre("a completion was dropped: verifier unavailable: gone"));
+  const std::vector<EventRecord> events = *store_->ReadEvents();
+  EXPECT_EQ(std::ranges::count(events, "dropped", &EventRecord::kind), 1);
+}
+
 TEST_F(TrainLoopTest, AStepWithoutAnyVerdictEndsTheRun) {
   for (int i = 0; i < 3; ++i) verifier_.NextCallReturns(absl::UnavailableError("gone"));
   EXPECT_TRUE(absl::IsUnavailable(TrainLoop(config_, Parts()).Run({}, false).status()));
