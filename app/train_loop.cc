@@ -268,31 +268,32 @@ absl::Status TrainLoop::CheckStaleness(int64_t step, const std::vector<ScoredGro
   return absl::OkStatus();
 }
 
-// Whether all who sampled the step compute the learner's bits. Said once where they do not.
+// On the console and in the store, once a run for each kind and what it is about.
+absl::Status TrainLoop::WarnOnce(int64_t step, const std::string& kind, const std::string& about,
+                                 const std::string& message) {
+  if (!warned_.emplace(kind, about).second) return absl::OkStatus();
+  parts_.console->Warn(message);
+  return parts_.store->WriteEvent({.step = step, .kind = kind, .message = message});
+}
+
+// Whether all who sampled the step compute the learner's bits.
 absl::StatusOr<SamplerNumerics> TrainLoop::Numerics(int64_t step, const GenerateStats& stats) {
   if (!stats.fingerprints_differ) return SamplerNumerics::kSame;
-  if (!numerics_differ_) {
-    const double cap = config_.learner.importance_cap;
-    const std::string message = fmt::format(
-        "a worker's numerics differ from the learner's: tokens of such steps weigh at most {:g} "
-        "(learner.importance_cap), and their log-probs are not the learner's to the last bit",
-        cap > 0 ? cap : kDefaultImportanceCap);
-    parts_.console->Warn(message);
-    PONDER_RETURN_IF_ERROR(
-        parts_.store->WriteEvent({.step = step, .kind = "numerics_differ", .message = message}));
-  }
-  numerics_differ_ = true;
+  const double cap = config_.learner.importance_cap;
+  PONDER_RETURN_IF_ERROR(WarnOnce(
+      step, "numerics_differ", "",
+      fmt::format(
+          "a worker's numerics differ from the learner's: tokens of such steps weigh at most {:g} "
+          "(learner.importance_cap), and their log-probs are not the learner's to the last bit",
+          cap > 0 ? cap : kDefaultImportanceCap)));
   return SamplerNumerics::kDiffer;
 }
 
-// Each reason once a run, with the verifier's words: the metrics count them.
+// With the verifier's words: the metrics count them.
 absl::Status TrainLoop::SayWhyDropped(int64_t step, const ScoredStep& scored) {
   for (const auto& [reason, words] : scored.dropped_words) {
-    if (!said_reasons_.insert(reason).second) continue;
-    const std::string message = fmt::format("a completion was dropped: {}: {}", reason, words);
-    parts_.console->Warn(message);
-    PONDER_RETURN_IF_ERROR(
-        parts_.store->WriteEvent({.step = step, .kind = "dropped", .message = message}));
+    PONDER_RETURN_IF_ERROR(WarnOnce(
+        step, "dropped", reason, fmt::format("a completion was dropped: {}: {}", reason, words)));
   }
   return absl::OkStatus();
 }

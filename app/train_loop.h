@@ -6,6 +6,7 @@
 #include <memory>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "app/config.h"
@@ -82,6 +83,8 @@ class TrainLoop {
   absl::StatusOr<std::vector<GroupRequest>> Requests(int64_t step);
   int64_t OldestVersion(int64_t step) const;
   absl::Status CheckStaleness(int64_t step, const std::vector<ScoredGroup>& groups) const;
+  absl::Status WarnOnce(int64_t step, const std::string& kind, const std::string& about,
+                        const std::string& message);
   absl::StatusOr<SamplerNumerics> Numerics(int64_t step, const GenerateStats& stats);
   absl::Status SayWhyDropped(int64_t step, const ScoredStep& scored);
   absl::StatusOr<bool> EvaluateHeldOut(const std::string& phase, int64_t step,
@@ -98,8 +101,7 @@ class TrainLoop {
   int64_t begun_ = 0;                    // newest step whose requests are submitted
   std::map<int64_t, int64_t> versions_;  // policy version behind a step, first_step_ and later
   int64_t checkpointed_ = -1;            // newest step with a checkpoint
-  bool numerics_differ_ = false;         // it was said
-  std::set<std::string> said_reasons_;   // of dropped completions
+  std::set<std::pair<std::string, std::string>> warned_;  // kinds, and what they were about
   std::string phase_ = "train";
 };
 
