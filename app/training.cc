@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <fstream>
 #include <iostream>
 #include <nlohmann/json.hpp>
@@ -120,7 +121,7 @@ absl::StatusOr<std::vector<Task>> CollectTasks(const RunConfig& config, Split sp
                                                int64_t count) {
   PONDER_ASSIGN_OR_RETURN(std::unique_ptr<TaskSource> source,
                           CreateTaskSource(ToTaskSourceOptions(config, split)));
-  return source->TasksFor(0, count);
+  return source->TasksFor(0, source->Size() > 0 ? std::min(count, source->Size()) : count);
 }
 
 absl::StatusOr<PromptBuilder> MakePromptBuilder(const RunConfig& config, const ModelConfig& model,

@@ -25,7 +25,7 @@ struct TrainingRequest {
 // store, console) and runs it to its end or to Ctrl-C. Says on standard error what it does.
 absl::Status RunTraining(TrainingRequest request);
 
-// `count` tasks of a configuration's split, from the first on.
+// `count` tasks of a configuration's split, from the first on; all where it has fewer.
 absl::StatusOr<std::vector<Task>> CollectTasks(const RunConfig& config, Split split, int64_t count);
 
 // The prompt builder a configuration asks for, for a loaded tokenizer.
