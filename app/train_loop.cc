@@ -82,8 +82,19 @@ absl::StatusOr<TrainSummary> TrainLoop::Run(const std::vector<SftExample>& cold_
   return summary;
 }
 
+// A resumed run is warned as an undisturbed one: not again of what it was told before.
+absl::Status TrainLoop::RecallSteps() {
+  PONDER_ASSIGN_OR_RETURN(const std::vector<StoredMetric> stored,
+                          parts_.store->ReadMetrics(kTrain));
+  std::map<int64_t, Metrics> steps;
+  for (const StoredMetric& metric : stored) steps[metric.step][metric.name] = metric.value;
+  for (const auto& [step, metrics] : steps) diagnosis_.Add(step, metrics);
+  return absl::OkStatus();
+}
+
 // False where it was cancelled with something left to do.
 absl::StatusOr<bool> TrainLoop::Steps(TrainSummary& summary) {
+  PONDER_RETURN_IF_ERROR(RecallSteps());
   StepPipeline pipeline({.groups = parts_.groups,
                          .verifier = parts_.verifier,
                          .judge = parts_.judge,
@@ -382,8 +393,12 @@ absl::StatusOr<bool> TrainLoop::Step(int64_t step, StepPipeline& pipeline) {
     parts_.monitor->Warn("update_skipped", "update skipped: " + report->skip_reason);
   }
   const std::string line = FormatStepLine(step, config_.run.steps, metrics);
+  const std::vector<Hint> hints = diagnosis_.Add(step, metrics);
   PONDER_RETURN_IF_ERROR(Record(std::move(record)));
   parts_.console->Say(line);
+  for (const Hint& hint : hints) {
+    parts_.monitor->Warn(hint.kind, hint.text + ". Try: " + hint.remedy);
+  }
   return true;
 }
 
@@ -449,6 +464,9 @@ absl::Status TrainLoop::Record(StepRecord record) {
   if (record.phase != "eval/untrained") {  // the curve of step 0 is the trained one's
     for (MetricSink* sink : parts_.sinks) {
       PONDER_RETURN_IF_ERROR(sink->WriteStep(record.step, named));
+      if (record.phase == kTrain) {
+        PONDER_RETURN_IF_ERROR(sink->WriteGroups(record.step, record.groups));
+      }
     }
   }
   return parts_.store->WriteStep(std::move(record));

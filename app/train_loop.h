@@ -20,6 +20,7 @@
 #include "base/status.h"
 #include "learner/trainer.h"
 #include "observe/console.h"
+#include "observe/diagnosis.h"
 #include "observe/metric_sink.h"
 #include "observe/run_store.h"
 #include "rewards/advantage.h"
@@ -88,6 +89,7 @@ class TrainLoop {
   void WarnOnce(const std::string& kind, const std::string& about, const std::string& message);
   SamplerNumerics Numerics(const GenerateStats& stats);
   void SayWhyDropped(const ScoredStep& scored);
+  absl::Status RecallSteps();
   absl::StatusOr<bool> EvaluateHeldOut(const std::string& phase, int64_t step,
                                        const std::string& label);
   absl::Status Record(StepRecord record);
@@ -103,6 +105,7 @@ class TrainLoop {
   std::map<int64_t, int64_t> versions_;  // policy version behind a step, first_step_ and later
   int64_t checkpointed_ = -1;            // newest step with a checkpoint
   std::set<std::pair<std::string, std::string>> warned_;  // kinds, and what they were about
+  Diagnosis diagnosis_;
   std::string phase_ = "train";
 };
 
