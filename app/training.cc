@@ -171,7 +171,10 @@ absl::Status RunTraining(TrainingRequest request) {
       request.resume ? RunDirectory::Open(path) : RunDirectory::Create(path, DumpConfig(config));
   PONDER_RETURN_IF_ERROR(opened.status());
   RunDirectory directory = *std::move(opened);
-  const std::unique_ptr<Console> console = CreateConsole(stderr, directory.LogPath());
+  // JSON lines on the same terminal would run into the view.
+  const ConsoleView view =
+      request.json && isatty(STDOUT_FILENO) != 0 ? ConsoleView::kPlain : ConsoleView::kLive;
+  const std::unique_ptr<Console> console = CreateConsole(stderr, directory.LogPath(), view);
   console->Say(fmt::format("run {}", path));
   if (!request.supervised_only) {
     console->Say(fmt::format("a step: {}; {} steps; tasks: {}", DescribeStep(config),
