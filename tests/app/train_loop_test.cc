@@ -41,7 +41,11 @@ class SilentConsole : public Console {
   void Say(const std::string& line) override { lines.push_back(line); }
   void Warn(const std::string& line) override { warnings.push_back(line); }
   void Progress(const std::string&, int64_t, int64_t) override {}
+  void SetRewards(const std::vector<double>& before) override { rewards = before; }
+  void ShowSample(const ConsoleSample& sample) override { samples.push_back(sample); }
   std::vector<std::string> lines, warnings;
+  std::vector<double> rewards;
+  std::vector<ConsoleSample> samples;
 };
 
 // Writes down what is begun and published, in order.
@@ -426,6 +430,14 @@ TEST_F(TrainLoopTest, ASkippedUpdateIsShownAndStored) {
   ASSERT_TRUE(TrainLoop(config_, Parts()).Run({}, false).ok());
   EXPECT_THAT(console_.warnings, testing::Contains(testing::HasSubstr("lm_head")));
   EXPECT_EQ(Metric(*store_, 1, "optimizer/skipped_updates"), 1);
+}
+
+TEST_F(TrainLoopTest, ShowsSamplesWithTimeToReadThem) {
+  ASSERT_TRUE(TrainLoop(config_, Parts()).Run({}, false).ok());
+  ASSERT_EQ(console_.samples.size(), 1u);  // no time passes
+  EXPECT_EQ(console_.samples[0].question, "say 1");
+  EXPECT_EQ(console_.samples[0].text, "1");
+  EXPECT_EQ(console_.samples[0].status, VerdictStatus::kCorrect);
 }
 
 TEST_F(TrainLoopTest, TheColdStartComesFirstInBatches) {
