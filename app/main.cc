@@ -15,6 +15,8 @@ int main(int argc, char** argv) {
   ponder::AddGenerateCommands(line);
   ponder::AddTextCommands(line);
   ponder::AddVerifyCommands(line);
+  ponder::AddRunsCommands(line);
+  ponder::AddInspectCommand(line);
   ponder::AddModelCommands(line);
   ponder::AddBenchCommands(line);
   try {

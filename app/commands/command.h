@@ -50,6 +50,8 @@ void AddGenerateCommands(CommandLine& line);  // generate, chat
 void AddVerifyCommands(CommandLine& line);    // verify, verifier
 void AddTaskCommands(CommandLine& line);      // tasks, eval
 void AddBenchCommands(CommandLine& line);     // bench verify
+void AddRunsCommands(CommandLine& line);      // runs, runs compare / export
+void AddInspectCommand(CommandLine& line);    // inspect
 void AddTrainCommands(CommandLine& line);     // train, learner, rollout, sft, config
 
 }  // namespace ponder

@@ -472,6 +472,7 @@ TEST_F(TrainLoopTest, ResumingGoesOnBehindTheNewestCheckpointAndDoesLaterStepsAg
   const TrainSummary summary = *TrainLoop(config_, Parts()).Run({}, true);
   EXPECT_EQ(summary.last_step, 2);
   EXPECT_EQ(trainer_.loaded.size(), 1u);
+  EXPECT_EQ(console_.rewards.size(), 1u);  // of the step that is not done again
   ASSERT_EQ(trainer_.updates.size(), 1u);
   EXPECT_EQ(trainer_.updates[0][0].group.task.id, "t3");
   EXPECT_EQ(store_->ReadCompletions("train", 1)->size(), 12u);
