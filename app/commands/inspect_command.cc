@@ -7,10 +7,13 @@
 #include <optional>
 
 #include "app/commands/command.h"
+#include "app/config.h"
 #include "app/run_catalog.h"
 #include "app/run_export.h"
 #include "app/sample_text.h"
+#include "app/training.h"
 #include "base/nearest_name.h"
+#include "model/tokenizer.h"
 #include "observe/terminal_text.h"
 #include "verifiers/combined_verifier.h"
 
@@ -31,6 +34,8 @@ struct InspectOptions {
   int64_t count = 3;
   std::string colour = "auto";
   bool as_json = false;
+
+  bool Selects() const { return worst || best || disputed || !task.empty() || !status.empty(); }
 };
 
 const std::vector<VerdictStatus>& Statuses() {
@@ -107,6 +112,28 @@ absl::StatusOr<SampleList> Choose(RunReader& reader, const InspectOptions& optio
   return list;
 }
 
+// One sample of each of `count` groups, spread over the step.
+std::vector<int64_t> Spread(const std::vector<GroupSummary>& groups, int64_t count) {
+  std::vector<int64_t> chosen;
+  const auto size = static_cast<int64_t>(groups.size());
+  for (int64_t i = 0; i < std::min(count, size); ++i) {
+    const std::vector<SampleSummary>& samples = groups[i * size / std::min(count, size)].samples;
+    if (!samples.empty()) chosen.push_back(samples[i % samples.size()].sample);
+  }
+  return chosen;
+}
+
+// The store's, or where it has none that of the run's model; empty where neither is there.
+std::vector<std::string> VocabularyOf(RunReader& reader, const std::string& run) {
+  absl::StatusOr<std::vector<std::string>> stored = reader.Vocabulary();
+  if (stored.ok() && !stored->empty()) return *std::move(stored);
+  const absl::StatusOr<RunConfig> config = LoadConfig(run + "/config.toml");
+  if (!config.ok()) return {};
+  const absl::StatusOr<std::unique_ptr<Tokenizer>> tokenizer =
+      LoadTokenizer(config->model.directory);
+  return tokenizer.ok() ? Vocabulary(**tokenizer) : std::vector<std::string>();
+}
+
 // Why nothing was found, in words that help.
 absl::Status NothingFound(const InspectOptions& options, std::optional<int64_t> step) {
   const std::string where = step.has_value() ? fmt::format("step {} of {}", *step, options.phase)
@@ -139,24 +166,31 @@ absl::Status RunInspect(const InspectOptions& options) {
     // A task and disputes are looked for in the whole run where no step is named.
     const bool whole = !options.step.has_value() && (!options.task.empty() || options.disputed);
     const std::optional<int64_t> step = whole ? std::nullopt : std::optional(last);
+    std::vector<GroupSummary> groups;
     if (step.has_value()) {
-      PONDER_ASSIGN_OR_RETURN(const std::vector<GroupSummary> groups,
-                              reader->Groups(options.phase, *step));
+      PONDER_ASSIGN_OR_RETURN(groups, reader->Groups(options.phase, *step));
       head = DescribeGroups(options.phase, *step, groups) + "\n\n";
     }
-    PONDER_ASSIGN_OR_RETURN(const SampleList list, Choose(*reader, options, step));
-    if (list.samples.empty()) return NothingFound(options, step);
-    for (const SampleSummary& sample : list.samples) chosen.push_back(sample.sample);
-    if (list.more)
-      foot = fmt::format("there are more; --count shows more than {}\n", chosen.size());
-    if (list.cut_short) foot = "the search took too long: there may be others\n";
+    if (options.Selects()) {
+      PONDER_ASSIGN_OR_RETURN(const SampleList list, Choose(*reader, options, step));
+      for (const SampleSummary& sample : list.samples) chosen.push_back(sample.sample);
+      if (list.more) {
+        foot = fmt::format("there are more; --count shows more than {}\n", chosen.size());
+      }
+      if (list.cut_short) foot = "the search took too long: there may be others\n";
+    } else {
+      chosen = Spread(groups, options.count);
+      foot = "other samples: --worst, --best, --status, --task, --sample, --step\n";
+    }
+    if (chosen.empty()) return NothingFound(options, step);
   }
-  PONDER_ASSIGN_OR_RETURN(const std::vector<std::string> vocabulary, reader->Vocabulary());
-  const SampleTextOptions look{
-      .columns = SizeOfTerminal(stdout).columns,
-      .colours = options.colour == "always" || (options.colour == "auto" && WantsColour(stdout)),
-      .prompt = options.prompt,
-      .vocabulary = &vocabulary};
+  const bool colours =
+      options.colour == "always" || (options.colour == "auto" && WantsColour(stdout));
+  const std::vector<std::string> vocabulary = VocabularyOf(*reader, options.run);
+  const SampleTextOptions look{.columns = SizeOfTerminal(stdout).columns,
+                               .colours = colours,
+                               .prompt = options.prompt,
+                               .vocabulary = &vocabulary};
   if (!options.as_json) fmt::print("{}", head);
   for (size_t i = 0; i < chosen.size(); ++i) {
     absl::StatusOr<StoredCompletion> stored = reader->ReadCompletion(chosen[i]);
