@@ -1,6 +1,7 @@
 #include "app/run_directory.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/file.h>
 #include <unistd.h>
 
@@ -20,7 +21,13 @@ absl::StatusOr<int> Lock(const std::string& path) {
   const std::string file = path + "/lock";
   const int descriptor = open(file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
   if (descriptor < 0) return Internal("cannot open {}: {}", file, std::strerror(errno));
-  if (flock(descriptor, LOCK_EX | LOCK_NB) != 0) {
+  // IsWorkedOn holds it for a moment.
+  bool locked = false;
+  for (int tries = 0; tries < 10 && !(locked = flock(descriptor, LOCK_EX | LOCK_NB) == 0);
+       ++tries) {
+    poll(nullptr, 0, 10);
+  }
+  if (!locked) {
     close(descriptor);
     return FailedPrecondition("another process is working on the run {}; wait for it or end it",
                               path);
@@ -66,6 +73,14 @@ absl::StatusOr<RunDirectory> RunDirectory::Open(const std::string& path) {
   PONDER_ASSIGN_OR_RETURN(const int lock, Lock(path));
   PONDER_RETURN_IF_ERROR(MakeDirectories(path + "/checkpoints"));
   return RunDirectory(path, lock);
+}
+
+bool RunDirectory::IsWorkedOn(const std::string& path) {
+  const int descriptor = open((path + "/lock").c_str(), O_RDONLY | O_CLOEXEC);
+  if (descriptor < 0) return false;
+  const bool locked = flock(descriptor, LOCK_SH | LOCK_NB) != 0 && errno == EWOULDBLOCK;
+  close(descriptor);
+  return locked;
 }
 
 RunDirectory::RunDirectory(RunDirectory&& other) noexcept

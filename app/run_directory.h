@@ -33,6 +33,9 @@ class RunDirectory {
   RunDirectory& operator=(RunDirectory&& other) noexcept;
   ~RunDirectory();
 
+  // Whether a process holds the lock now.
+  static bool IsWorkedOn(const std::string& path);
+
   const std::string& Path() const { return path_; }
   std::string ConfigPath() const { return path_ + "/config.toml"; }
   std::string StorePath() const { return path_ + "/run.db"; }

@@ -168,6 +168,13 @@ absl::StatusOr<CheckpointName> TrainLoop::Resume(int64_t sft_updates) {
   if (!rl) PONDER_RETURN_IF_ERROR(parts_.store->TruncateAfter(kSft, at.step));
   PONDER_RETURN_IF_ERROR(parts_.groups->PublishWeights(parts_.trainer->PolicyVersion()));
   checkpointed_ = at.step;
+  PONDER_ASSIGN_OR_RETURN(const std::vector<StoredMetric> before,
+                          parts_.store->ReadMetrics(kTrain));
+  std::vector<double> rewards;
+  for (const StoredMetric& metric : before) {
+    if (metric.name == "reward/mean") rewards.push_back(metric.value);
+  }
+  parts_.console->SetRewards(rewards);
   const std::string message = fmt::format("resumed behind checkpoint {}", at.ToString());
   parts_.console->Say(message);
   PONDER_RETURN_IF_ERROR(
@@ -219,6 +226,7 @@ absl::StatusOr<bool> TrainLoop::Supervise(const std::vector<SftExample>& example
     const std::string line = "cold start " + FormatStepLine(update, updates, record.metrics);
     PONDER_RETURN_IF_ERROR(Record(std::move(record)));
     parts_.console->Say(line);
+    parts_.console->Progress("cold start", update, updates);
     const bool due = config_.run.checkpoint_every > 0 && update % config_.run.checkpoint_every == 0;
     if (due || update == updates || Cancelled()) {
       PONDER_RETURN_IF_ERROR(Checkpoint({.phase = "sft", .step = update}));
@@ -392,14 +400,31 @@ absl::StatusOr<bool> TrainLoop::Step(int64_t step, StepPipeline& pipeline) {
   if (report->skipped_updates > 0) {
     parts_.monitor->Warn("update_skipped", "update skipped: " + report->skip_reason);
   }
-  const std::string line = FormatStepLine(step, config_.run.steps, metrics);
   const std::vector<Hint> hints = diagnosis_.Add(step, metrics);
+  ShowSample(step, record.groups);
+  const Metrics said = metrics;
   PONDER_RETURN_IF_ERROR(Record(std::move(record)));
-  parts_.console->Say(line);
+  parts_.console->EndStep(step, config_.run.steps, said);
   for (const Hint& hint : hints) {
     parts_.monitor->Warn(hint.kind, hint.text + ". Try: " + hint.remedy);
   }
   return true;
+}
+
+// Another place in the step each time, so that right and wrong answers come up as often as they
+// are.
+void TrainLoop::ShowSample(int64_t step, const std::vector<ScoredGroup>& groups) {
+  constexpr absl::Duration kLeastTime = absl::Seconds(5);  // to read one
+  const absl::Time now = parts_.clock->Now();
+  if (groups.empty() || now - sample_shown_ < kLeastTime) return;
+  sample_shown_ = now;
+  const ScoredGroup& scored = groups[step % groups.size()];
+  const size_t i = step / groups.size() % scored.verdicts.size();
+  parts_.console->ShowSample({.step = step,
+                              .question = scored.group.task.question,
+                              .text = scored.group.completions[i].text,
+                              .status = scored.verdicts[i].status,
+                              .reward = scored.rewards[i].total});
 }
 
 absl::StatusOr<bool> TrainLoop::EvaluateHeldOut(const std::string& phase, int64_t step,

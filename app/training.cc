@@ -103,19 +103,18 @@ absl::StatusOr<std::vector<SftExample>> ColdStartExamples(const RunConfig& confi
   return examples;
 }
 
-// What each token id stands for, special tokens by their names.
-std::vector<std::string> Vocabulary(const Tokenizer& tokenizer) {
-  std::vector<std::string> pieces;
-  for (int32_t id = 0; id < tokenizer.Size(); ++id) pieces.emplace_back(tokenizer.TokenBytes(id));
-  return pieces;
-}
-
 std::string DefaultRunDirectory(const RunConfig& config) {
   return fmt::format("runs/{}-{}", config.run.name,
                      absl::FormatTime("%Y%m%d-%H%M%S", absl::Now(), absl::LocalTimeZone()));
 }
 
 }  // namespace
+
+std::vector<std::string> Vocabulary(const Tokenizer& tokenizer) {
+  std::vector<std::string> pieces;
+  for (int32_t id = 0; id < tokenizer.Size(); ++id) pieces.emplace_back(tokenizer.TokenBytes(id));
+  return pieces;
+}
 
 absl::StatusOr<std::vector<Task>> CollectTasks(const RunConfig& config, Split split,
                                                int64_t count) {
@@ -182,7 +181,10 @@ absl::Status RunTraining(TrainingRequest request) {
       request.resume ? RunDirectory::Open(path) : RunDirectory::Create(path, DumpConfig(config));
   PONDER_RETURN_IF_ERROR(opened.status());
   RunDirectory directory = *std::move(opened);
-  const std::unique_ptr<Console> console = CreateConsole(stderr, directory.LogPath());
+  // JSON lines on the same terminal would run into the view.
+  const ConsoleView view =
+      request.json && isatty(STDOUT_FILENO) != 0 ? ConsoleView::kPlain : ConsoleView::kLive;
+  const std::unique_ptr<Console> console = CreateConsole(stderr, directory.LogPath(), view);
   console->Say(fmt::format("run {}", path));
   if (!request.supervised_only) {
     console->Say(fmt::format("a step: {}; {} steps; tasks: {}", DescribeStep(config),

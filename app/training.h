@@ -32,4 +32,7 @@ absl::StatusOr<std::vector<Task>> CollectTasks(const RunConfig& config, Split sp
 absl::StatusOr<PromptBuilder> MakePromptBuilder(const RunConfig& config, const ModelConfig& model,
                                                 const Tokenizer& tokenizer);
 
+// What each token id stands for, special tokens by their names.
+std::vector<std::string> Vocabulary(const Tokenizer& tokenizer);
+
 }  // namespace ponder
