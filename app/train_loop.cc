@@ -7,6 +7,7 @@
 
 #include "app/config_convert.h"
 #include "app/evaluate.h"
+#include "app/run_settings.h"
 #include "app/step_score.h"
 #include "app/train_phases.h"
 #include "base/random.h"
@@ -133,6 +134,8 @@ absl::StatusOr<CheckpointName> TrainLoop::Resume(int64_t sft_updates) {
   const std::vector<CheckpointName> names = parts_.directory->Checkpoints();
   if (names.empty()) {
     parts_.console->Say("no checkpoint yet: the run begins anew");
+    PONDER_RETURN_IF_ERROR(
+        NoteSettings(*parts_.store, parts_.directory->ConfigPath(), {}, config_));
     for (const char* phase : {kSft, kTrain, "eval/untrained", "eval/train"}) {
       PONDER_RETURN_IF_ERROR(parts_.store->TruncateAfter(phase, -1));
     }
@@ -146,6 +149,7 @@ absl::StatusOr<CheckpointName> TrainLoop::Resume(int64_t sft_updates) {
   PONDER_RETURN_IF_ERROR(parts_.store->TruncateAfter("eval/train", rl ? at.step : -1));
   if (!rl) PONDER_RETURN_IF_ERROR(parts_.store->TruncateAfter(kSft, at.step));
   PONDER_RETURN_IF_ERROR(parts_.groups->PublishWeights(parts_.trainer->PolicyVersion()));
+  PONDER_RETURN_IF_ERROR(NoteSettings(*parts_.store, parts_.directory->ConfigPath(), at, config_));
   checkpointed_ = at.step;
   const std::string message = fmt::format("resumed behind checkpoint {}", at.ToString());
   parts_.console->Say(message);

@@ -81,6 +81,13 @@ absl::StatusOr<std::vector<SftExample>> ReadExamples(const std::string& path, in
   return examples;
 }
 
+std::string DefaultRunDirectory(const RunConfig& config) {
+  return fmt::format("runs/{}-{}", config.run.name,
+                     absl::FormatTime("%Y%m%d-%H%M%S", absl::Now(), absl::LocalTimeZone()));
+}
+
+}  // namespace
+
 absl::StatusOr<std::vector<SftExample>> ColdStartExamples(const RunConfig& config,
                                                           const PromptBuilder& prompts) {
   if (!config.sft.Wanted()) return std::vector<SftExample>();
@@ -98,13 +105,6 @@ absl::StatusOr<std::vector<SftExample>> ColdStartExamples(const RunConfig& confi
   }
   return examples;
 }
-
-std::string DefaultRunDirectory(const RunConfig& config) {
-  return fmt::format("runs/{}-{}", config.run.name,
-                     absl::FormatTime("%Y%m%d-%H%M%S", absl::Now(), absl::LocalTimeZone()));
-}
-
-}  // namespace
 
 absl::StatusOr<std::vector<Task>> CollectTasks(const RunConfig& config, Split split,
                                                int64_t count) {
