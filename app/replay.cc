@@ -159,9 +159,11 @@ absl::Status Replayer::Follow(const RunLeg& leg) {
     PONDER_RETURN_IF_ERROR(Serve(point));
     if (point == leg.end) return absl::OkStatus();
     if (Cancelled()) return absl::CancelledError("interrupted");
-    parts_.console->Progress("learn again", learnt_++, to_learn_);
+    parts_.console->Progress("learn again", learnt_, to_learn_);
     PONDER_RETURN_IF_ERROR(parts_.relearner->Advance());
     parts_.console->Progress("", 0, 0);
+    parts_.console->Say(fmt::format("{} learnt again, {}/{}",
+                                    timeline_.NameOf(point + 1).ToString(), ++learnt_, to_learn_));
     const std::string& difference = parts_.relearner->Difference();
     if (difference.empty() || std::exchange(warned_, true)) continue;
     parts_.console->Warn(difference + "; from there on the weights are not the run's");
