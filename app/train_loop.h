@@ -77,7 +77,6 @@ class TrainLoop {
 
  private:
   absl::StatusOr<CheckpointName> Resume(int64_t sft_updates);
-  int64_t SftUpdates(const std::vector<SftExample>& examples) const;
   absl::StatusOr<bool> Supervise(const std::vector<SftExample>& examples,
                                  int64_t done);  // false: cancelled
   absl::StatusOr<bool> Steps(TrainSummary& summary);

@@ -85,6 +85,13 @@ absl::StatusOr<std::vector<SftExample>> ReadExamples(const std::string& path, in
   return examples;
 }
 
+std::string DefaultRunDirectory(const RunConfig& config) {
+  return fmt::format("runs/{}-{}", config.run.name,
+                     absl::FormatTime("%Y%m%d-%H%M%S", absl::Now(), absl::LocalTimeZone()));
+}
+
+}  // namespace
+
 absl::StatusOr<std::vector<SftExample>> ColdStartExamples(const RunConfig& config,
                                                           const PromptBuilder& prompts) {
   if (!config.sft.Wanted()) return std::vector<SftExample>();
@@ -102,13 +109,6 @@ absl::StatusOr<std::vector<SftExample>> ColdStartExamples(const RunConfig& confi
   }
   return examples;
 }
-
-std::string DefaultRunDirectory(const RunConfig& config) {
-  return fmt::format("runs/{}-{}", config.run.name,
-                     absl::FormatTime("%Y%m%d-%H%M%S", absl::Now(), absl::LocalTimeZone()));
-}
-
-}  // namespace
 
 std::vector<std::string> Vocabulary(const Tokenizer& tokenizer) {
   std::vector<std::string> pieces;

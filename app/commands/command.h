@@ -60,6 +60,7 @@ void AddDoctorCommand(CommandLine& line);      // doctor
 void AddCompletionCommand(CommandLine& line);  // completion
 void AddInitCommand(CommandLine& line);        // init
 void AddInspectCommand(CommandLine& line);     // inspect
+void AddReplayCommand(CommandLine& line);      // replay
 void AddTrainCommands(CommandLine& line);      // train, learner, rollout, sft, config
 
 }  // namespace ponder

@@ -389,6 +389,7 @@ TEST_F(TrainLoopTest, AnInterruptWithLaterStepsUnderWayLeavesTheEngineEmpty) {
 TEST_F(TrainLoopTest, AResumedRunGeneratesAnewWhatWasUnderWay) {
   config_.run.steps = 4;
   config_.rollout.max_staleness = 1;
+  config_.learner.importance_cap = 2;
   ASSERT_TRUE(TrainLoop(config_, Parts()).Run({}, false).ok());
   ASSERT_TRUE(std::filesystem::create_directories(
       directory_->CheckpointPath({.phase = "step", .step = 2})));
