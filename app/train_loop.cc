@@ -201,8 +201,9 @@ absl::StatusOr<bool> TrainLoop::Supervise(const std::vector<SftExample>& example
     record.metrics["time/left_s"] = Seconds(started_) / static_cast<double>(update - done) *
                                     static_cast<double>(updates - update);
     if (report.skipped_updates > 0) parts_.console->Warn("update skipped: " + report.skip_reason);
-    PONDER_RETURN_IF_ERROR(Record(record));
-    parts_.console->Say("cold start " + FormatStepLine(update, updates, record.metrics));
+    const std::string line = "cold start " + FormatStepLine(update, updates, record.metrics);
+    PONDER_RETURN_IF_ERROR(Record(std::move(record)));
+    parts_.console->Say(line);
     const bool due = config_.run.checkpoint_every > 0 && update % config_.run.checkpoint_every == 0;
     if (due || update == updates || Cancelled()) {
       PONDER_RETURN_IF_ERROR(Checkpoint({.phase = "sft", .step = update}));
@@ -371,8 +372,9 @@ absl::StatusOr<bool> TrainLoop::Step(int64_t step, StepPipeline& pipeline) {
     PONDER_RETURN_IF_ERROR(parts_.store->WriteEvent(
         {.step = step, .kind = "update_skipped", .message = report->skip_reason}));
   }
-  PONDER_RETURN_IF_ERROR(Record(record));
-  parts_.console->Say(FormatStepLine(step, config_.run.steps, metrics));
+  const std::string line = FormatStepLine(step, config_.run.steps, metrics);
+  PONDER_RETURN_IF_ERROR(Record(std::move(record)));
+  parts_.console->Say(line);
   return true;
 }
 
@@ -420,21 +422,22 @@ absl::StatusOr<bool> TrainLoop::EvaluateHeldOut(const std::string& phase, int64_
     for (ScoredGroup& group : result->groups) record.groups.push_back(std::move(group));
   }
   parts_.console->Say(line);
-  PONDER_RETURN_IF_ERROR(Record(record));
+  PONDER_RETURN_IF_ERROR(Record(std::move(record)));
   return true;
 }
 
-absl::Status TrainLoop::Record(const StepRecord& record) {
-  PONDER_RETURN_IF_ERROR(parts_.store->WriteStep(record));
+absl::Status TrainLoop::Record(StepRecord record) {
   Metrics named;
   for (const auto& [name, value] : record.metrics) {
     named[record.phase == kTrain || name.starts_with("eval/") ? name : record.phase + "/" + name] =
         value;
   }
-  if (record.phase == "eval/untrained")
-    return absl::OkStatus();  // the curve of step 0 is the trained one's
-  for (MetricSink* sink : parts_.sinks) PONDER_RETURN_IF_ERROR(sink->WriteStep(record.step, named));
-  return absl::OkStatus();
+  if (record.phase != "eval/untrained") {  // the curve of step 0 is the trained one's
+    for (MetricSink* sink : parts_.sinks) {
+      PONDER_RETURN_IF_ERROR(sink->WriteStep(record.step, named));
+    }
+  }
+  return parts_.store->WriteStep(std::move(record));
 }
 
 absl::Status TrainLoop::Checkpoint(const CheckpointName& name) {

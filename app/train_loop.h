@@ -89,7 +89,7 @@ class TrainLoop {
   absl::Status SayWhyDropped(int64_t step, const ScoredStep& scored);
   absl::StatusOr<bool> EvaluateHeldOut(const std::string& phase, int64_t step,
                                        const std::string& label);
-  absl::Status Record(const StepRecord& record);
+  absl::Status Record(StepRecord record);
   absl::Status Checkpoint(const CheckpointName& name);
   bool Cancelled() const { return parts_.cancelled && parts_.cancelled(); }
   double Seconds(absl::Time since) const;
