@@ -11,6 +11,7 @@ int main(int argc, char** argv) {
   line.app.set_version_flag("--version", std::string("ponder ") + PONDER_VERSION);
   line.app.footer("`ponder COMMAND --help` shows a command's options and an example.");
   ponder::AddTrainCommands(line);
+  ponder::AddDashboardCommand(line);
   ponder::AddTaskCommands(line);
   ponder::AddGenerateCommands(line);
   ponder::AddTextCommands(line);

@@ -11,6 +11,7 @@
 
 #include "app/commands/command.h"
 #include "app/config_convert.h"
+#include "app/run_dashboard.h"
 #include "app/run_directory.h"
 #include "app/run_memory.h"
 #include "app/run_report.h"
@@ -186,6 +187,7 @@ absl::Status RunTraining(TrainingRequest request) {
       RunStore::Open(directory.StorePath(), std::filesystem::exists(directory.StorePath())
                                                 ? RunStore::Mode::kAppend
                                                 : RunStore::Mode::kCreate));
+  const std::unique_ptr<HttpServer> dashboard = StartRunDashboard(config.dashboard, path, *console);
   PONDER_ASSIGN_OR_RETURN(const std::unique_ptr<MetricSink> events, CreateEventFileSink(path));
   const std::unique_ptr<MetricSink> json_lines = CreateJsonLineSink(std::cout);
   std::vector<MetricSink*> sinks = {events.get()};

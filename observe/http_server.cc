@@ -86,13 +86,14 @@ class AsioHttpServer : public HttpServer {
     if (!endpoint.address().is_loopback() && options_.token.empty()) {
       return InvalidArgument(
           "{} can be reached from other machines, and runs are nobody else's business: listen on "
-          "127.0.0.1, or give a token (--token-file)",
+          "127.0.0.1, or give a file with a token",
           options_.address);
     }
     Error error;
     const auto check = [&](const char* action) {
-      return error ? Unavailable("cannot {} {}: {}", action, options_.address, error.message())
-                   : absl::OkStatus();
+      if (!error) return absl::OkStatus();
+      return Unavailable("cannot {} {}: {}{}", action, options_.address, error.message(),
+                         error == asio::error::address_in_use ? "; port 0 takes any free one" : "");
     };
     acceptor_.open(endpoint.protocol(), error);
     PONDER_RETURN_IF_ERROR(check("open a socket for"));

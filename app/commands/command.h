@@ -50,6 +50,7 @@ void AddGenerateCommands(CommandLine& line);  // generate, chat
 void AddVerifyCommands(CommandLine& line);    // verify, verifier
 void AddTaskCommands(CommandLine& line);      // tasks, eval
 void AddBenchCommands(CommandLine& line);     // bench verify
+void AddDashboardCommand(CommandLine& line);  // dashboard
 void AddTrainCommands(CommandLine& line);     // train, learner, rollout, sft, config
 
 }  // namespace ponder
