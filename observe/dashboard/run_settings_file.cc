@@ -13,7 +13,24 @@ namespace {
 
 constexpr uint64_t kMostBytes = uint64_t{1} << 20;
 
+// Numbers as short as they are exact, texts bare; in a list quoted, so that one sees where each
+// ends.
 std::string Value(const toml::node& node) {
+  if (const auto* text = node.as_string()) return text->get();
+  if (const auto* number = node.as_floating_point()) {
+    const std::string digits = fmt::format("{}", number->get());
+    const bool whole = digits.find_first_not_of("-0123456789") == std::string::npos;
+    return whole ? digits + ".0" : digits;
+  }
+  if (const toml::array* list = node.as_array()) {
+    std::string items;
+    for (const toml::node& item : *list) {
+      const std::string value = Value(item);
+      items += fmt::format("{}{}", items.empty() ? "" : ", ",
+                           item.is_string() ? fmt::format("\"{}\"", value) : value);
+    }
+    return fmt::format("[{}]", items);
+  }
   std::ostringstream text;
   text << toml::node_view<const toml::node>(node);
   return text.str();

@@ -11,7 +11,7 @@ namespace ponder {
 // RUN/config.toml for showing and comparing: this room does not know what the keys mean.
 struct RunSettings {
   std::string toml;
-  std::map<std::string, std::string> keys;  // "rollout.temperature": "1.0", values as in TOML
+  std::map<std::string, std::string> keys;  // "rollout.temperature": "1.0"
 };
 
 // NOT_FOUND where there is none, INVALID_ARGUMENT where it is no TOML.

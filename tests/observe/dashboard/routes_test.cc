@@ -3,9 +3,11 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <string>
 #include <vector>
 
+#include "base/file.h"
 #include "tests/observe/dashboard/served_runs.h"
 #include "tests/observe/store_records.h"
 
@@ -97,7 +99,8 @@ TEST_F(RoutesTest, GivesAStepsGroupsWithItsNeighbours) {
 TEST_F(RoutesTest, LeavesOutGroupsThatDoNotMatch) {
   const auto matches = [&](const std::string& filter) {
     std::vector<std::string> found;
-    for (const json& group : Get("groups?step=1&" + filter)["groups"]) {
+    const json answer = Get("groups?step=1&" + filter);
+    for (const json& group : answer["groups"]) {
       std::string text = group["position"].dump() + ":";
       for (const json& sample : group["samples"]) {
         if (sample["match"]) text += sample["index"].dump();
@@ -222,7 +225,7 @@ TEST_F(RoutesTest, ShowsSettings) {
   EXPECT_THAT(std::string(config["toml"]), StartsWith("[run]\n"));
   EXPECT_EQ(
       config["keys"],
-      json({{"run.steps", "6"}, {"rollout.temperature", "1.0"}, {"reward.gates", "[ 'format' ]"}}));
+      json({{"run.steps", "6"}, {"rollout.temperature", "1.0"}, {"reward.gates", "[\"format\"]"}}));
 }
 
 TEST_F(RoutesTest, ComparesRuns) {
@@ -232,7 +235,7 @@ TEST_F(RoutesTest, ComparesRuns) {
   EXPECT_EQ(compared["runs"][0]["id"], "first");
   EXPECT_EQ(compared["runs"][1]["last_step"], 0);
   EXPECT_EQ(compared["settings"],
-            json::array({{{"key", "reward.gates"}, {"values", {"[ 'format' ]", nullptr}}},
+            json::array({{{"key", "reward.gates"}, {"values", {"[\"format\"]", nullptr}}},
                          {{"key", "rollout.temperature"}, {"values", {"1.0", "0.7"}}},
                          {{"key", "rollout.top_k"}, {"values", {nullptr, "5"}}}}));
   ASSERT_EQ(compared["evaluations"].size(), 2u);

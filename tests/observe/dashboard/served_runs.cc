@@ -102,7 +102,7 @@ nlohmann::json ServedRuns::Json(const std::string& target, int status) {
   EXPECT_EQ(response.content_type, "application/json") << target;
   nlohmann::json value = nlohmann::json::parse(response.body, nullptr, false);
   EXPECT_FALSE(value.is_discarded()) << target << ": " << response.body;
-  if (status != 200) EXPECT_TRUE(value.contains("error")) << target;
+  EXPECT_EQ(value.contains("error"), status != 200) << target;
   return value;
 }
 
