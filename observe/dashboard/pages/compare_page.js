@@ -22,7 +22,7 @@ export function comparePage(root, session, run) {
   const charts = new ChartPage({onCrosshair: (step) => {
     readout.textContent = step === null ? '' : `Step ${format.number(step)}`;
   }});
-  const toolbar = chartToolbar(charts, session, {readout});
+  const toolbar = chartToolbar(charts, session, {readout, overlays: false});
   const picks = h('fieldset', {class: 'picks'});
   const tables = h('div', {class: 'compare-tables'});
   const grid = h('div', {class: 'charts'});
@@ -133,6 +133,8 @@ function settingsTable({settings}, ids) {
       values.map((value) => h('td', {class: 'number mono'}, value ?? '–')))));
 }
 
+const bound = (share) => (share * 100).toFixed(1);
+
 function evaluationTable({evaluations}, ids) {
   const rows = new Map();  // "phase step name" -> cells
   for (const {run, phase, step, metrics} of evaluations) {
@@ -142,14 +144,14 @@ function evaluationTable({evaluations}, ids) {
       const key = JSON.stringify([untrained ? -1 : step, name]);
       if (!rows.has(key)) rows.set(key, new Array(ids.length).fill(null));
       rows.get(key)[ids.indexOf(run)] = [h('b', {}, format.percent(value)),
-        h('span', {class: 'interval'}, ` ${format.percent(metrics[name + '_low'])} to ` +
-          format.percent(metrics[name + '_high']))];
+        h('span', {class: 'interval'}, ` [${bound(metrics[name + '_low'])}, ` +
+          `${bound(metrics[name + '_high'])}]`)];
     }
   }
   if (!rows.size) return null;
   const sorted = [...rows].map(([key, cells]) => [...JSON.parse(key), cells])
     .sort((a, b) => a[0] - b[0] || a[1].localeCompare(b[1]));
-  return table('Held-out accuracy', 'With 95 % Wilson intervals.',
+  return table('Held-out accuracy', 'With 95 % Wilson intervals, in percent.',
     [h('th', {scope: 'col'}, 'Step'), h('th', {scope: 'col'}, 'Decoding'), heads(ids)],
     sorted.map(([step, name, cells]) => h('tr', {},
       h('th', {scope: 'row'}, step < 0 ? 'untrained' : step),

@@ -15,7 +15,7 @@ const kFigures = {
     ['optimizer/gradient_norm', 'Gradient norm', '', 'gradient'],
     ['exactness/logprob_max_abs_diff', 'Exactness', 'difference', 'exactness'],
     ['speed/generate_tokens_per_s', 'Generated', 'tokens/s', 'speed'],
-    ['time/step_s', 'Step', 's', 'phases'],
+    ['time/step_s', 'Time a step', 's', 'phases'],
   ],
   sft: [
     ['loss/supervised', 'Loss', 'nats', 'loss'],

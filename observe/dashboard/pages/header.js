@@ -45,7 +45,8 @@ export function showState(state, error = null) {
     fill(node, h('span', {class: 'dot lost', 'aria-hidden': 'true'}), error.message);
     return;
   }
-  const share = state.steps > 0 ? Math.min(state.last_step / state.steps, 1) : 0;
+  const running = state.status === 'running';
+  const share = running && state.steps > 0 ? Math.min(state.last_step / state.steps, 1) : 0;
   const text = state.text.charAt(0).toUpperCase() + state.text.slice(1);
   if (node.dataset.shown === text + share) return;
   node.dataset.shown = text + share;

@@ -23,7 +23,7 @@ export function sampleRow(sample) {
     h('a', {href: linkTo(sample), 'data-sample': sample.sample},
       h('span', {class: 'found-head'},
         h('span', {class: 'number'}, `step ${sample.step}`), statusBadge(sample.status),
-        h('span', {class: 'number'}, `reward ${format.number(sample.reward)}`),
+        h('span', {class: 'number'}, `reward ${format.plain(sample.reward)}`),
         h('span', {class: 'number'}, format.plural(sample.tokens, 'token'))),
       h('span', {class: 'excerpt'}, sample.excerpt)));
 }

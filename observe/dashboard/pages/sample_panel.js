@@ -10,9 +10,9 @@ const kFinishes = {stop: 'stopped by itself', length: 'cut at the length limit',
 // "correct 1 + format 0.1 = 1.1".
 export function rewardWords({total, parts}) {
   const names = Object.entries(parts);
-  if (names.length < 2) return format.number(total);
-  return `${names.map(([name, value]) => `${name} ${format.number(value)}`).join(' + ')} = ` +
-    format.number(total);
+  if (names.length < 2) return format.plain(total);
+  return `${names.map(([name, value]) => `${name} ${format.plain(value)}`).join(' + ')} = ` +
+    format.plain(total);
 }
 
 export function samplePanel(sample, mode, marked) {
@@ -27,7 +27,7 @@ export function samplePanel(sample, mode, marked) {
       fact('Answer', h('span', {class: 'mono'}, verdict.extracted || '–'))),
     h('p', {class: 'verdict'}, statusBadge(sample.verdict.status), ' ', verdict.reason,
       parts.length > 0 && h('span', {class: 'parts'}, ' · ',
-        parts.map(([name, value]) => `${name} ${format.number(value)}`).join(', ')),
+        parts.map(([name, value]) => `${name} ${format.plain(value)}`).join(', ')),
       h('span', {class: 'parts'}, ` · judged in ${format.seconds(verdict.elapsed_us / 1e6)}`)),
     h('dl', {class: 'facts'},
       fact('Reward', rewardWords(sample.reward)),
