@@ -18,9 +18,8 @@ const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
 while (walker.nextNode()) {
   const node = walker.currentNode;
   const element = node.parentElement;
-  if (!node.textContent.trim() || element.closest('.hidden, .skip, noscript, option, dialog:not([open])')) {
-    continue;
-  }
+  const unseen = '.hidden, .skip, noscript, option, dialog:not([open])';
+  if (!node.textContent.trim() || element.closest(unseen)) continue;
   if (!element.checkVisibility({visibilityProperty: true, contentVisibilityAuto: true})) continue;
   const range = document.createRange();
   range.selectNodeContents(node);
@@ -99,7 +98,9 @@ for (const [node, element, box] of texts) {
   for (let e = element; e; e = e.parentElement) {
     if (['auto', 'scroll'].includes(getComputedStyle(e).overflowX)) scrolls = true;
   }
-  if (!scrolls && (box.left < -1 || box.right > width + 1)) found.add(`${words(node)} leaves the screen`);
+  if (!scrolls && (box.left < -1 || box.right > width + 1)) {
+    found.add(`${words(node)} leaves the screen`);
+  }
   const style = getComputedStyle(element);
   const cut = style.overflowX === 'hidden' && style.textOverflow !== 'ellipsis';
   if (cut && element.scrollWidth > element.clientWidth + 1) found.add(`${words(node)} is cut off`);

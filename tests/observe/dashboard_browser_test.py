@@ -3,8 +3,8 @@
 
     dashboard_browser_test.py --url http://127.0.0.1:8080 --run ID [--run2 ID] --output DIR
 
-Visits every page, uses what it offers, and fails on an error in the console, a request that fails, a
-text with too little contrast or one that does not fit. Screenshots stay in DIR. --limits also
+Visits every page, uses what it offers, and fails on an error in the console, a request that fails,
+a text with too little contrast or one that does not fit. Screenshots stay in DIR. --limits also
 asserts how long things take, --live that new steps appear while one looks on.
 """
 
@@ -26,61 +26,7 @@ FIRST_VIEW_MS = 1000
 ACTION_MS = 200
 SAMPLES_MS = 300
 
-PURE = """
-const done = arguments[0];
-(async () => {
-  const failed = [];
-  const same = (what, found, expected) => {
-    if (JSON.stringify(found) !== JSON.stringify(expected)) {
-      failed.push(`${what}: expected ${JSON.stringify(expected)}, found ${JSON.stringify(found)}`);
-    }
-  };
-  const {smooth} = await import('/assets/smooth.js');
-  same('smoothing off', smooth([1, null, 3], 0), [1, null, 3]);
-  same('a constant stays', smooth([2, 2, 2, 2], 10).map((x) => x.toFixed(9)),
-    Array(4).fill('2.000000000'));
-  const spike = smooth([0, 0, 0, 1, 0, 0, 0], 5);
-  same('nothing is delayed', spike.indexOf(Math.max(...spike)), 3);
-  same('both sides weigh the same', spike[2].toFixed(9), spike[4].toFixed(9));
-  same('three points weigh 1/2 1 1/2', smooth([0, 0, 1, 0, 0], 3)[2].toFixed(4), (1 / 2.5).toFixed(4));
-  same('gaps stay', smooth([1, null, 1], 5)[1], null);
-  const format = await import('/assets/format.js');
-  same('number', [0, 0.09999, 52.13, 7782, -0.5, 2.4e-5, 1e9, null, NaN].map((x) =>
-    format.number(x)), ['0', '0.100', '52.1', '7\\u2009782', '\\u22120.500', '2.4e\\u22125', '1.00e9',
-    '–', '–']);
-  same('plain', [1.1, 0.1, 100, 1].map(format.plain), ['1.1', '0.1', '100', '1']);
-  same('percent', [0, 1, 0.4837, 0.0012].map(format.percent),
-    ['0\\u2009%', '100\\u2009%', '48.4\\u2009%', '0.12\\u2009%']);
-  same('seconds', [0.00043, 0.52, 34.6, 600, 8000].map(format.seconds), ['430\\u2009µs',
-    '520\\u2009ms', '34.6\\u2009s', '10\\u2009min', '2\\u2009h 13\\u2009min']);
-  same('bytes', [12, 2371584].map(format.bytes), ['12\\u2009B', '2.26\\u2009MiB']);
-  const url = await import('/assets/url_state.js');
-  const view = {run: 'a b~2', page: 'samples', params: {text: '50 % & "x"', step: '7'}};
-  same('an address holds its view', url.parseLocation(url.formatLocation(view)), view);
-  same('a metric reads well', url.formatLocation({run: 'r', page: 'why',
-    params: {metric: 'reward/mean', none: null}}), '#/r/why?metric=reward/mean');
-  same('a broken address', url.parseLocation('#/r/no?%=1&x'),
-    {run: 'r', page: 'overview', params: {'%': '1'}});
-  same('no address', url.parseLocation('').run, '');
-  same('ranges', ['3-9', '9-3', 'x', '0.5-2'].map(url.parseRange), [[3, 9], null, null, [0.5, 2]]);
-  const thin = await import('/assets/thin.js');
-  const many = Array.from({length: 100000}, (_, i) => (i === 31415 ? 9 : i % 2));
-  const rows = thin.thinRows([many], 0, many.length, 400);
-  same('few rows stay', rows.length <= 802, true);
-  same('the peak stays', rows.includes(31415), true);
-  same('both ends stay', [rows[0], rows.at(-1)], [0, 99999]);
-  same('rows ascend', rows.every((row, i) => !i || row > rows[i - 1]), true);
-  same('nearest', [thin.nearest([1, 5, 9], 4), thin.nearest([1, 5, 9], 99)], [1, 2]);
-  const tables = await import('/assets/tables.js');
-  const table = {steps: [1], metrics: {a: [1]}};
-  tables.appendTable(table, {steps: [2], metrics: {b: [5]}});
-  same('later steps', table, {steps: [1, 2], metrics: {a: [1, null], b: [null, 5]}});
-  same('joined curves', tables.joinCurves([{xs: [1, 3], series: [{values: [1, 3]}]},
-    {xs: [2], series: [{values: [2]}]}]).series.map(({values}) => values),
-    [[1, null, 3], [null, 2, null]]);
-  done(failed);
-})().catch((error) => done([String(error)]));
-"""
+CANVAS = "return document.querySelector('#chart-reward canvas').toDataURL()"
 
 
 class Test:
@@ -121,9 +67,10 @@ class Test:
         self.browser.wait(f"document.body.dataset.ready === '{page}'", f'the page {page}')
 
     def pure_functions(self):
+        functions = (pathlib.Path(__file__).parent / 'dashboard_functions_test.js').read_text()
         self.browser.open('')
         self.browser.wait('document.body.dataset.ready', 'a first page')
-        for message in self.browser.driver.execute_async_script(PURE):
+        for message in self.browser.driver.execute_async_script(functions):
             self.check(False, message)
 
     def runs(self):
@@ -145,6 +92,11 @@ class Test:
                    FIRST_VIEW_MS)
         b.settle()
         self.look('overview')
+        late = b.script("const named = new Set([...document.querySelectorAll('link, script')].map("
+                        "(one) => one.href || one.src)); return performance.getEntriesByType("
+                        "'resource').map((one) => one.name).filter((name) => name.endsWith('.js') "
+                        "&& !named.has(name))")
+        self.check(not late, f'index.html does not name the modules {late}')
         self.check(b.count('.chart') >= 8, f'expected 8 charts or more, found {b.count(".chart")}')
         self.check(b.text('#state') != '', 'the state is not told')
 
@@ -166,12 +118,12 @@ class Test:
             b.open(link)
             b.wait("document.body.dataset.ready === 'overview'", 'the shared link')
             self.check(b.text('.zoom-text') == words, 'a link does not show the same zoom')
-            drawn = "window.drawn !== document.querySelector('#chart-reward canvas').toDataURL()"
-            remember = "window.drawn = document.querySelector('#chart-reward canvas').toDataURL();"
-            self.action('zoom out', remember + key('0'), drawn)
-            self.action('smooth', remember + key('s'), drawn)
-            self.action('smooth more', remember + key('s'), drawn)
-            self.action('log axes', remember + key('l'), drawn)
+            for what, name in (('zoom out', '0'), ('smooth', 's'), ('smooth more', 's'),
+                               ('log axes', 'l')):
+                before = b.script(CANVAS)
+                # Charts are drawn in the next frame.
+                self.action(what, 'window.frameCount = 0;' + key(name), '++window.frameCount > 2')
+                self.check(b.script(CANVAS) != before, f'{what} draws nothing')
             self.check('smooth=' in b.address() and 'log=' in b.address(),
                        'smoothing and axes are not in the address')
             b.settle()
@@ -281,8 +233,9 @@ class Test:
         self.look('why')
         self.check(self.browser.count('.why-groups tbody tr') > 0, 'Why names no groups')
         if self.browser.script("return !document.querySelector('.step-picker button').disabled"):
-            self.action('why, step before', 'window.head = document.querySelector(".why-head dl");' +
-                        key('p'), "window.head !== document.querySelector('.why-head dl')")
+            head = "document.querySelector('.why-head dl')"
+            self.action('why, step before', f'window.head = {head};' + key('p'),
+                        f'window.head !== {head}')
         self.browser.script("document.querySelector('.why-groups .chip').click()")
         self.browser.wait("document.querySelector('.panel .tokens')", 'a sample from Why')
 
@@ -357,12 +310,11 @@ class Test:
         self.open('overview')
         b = self.browser
         b.settle()
-        points = "Number(document.querySelector('#chart-reward').ariaLabel.match(/([0-9]+) points/)[1])"
-        b.script("window.chart = document.querySelector('#chart-reward canvas'); "
-                 f'window.points = {points}')
+        canvas = "document.querySelector('#chart-reward canvas')"
+        points = "Number(document.querySelector('#chart-reward').ariaLabel.match(/(\\d+) points/)[1])"
+        b.script(f'window.chart = {canvas}; window.points = {points}')
         b.wait(f'{points} > window.points', 'a new step', self.options.live_timeout)
-        self.check(b.script("return window.chart === document.querySelector('#chart-reward canvas')"),
-                   'a new step builds the chart anew')
+        self.check(b.script(f'return window.chart === {canvas}'), 'a new step builds the chart anew')
         self.look('live')
 
     # ---- the pointer ----
@@ -378,7 +330,8 @@ class Test:
 
     def click(self, selector, share):
         element, x = self.at(selector, share)
-        ActionChains(self.browser.driver).move_to_element_with_offset(element, x, 0).click().perform()
+        (ActionChains(self.browser.driver).move_to_element_with_offset(element, x, 0).click()
+         .perform())
 
     def drag(self, selector, start, end):
         element, x = self.at(selector, start)
@@ -389,8 +342,8 @@ class Test:
     # ---- all of it ----
 
     def run(self):
-        parts = [self.pure_functions, self.runs, self.overview, self.samples, self.why, self.compare,
-                 self.system, self.help_and_focus, self.other_looks]
+        parts = [self.pure_functions, self.runs, self.overview, self.samples, self.why,
+                 self.compare, self.system, self.help_and_focus, self.other_looks]
         if self.options.live:
             parts.append(self.live)
         for part in parts:
@@ -413,7 +366,8 @@ class Test:
 
 
 def key(name):
-    return f"document.body.dispatchEvent(new KeyboardEvent('keydown', {{key: '{name}', bubbles: true}}));"
+    return ("document.body.dispatchEvent(new KeyboardEvent('keydown', "
+            f"{{key: '{name}', bubbles: true}}));")
 
 
 def select(selector, value):

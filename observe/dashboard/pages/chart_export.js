@@ -132,7 +132,8 @@ function curvesSvg(chart) {
   return data.series.map(({values, low, high, color, dash}, i) => {
     const stroke = `stroke="${curveColor(color)}"`;
     const bars = low && high
-      ? `<path d="${between(low, high)}" fill="${curveColor(color)}" fill-opacity="${kBandAlpha}"/>` : '';
+      ? `<path d="${between(low, high)}" fill="${curveColor(color)}" ` +
+        `fill-opacity="${kBandAlpha}"/>` : '';
     const strong = drawn.smoothed?.[i];
     const faint = strong
       ? `<path d="${path(values)}" ${stroke} stroke-opacity="0.28"/>` : '';

@@ -19,8 +19,10 @@ export class ChartPage {
       onZoom: (range) => setView(
         {zoom: range && range.map((x) => Math.round(x * 100) / 100).join('-')}, {replace: true}),
       onPick: ({metric, step, run, spec}) => {
-        if (spec.phase && spec.phase !== 'train' || param('phase', 'train') !== 'train') return;
-        go(formatLocation({...pageLocation(at(), 'why', {metric, step}), run}));
+        if (param('phase', 'train') !== 'train') return;
+        const {phase} = spec;
+        if (phase) go(formatLocation({...pageLocation(at(), 'samples', {phase, step}), run}));
+        else go(formatLocation({...pageLocation(at(), 'why', {metric, step}), run}));
       },
       onCrosshair,
     });

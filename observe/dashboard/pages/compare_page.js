@@ -29,16 +29,19 @@ export function comparePage(root, session, run) {
   root.append(h('h1', {class: 'hidden'}, 'Compare'), picks, tables, toolbar.element, grid);
   let asked = '';
 
-  function showPicks(ids) {
-    fill(picks, h('legend', {}, `Beside ${run.id}`), session.runs
-      .filter((one) => one.id !== run.id)
-      .map((one) => h('label', {}, h('input', {type: 'checkbox', value: one.id,
-        checked: ids.includes(one.id), disabled: ids.length >= kMost && !ids.includes(one.id),
-        onchange: () => setView({with: [...picks.querySelectorAll('input:checked')]
-          .map(({value}) => value).join(',')}),
-      }), ' ', one.id)),
-    session.runs.length < 2 && h('p', {class: 'empty'},
+  const boxes = session.runs.filter((one) => one.id !== run.id).map((one) =>
+    h('input', {type: 'checkbox', value: one.id, onchange: () => setView(
+      {with: boxes.filter((box) => box.checked).map(({value}) => value).join(',')})}));
+  fill(picks, h('legend', {}, `Beside ${run.id}`),
+    boxes.map((box) => h('label', {}, box, ' ', box.value)),
+    boxes.length === 0 && h('p', {class: 'empty'},
       'This dashboard serves one run. Name several: ponder dashboard RUN RUN'));
+
+  function showPicks(ids) {
+    for (const box of boxes) {
+      box.checked = ids.includes(box.value);
+      box.disabled = ids.length >= kMost && !box.checked;
+    }
   }
 
   async function load() {
@@ -117,7 +120,8 @@ function summaryTable(runs) {
         change !== null && h('span', {class: 'change'}, ` ${words}`)];
     })]);
   }
-  return table('Where they are', `Means of the last ${kSpan} steps, and the difference to the first.`,
+  return table('Where they are',
+    `Means of the last ${kSpan} steps, and the difference to the first.`,
     [h('th', {scope: 'col'}, ''), heads(runs.map(({id}) => id))],
     rows.map(([title, cells]) => h('tr', {}, h('th', {scope: 'row'}, title),
       cells.map((cell) => h('td', {class: 'number'}, cell)))));

@@ -28,6 +28,9 @@ const kFigures = {
 export function figures(list, run, phase) {
   const {steps, metrics} = run.table(phase);
   const last = steps.length - 1;
+  const key = `${phase} ${steps[last]}`;
+  if (list.dataset.shown === key) return;
+  list.dataset.shown = key;
   fill(list, kFigures[phase].filter(([name]) => metrics[name]).map(([name, title, unit, chart]) => {
     const now = metrics[name][last];
     const before = meanBefore(metrics[name], last, kSpan);

@@ -26,7 +26,8 @@ export function showHeader(runs) {
       h('a', {class: 'wordmark', href: '#/', title: 'All runs'}, 'Ponder'),
       run && (picker || h('span', {class: 'run-name'}, chosen?.name ?? run)),
       run && h('nav', {'aria-label': 'Pages'}, kPages.map((name) => h('a', {
-        'data-page': name, href: pageLink(name), 'aria-current': name === page ? 'page' : null}, kTitles[name]))),
+        'data-page': name, href: pageLink(name), 'aria-current': name === page ? 'page' : null,
+      }, kTitles[name]))),
       h('span', {class: 'bar-end'},
         h('button', {type: 'button', class: 'quiet', id: 'theme', title: 'Dark or light (d)',
           onclick: () => window.ponderTheme.toggle()}, 'Theme'),

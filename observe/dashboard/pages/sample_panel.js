@@ -15,7 +15,8 @@ export function rewardWords({total, parts}) {
     format.plain(total);
 }
 
-export function samplePanel(sample, mode, marked) {
+// `marked` is the position of a token to show, `path` where the run is.
+export function samplePanel(sample, mode, {marked, path}) {
   const {task, verdict} = sample;
   const fact = (name, ...value) => h('div', {}, h('dt', {}, name), h('dd', {}, ...value));
   const parts = Object.entries(verdict.parts);
@@ -49,5 +50,5 @@ export function samplePanel(sample, mode, marked) {
         fact('Seed', h('span', {class: 'mono'}, sample.seed))),
       task.data && h('pre', {}, task.data)),
     h('p', {class: 'replay'}, 'To draw it again: ',
-      h('code', {}, `ponder replay RUN ${sample.sample}`)));
+      h('code', {}, `ponder replay ${path} ${sample.sample}`)));
 }

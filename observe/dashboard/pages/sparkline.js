@@ -10,7 +10,8 @@ export function sparkline(values, {width = 120, height = 24, label = ''} = {}) {
   if (!known.length) return svg;
   const [low, high] = [Math.min(...known), Math.max(...known)];
   const x = (i) => 2 + (width - 4) * (values.length > 1 ? i / (values.length - 1) : 0.5);
-  const y = (value) => height - 3 - (height - 6) * (high > low ? (value - low) / (high - low) : 0.5);
+  const share = (value) => (high > low ? (value - low) / (high - low) : 0.5);
+  const y = (value) => height - 3 - (height - 6) * share(value);
   const points = values.flatMap((value, i) =>
     value === null ? [] : [`${x(i).toFixed(1)} ${y(value).toFixed(1)}`]);
   const path = document.createElementNS(kSvg, 'path');

@@ -45,7 +45,8 @@ export const kModes = {
       const clip = tokens.clips[i] ?? 0;
       return [clip < 0 ? 'cool' : 'warm', clip ? 6 : 0];
     },
-    legend: [['cool', 6, 'clipped below'], ['warm', 6, 'clipped above'], ['warm', 0, 'not clipped']],
+    legend: [['cool', 6, 'clipped below'], ['warm', 6, 'clipped above'],
+      ['warm', 0, 'not clipped']],
     note: 'Clipped tokens have no gradient.',
   },
 };
