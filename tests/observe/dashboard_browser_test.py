@@ -153,6 +153,9 @@ class Test:
 
     def downloads(self):
         b = self.browser
+        for format in ('csv', 'json'):
+            b.driver.find_element(By.CSS_SELECTOR, f'.save-all [href*="export.{format}"]').click()
+            self.check(len(b.downloaded('*.' + format)) > 0, f'the table as {format} is empty')
         for kind in ('CSV', 'JSON', 'SVG', 'PNG'):
             b.script("document.querySelector('#chart-reward details.menu').open = true")
             b.driver.find_element(
@@ -252,6 +255,9 @@ class Test:
     def system(self):
         self.open('system')
         self.browser.wait("document.querySelector('.log').textContent.length", 'the log')
+        self.browser.script("document.querySelector('.config').open = true")
+        self.browser.wait("document.querySelector('.config pre').textContent.includes('[run]')",
+                          'the configuration')
         self.browser.settle()
         self.look('system')
 

@@ -67,7 +67,7 @@ export async function savePng(chart) {
 const escape = (text) =>
   String(text).replace(/[&<>"]/g, (c) => `&#${c.charCodeAt(0)};`);
 
-export function chartSvg(chart) {
+function chartSvg(chart) {
   if (!chart.graph) chart.draw();
   const {graph, spec, data} = chart;
   const {ink, faint, grid, paper} = palette();

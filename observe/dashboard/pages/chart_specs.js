@@ -85,7 +85,7 @@ export const kTrainSections = [
   ]},
 ];
 
-export const kSftSections = [
+const kSftSections = [
   {title: 'Cold start', charts: [
     {id: 'loss', title: 'Loss', kind: 'lines', unit: 'nats a token',
       names: ['loss/supervised', 'loss/*'], wide: true,

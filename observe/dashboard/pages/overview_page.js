@@ -16,7 +16,10 @@ export function overviewPage(root, session, run) {
   }});
   const phaseTabs = segmented('Phase', [['train', 'Training'], ['sft', 'Cold start']],
     (one) => setView({phase: one === defaultPhase() ? null : one, zoom: null}));
-  const toolbar = chartToolbar(charts, session, {readout, more: phaseTabs.element});
+  const tables = [['CSV', 'csv'], ['JSON', 'json']].map(([text, ending]) => [
+    h('a', {download: ''}, text), ending]);
+  const save = h('span', {class: 'save-all'}, 'All metrics as ', tables[0][0], ' ', tables[1][0]);
+  const toolbar = chartToolbar(charts, session, {readout, more: [phaseTabs.element, save]});
   const numbers = h('dl', {class: 'figures'});
   const aside = h('aside', {class: 'notices', 'aria-label': 'What stands out'});
   const body = h('div', {class: 'sections'});
@@ -39,6 +42,7 @@ export function overviewPage(root, session, run) {
   function showPhases() {
     phaseTabs.element.hidden = !['train', 'sft'].every((one) => run.phases().includes(one));
     phaseTabs.update(phase());
+    for (const [link, ending] of tables) link.href = api.tableLink(run.id, ending, phase());
   }
 
   function showCharts(runs) {

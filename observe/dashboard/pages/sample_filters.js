@@ -3,7 +3,7 @@ import {debounce, fill, h} from './dom.js';
 import {param, setView} from './navigation.js';
 import {kStatusNames, statusWord} from './verdicts.js';
 
-export const kFilterNames = ['status', 'finish', 'kind', 'text', 'reward_min', 'reward_max',
+const kFilterNames = ['status', 'finish', 'kind', 'text', 'reward_min', 'reward_max',
   'tokens_min', 'tokens_max', 'outcome'];
 
 export const filters = () =>

@@ -36,5 +36,9 @@ export function mark(list, sample) {
   if (!node) return;
   node.setAttribute('aria-current', 'true');
   node.closest('.group')?.classList.add('current');
-  node.scrollIntoView({block: 'nearest'});
+  // Only the list scrolls, not the page.
+  const [outer, inner] = [list, node].map((one) => one.getBoundingClientRect());
+  if (inner.top < outer.top || inner.bottom > outer.bottom) {
+    list.scrollTop += inner.top - outer.top - outer.height / 3;
+  }
 }

@@ -8,7 +8,7 @@ const kFinishes = {stop: 'stopped by itself', length: 'cut at the length limit',
   cancelled: 'cancelled', error: 'failed'};
 
 // "correct 1 + format 0.1 = 1.1".
-export function rewardWords({total, parts}) {
+function rewardWords({total, parts}) {
   const names = Object.entries(parts);
   if (names.length < 2) return format.plain(total);
   return `${names.map(([name, value]) => `${name} ${format.plain(value)}`).join(' + ')} = ` +
