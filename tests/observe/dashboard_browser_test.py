@@ -199,8 +199,9 @@ class Test:
         self.check(b.count('.token-legend .tint') > 3, 'the colours have no legend')
         b.script("document.querySelector('.tokens').focus()")
         b.press(Keys.ARROW_RIGHT)
-        self.check('p ' in b.text('.token-readout') or 'not sampled' in b.text('.token-readout'),
-                   f'a token is told as: {b.text(".token-readout")}')
+        if b.count('.tokens .tint'):  # a store of an old run has no vocabulary
+            self.check('p ' in b.text('.token-readout') or 'not sampled' in b.text('.token-readout'),
+                       f'a token is told as: {b.text(".token-readout")}')
         self.action('side by side', key('g'), "document.querySelectorAll('.column .tokens').length")
         b.settle()
         self.look('samples-group')

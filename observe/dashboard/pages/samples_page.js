@@ -12,6 +12,7 @@ import {taskPanel} from './task_panel.js';
 import {kModeNames, kModes} from './token_colors.js';
 
 const kPage = 60;
+const kPhases = ['train', 'eval/train', 'eval/untrained'];  // that have samples
 const kOrders = [['step', 'by step'], ['reward_up', 'worst first'], ['reward_down', 'best first'],
   ['length_down', 'longest first'], ['length_up', 'shortest first']];
 const kViews = [['', 'Completion', 'c'], ['group', 'Side by side', 'g'],
@@ -44,12 +45,14 @@ export function samplesPage(root, session, run) {
       modes.element), panel));
 
   const {path} = session.runs.find(({id}) => id === run.id) ?? {path: run.id};
-  const phase = () => param('phase', 'train');
+  const phases = () => kPhases.filter((one) => run.phases().includes(one));
+  const phase = () => param('phase', phases()[0] ?? 'train');
   const mode = () => (kModes[param('color')] ? param('color') : kModeNames[0]);
   const stepsOf = (one) => run.steps.filter((info) => info.phase === one).map(({step}) => step);
   let shown = {list: null, panel: null};
   let found = [];  // ids in the order of the list
-  let turn = 0;
+  let turn = 0;      // of the panel: an answer that comes late is not shown
+  let listTurn = 0;  // of the list
   let listed = 0;  // the step of the list: it stays while later ones are written
 
   // The last step without one in the address; a sample alone tells its own.
@@ -65,8 +68,9 @@ export function samplesPage(root, session, run) {
   }
 
   async function showStep(step) {
-    const answer = await api.groups(run.id, {phase: phase(), step, ...filters()});
-    const {groups} = answer;
+    const mine = ++listTurn;
+    const {groups} = await api.groups(run.id, {phase: phase(), step, ...filters()});
+    if (mine !== listTurn) return;
     found = groups.flatMap((group) => group.samples)
       .filter((sample) => sample.match !== false).map(({sample}) => sample);
     count.textContent = groups.length === 0
@@ -81,8 +85,10 @@ export function samplesPage(root, session, run) {
   async function showSearch() {
     const params = {phase: phase(), ...filters(), outcome: null, order: param('order', 'step'),
       limit: kPage};
+    const mine = ++listTurn;
     const append = async (offset) => {
       const answer = await api.samples(run.id, {...params, offset});
+      if (mine !== listTurn) return;
       found.push(...answer.samples.map(({sample}) => sample));
       list.append(...answer.samples.map(sampleRow));
       more.hidden = !answer.more;
@@ -105,9 +111,7 @@ export function samplesPage(root, session, run) {
     order.hidden = !everywhere;
     order.value = param('order', 'step');
     picker.element.hidden = everywhere;
-    const phases = ['train', 'eval/train', 'eval/untrained'].filter((one) =>
-      run.phases().includes(one));
-    picker.update(phases, stepsOf(phase()), phase(), step);
+    picker.update(phases(), stepsOf(phase()), phase(), step);
     back.href = viewLink({sample: null, view: null, token: null});
     root.classList.toggle('chosen', param('sample') !== '' || param('view') !== '');
   }
@@ -152,6 +156,10 @@ export function samplesPage(root, session, run) {
   async function update() {
     const step = await place();
     if (step === null) return;
+    if (!phases().length) {
+      fill(panel, h('p', {class: 'empty'}, 'No step is written yet.'));
+      return;
+    }
     const everywhere = param('scope') === 'all';
     listed = step;
     showBar(step);
@@ -172,7 +180,10 @@ export function samplesPage(root, session, run) {
 
   return {
     update,
-    async refresh() { showBar(listed); },
+    async refresh() {
+      if (shown.list) showBar(listed);
+      else await update();
+    },
     close() {},
     keys: [
       {key: 'j', label: 'Next sample', run: () => moveBy(1)},

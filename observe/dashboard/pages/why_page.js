@@ -122,6 +122,7 @@ const sampleLink = (id, text = `sample ${id}`, more = {}) =>
 function groupTable(groups) {
   const most = Math.max(...groups.map(({share}) => Math.abs(share)), 1e-12);
   return h('section', {class: 'why-groups'}, h('h2', {}, 'Groups that made it'),
+    h('p', {class: 'note'}, 'Their part in the distance to the mean of the 20 steps before.'),
     h('div', {class: 'scroll'}, h('table', {class: 'list'},
       h('thead', {}, h('tr', {},
         h('th', {scope: 'col', class: 'number'}, 'Part'), h('th', {class: 'share-cell'}),
