@@ -6,8 +6,9 @@ import {drawMarks} from './chart_marks.js';
 import {followPointer} from './chart_pointer.js';
 import {fill, h} from './dom.js';
 import * as format from './format.js';
-import {curveVariable, palette} from './palette.js';
+import {palette} from './palette.js';
 import {smooth} from './smooth.js';
+import {lineSwatch, runSpot} from './swatch.js';
 import {joinCurves} from './tables.js';
 import {lowerBound, nearest, thinRows} from './thin.js';
 
@@ -83,20 +84,15 @@ export class Chart {
   fillLegend() {
     const {series} = this.data;
     this.readouts = series.map(({name}) => h('output', {'aria-label': name}));
-    const swatch = ({color, dash}, kind) => h('i', {class: `${kind} ${dash ? 'dashed' : ''}`,
-      style: {'--color': color === null ? 'var(--faint)' : curveVariable(color)},
-      'aria-hidden': 'true'});
     if (this.sources.length === 1) {
-      fill(this.legend, series.map((one, i) => h('li', {}, swatch(one, 'swatch'),
+      fill(this.legend, series.map((one, i) => h('li', {}, lineSwatch(one.color),
         h('span', {}, one.name), this.readouts[i])));
     } else {
       // A dash a curve, a colour a run; the toolbar says which is whose.
       const labels = [...new Set(series.map(({label}) => label))];
       fill(this.legend, labels.map((label) => h('li', {},
-        labels.length > 1 && [swatch({color: null, dash: labels.indexOf(label)}, 'swatch'),
-          h('span', {}, label)],
-        series.map((one, i) => one.label === label &&
-          [swatch({color: one.color, dash: 0}, 'spot'), this.readouts[i]]))));
+        labels.length > 1 && [lineSwatch(null, labels.indexOf(label)), h('span', {}, label)],
+        series.map((one, i) => one.label === label && [runSpot(one.color), this.readouts[i]]))));
     }
     this.showValues();
   }

@@ -5,8 +5,8 @@ import {pickCurves} from './curves.js';
 import {fill, h} from './dom.js';
 import * as format from './format.js';
 import {at, go, param, setView} from './navigation.js';
-import {curveVariable} from './palette.js';
 import {kWidths} from './smooth.js';
+import {runSpot} from './swatch.js';
 import {formatLocation, pageLocation, parseRange} from './url_state.js';
 
 // The runs laid over the one that is looked at, from the address.
@@ -137,7 +137,7 @@ export function chartToolbar(page, session, {readout, more = [], overlays = true
       all.hidden = !zoom;
       const chosen = new Set(overlaid());
       fill(key, chosen.size > 0 && [at().run, ...chosen].map((id, i) => h('span', {},
-        h('i', {class: 'spot', style: {'--color': curveVariable(i)}, 'aria-hidden': 'true'}), id)));
+        runSpot(i), id)));
       for (const [id, box] of boxes) box.checked = chosen.has(id);
     },
   };

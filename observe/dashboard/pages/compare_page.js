@@ -5,7 +5,7 @@ import {kTrainSections} from './chart_specs.js';
 import {fill, h} from './dom.js';
 import * as format from './format.js';
 import {setView} from './navigation.js';
-import {curveVariable} from './palette.js';
+import {runSpot} from './swatch.js';
 import {meanBefore} from './tables.js';
 
 const kMost = 6;
@@ -96,7 +96,7 @@ export function comparePage(root, session, run) {
 }
 
 const heads = (ids) => ids.map((id, i) => h('th', {scope: 'col', class: 'number'},
-  h('i', {class: 'swatch', style: {'--color': curveVariable(i)}, 'aria-hidden': 'true'}), ' ', id));
+  runSpot(i), ' ', id));
 
 function table(title, note, head, rows) {
   return h('section', {}, h('h2', {}, title), note && h('p', {class: 'note'}, note),
