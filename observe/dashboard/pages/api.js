@@ -44,6 +44,7 @@ export const state = (run) => get(runPath(run, 'state'));
 export const metrics = (run, params) => get(runPath(run, 'metrics?' + query(params)));
 export const events = (run, after) => get(runPath(run, 'events?' + query({after})));
 export const steps = (run) => get(runPath(run, 'steps'));
+export const config = (run) => getKept(runPath(run, 'config'));
 export const hints = (run) => get(runPath(run, 'hints'));
 export const system = (run, after) => get(runPath(run, 'system?' + query({after})));
 export const groups = (run, params) => getKept(runPath(run, 'groups?' + query(params)));

@@ -1,13 +1,14 @@
 // One chart: a figure with a title, a legend that tells the values at the crosshair, and curves
 // drawn by dygraphs.
-import {labels, barsOf, pointsOf, seriesOptions} from './chart_series.js';
+import {barsOf, kBandAlpha, kStackAlpha, labels, pointsOf, seriesOptions} from './chart_series.js';
 import {chartMenu} from './chart_menu.js';
 import {drawMarks} from './chart_marks.js';
 import {followPointer} from './chart_pointer.js';
 import {fill, h} from './dom.js';
 import * as format from './format.js';
-import {curveVariable, palette} from './palette.js';
+import {palette} from './palette.js';
 import {smooth} from './smooth.js';
+import {lineSwatch, runSpot} from './swatch.js';
 import {joinCurves} from './tables.js';
 import {lowerBound, nearest, thinRows} from './thin.js';
 
@@ -43,6 +44,7 @@ export class Chart {
     const cut = this.spec.kind === 'stack' && sources.length > 1;
     if (cut) sources = sources.slice(0, 1);
     const several = sources.length > 1;
+    this.sources = sources;
     this.unit.textContent = unitName(this.spec.unit) + (cut ? `, of ${sources[0].run} only` : '');
     this.data = joinCurves(sources.map((source, runIndex) => ({
       xs: source.xs,
@@ -80,18 +82,25 @@ export class Chart {
   }
 
   fillLegend() {
-    this.readouts = this.data.series.map(() => h('output', {}));
-    fill(this.legend, this.data.series.map((one, i) => h('li', {},
-      h('i', {class: `swatch ${one.dash ? 'dashed' : ''}`,
-        style: {'--color': curveVariable(one.color)}, 'aria-hidden': 'true'}),
-      h('span', {}, one.name), this.readouts[i])));
+    const {series} = this.data;
+    this.readouts = series.map(({name}) => h('output', {'aria-label': name}));
+    if (this.sources.length === 1) {
+      fill(this.legend, series.map((one, i) => h('li', {}, lineSwatch(one.color),
+        h('span', {}, one.name), this.readouts[i])));
+    } else {
+      // A dash a curve, a colour a run; the toolbar says which is whose.
+      const labels = [...new Set(series.map(({label}) => label))];
+      fill(this.legend, labels.map((label) => h('li', {},
+        labels.length > 1 && [lineSwatch(null, labels.indexOf(label)), h('span', {}, label)],
+        series.map((one, i) => one.label === label && [runSpot(one.color), this.readouts[i]]))));
+    }
     this.showValues();
   }
 
-  // The index of the crosshair, null where it is away from this chart's points.
-  indexAtCrosshair() {
+  // The index of what is read, null where it is away from this chart's points.
+  indexRead() {
     const {xs} = this.data;
-    const x = this.group.crosshair;
+    const x = this.group.reading();
     if (x === null || !xs.length) return null;
     const i = nearest(xs, x);
     if (xs[i] === x) return i;
@@ -100,9 +109,10 @@ export class Chart {
   }
 
   showValues() {
-    const i = this.indexAtCrosshair();
+    const i = this.indexRead();
     this.data.series.forEach(({values}, k) => {
-      const value = this.group.crosshair === null ? lastKnown(values) : values[i] ?? null;
+      const value = i === null && this.group.reading() === null ? lastKnown(values)
+        : values[i] ?? null;
       this.readouts[k].textContent = this.format(value);
     });
   }
@@ -128,7 +138,7 @@ export class Chart {
     if (!this.data?.xs.length || !this.plot.clientWidth) return;
     const {xs, series} = this.data;
     const [low, high] = this.group.window();
-    const width = this.spec.kind === 'lines' ? this.group.smoothing : 0;
+    const width = this.spec.kind === 'interval' ? 0 : this.group.smoothing;
     const smoothed = width > 1 ? series.map(({values}) => smooth(values, width)) : null;
 
     const from = Math.max(0, lowerBound(xs, low) - 1);
@@ -160,13 +170,13 @@ export class Chart {
       file: kind === 'interval' ? barsOf(this, rows) : pointsOf(this, rows),
       labels: labels(this),
       series: seriesOptions(this),
-      dateWindow,
+      dateWindow: padded(dateWindow),
       valueRange: share ? [0, 1.001] : null,
       includeZero: kind === 'stack' || this.isFlat(),
       logscale: this.isLog(),
       stackedGraph: kind === 'stack',
       customBars: kind === 'interval',
-      fillAlpha: kind === 'stack' ? 0.75 : 0.14,
+      fillAlpha: kind === 'stack' ? kStackAlpha : kBandAlpha,
       drawPoints: rows.length <= 60 && kind !== 'stack',
       pointSize: 2,
       connectSeparatedPoints: true,
@@ -177,7 +187,6 @@ export class Chart {
       axisLineColor: colors.grid,
       gridLineWidth: 1,
       axisLabelFontSize: 11,
-      xRangePad: 3,
       axes: {
         x: {
           axisLabelFormatter: time ? clock : wholeTick,
@@ -189,6 +198,7 @@ export class Chart {
           axisLabelFormatter: (y) => format.tick(y, unit),
           axisLabelWidth: 50,
           pixelsPerLabel: 30,
+          labelsKMG2: unit === 'bytes',
         },
       },
       underlayCallback: (context, area, graph) => drawMarks(this.group, context, area, graph),
@@ -208,6 +218,9 @@ export class Chart {
     this.graph = null;
   }
 }
+
+// Room for the points at both ends.
+const padded = ([low, high]) => [low - (high - low) * 0.012, high + (high - low) * 0.012];
 
 const unitName = (unit) => ({share: '%', s: 'seconds', bytes: ''})[unit] ?? unit ?? '';
 

@@ -1,5 +1,6 @@
 // Saves a chart as it is seen: the same window, smoothing, runs and colours.
 import {h} from './dom.js';
+import {kBandAlpha, kStackAlpha} from './chart_series.js';
 import {curveColor, kDashes, palette} from './palette.js';
 import {lowerBound} from './thin.js';
 
@@ -66,7 +67,7 @@ export async function savePng(chart) {
 const escape = (text) =>
   String(text).replace(/[&<>"]/g, (c) => `&#${c.charCodeAt(0)};`);
 
-export function chartSvg(chart) {
+function chartSvg(chart) {
   if (!chart.graph) chart.draw();
   const {graph, spec, data} = chart;
   const {ink, faint, grid, paper} = palette();
@@ -119,17 +120,20 @@ function curvesSvg(chart) {
     path(high) + path(low, [...drawn.rows].reverse()).replace(/^M/, 'L') + 'Z';
   if (spec.kind === 'stack') {
     let below = data.xs.map(() => 0);
-    return [...data.series].reverse().map(({values, color}) => {
+    const layers = data.series.map(({values, color}, i) =>
+      ({values: drawn.smoothed?.[i] ?? values, color}));
+    return layers.reverse().map(({values, color}) => {
       const above = below.map((sum, i) => sum + (values[i] ?? 0));
       const d = between(below, above);
       below = above;
-      return `<path d="${d}" fill="${curveColor(color)}" fill-opacity="0.75"/>`;
+      return `<path d="${d}" fill="${curveColor(color)}" fill-opacity="${kStackAlpha}"/>`;
     }).join('');
   }
   return data.series.map(({values, low, high, color, dash}, i) => {
     const stroke = `stroke="${curveColor(color)}"`;
     const bars = low && high
-      ? `<path d="${between(low, high)}" fill="${curveColor(color)}" fill-opacity="0.14"/>` : '';
+      ? `<path d="${between(low, high)}" fill="${curveColor(color)}" ` +
+        `fill-opacity="${kBandAlpha}"/>` : '';
     const strong = drawn.smoothed?.[i];
     const faint = strong
       ? `<path d="${path(values)}" ${stroke} stroke-opacity="0.28"/>` : '';

@@ -14,6 +14,7 @@ export class ChartGroup {
     this.logs = new Set();  // ids of charts with a log axis; "all"
     this.events = [];
     this.markedStep = null;
+    this.pinned = null;  // what legends tell while there is no crosshair; null: the last
     this.crosshair = null;
     this.frame = 0;
     this.byElement = new Map();
@@ -54,7 +55,7 @@ export class ChartGroup {
     removeEventListener('themechange', this.themeChanged);
   }
 
-  // {zoom, smoothing, logs, markedStep, events}: those given.
+  // {zoom, smoothing, logs, markedStep, pinned, events}: those given.
   set(view) {
     Object.assign(this, view);
     this.redraw();
@@ -110,6 +111,10 @@ export class ChartGroup {
     const least = this.axis === 'step' ? 1 : 1000;
     if ((high - low) * factor < least) return;
     this.zoomTo([center - (center - low) * factor, center + (high - center) * factor]);
+  }
+
+  reading() {
+    return this.crosshair ?? this.pinned;
   }
 
   setCrosshair(x) {

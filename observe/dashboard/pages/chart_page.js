@@ -2,11 +2,12 @@
 import {Chart} from './chart.js';
 import {ChartGroup} from './chart_group.js';
 import {pickCurves} from './curves.js';
-import {h} from './dom.js';
+import {fill, h} from './dom.js';
 import * as format from './format.js';
 import {at, go, param, setView} from './navigation.js';
-import {formatLocation, pageLocation, parseRange} from './url_state.js';
 import {kWidths} from './smooth.js';
+import {runSpot} from './swatch.js';
+import {formatLocation, pageLocation, parseRange} from './url_state.js';
 
 // The runs laid over the one that is looked at, from the address.
 export const overlaid = () => param('with').split(',').filter((id) => id && id !== at().run);
@@ -18,8 +19,10 @@ export class ChartPage {
       onZoom: (range) => setView(
         {zoom: range && range.map((x) => Math.round(x * 100) / 100).join('-')}, {replace: true}),
       onPick: ({metric, step, run, spec}) => {
-        if (spec.phase && spec.phase !== 'train' || param('phase', 'train') !== 'train') return;
-        go(formatLocation({...pageLocation(at(), 'why', {metric, step}), run}));
+        if (param('phase', 'train') !== 'train') return;
+        const {phase} = spec;
+        if (phase) go(formatLocation({...pageLocation(at(), 'samples', {phase, step}), run}));
+        else go(formatLocation({...pageLocation(at(), 'why', {metric, step}), run}));
       },
       onCrosshair,
     });
@@ -98,7 +101,7 @@ function changeSmoothing(by) {
 const toggleLog = () => setView({log: param('log') ? null : 'all'}, {replace: true});
 
 // Smoothing, axes, zoom and the runs to lay over. `readout` shows what is at the crosshair.
-export function chartToolbar(page, session, {readout, more = []} = {}) {
+export function chartToolbar(page, session, {readout, more = [], overlays = true} = {}) {
   const width = h('output', {for: 'smooth'});
   const slider = h('input', {type: 'range', id: 'smooth', min: 0, max: kWidths.length - 1, step: 1,
     oninput: (event) => setView({smooth: kWidths[event.target.value] || null}, {replace: true})});
@@ -111,13 +114,14 @@ export function chartToolbar(page, session, {readout, more = []} = {}) {
   const boxes = new Map(others.map((run) => [run.id, h('input', {type: 'checkbox',
     onchange: () => setView({with: [...boxes].filter(([, box]) => box.checked)
       .map(([id]) => id).slice(0, 5).join(',')})})]));
-  const overlay = others.length > 0 && h('details', {class: 'menu overlay-menu'},
+  const key = h('span', {class: 'run-key'});
+  const overlay = overlays && others.length > 0 && h('details', {class: 'menu overlay-menu'},
     h('summary', {}, 'lay runs over'),
     h('div', {class: 'menu-items'}, others.map((run) =>
       h('label', {}, boxes.get(run.id), ' ', run.id))));
   const element = h('div', {class: 'toolbar'},
     h('label', {class: 'smoothing'}, 'Smoothing', slider, width),
-    log, overlay, h('span', {class: 'zoom'}, zoomText, all), more, readout);
+    log, overlay, key, h('span', {class: 'zoom'}, zoomText, all), more, readout);
   return {
     element,
     update() {
@@ -132,6 +136,8 @@ export function chartToolbar(page, session, {readout, more = []} = {}) {
         : 'All steps';
       all.hidden = !zoom;
       const chosen = new Set(overlaid());
+      fill(key, chosen.size > 0 && [at().run, ...chosen].map((id, i) => h('span', {},
+        runSpot(i), id)));
       for (const [id, box] of boxes) box.checked = chosen.has(id);
     },
   };

@@ -1,7 +1,11 @@
 // A chart's curves as dygraphs takes them.
 import {curveColor, kDashes, withAlpha} from './palette.js';
 
-// With smoothing each curve is there twice: faint as it is, strong as smoothed.
+// How much a stack and the band of an interval cover what is below.
+export const kStackAlpha = 0.55;
+export const kBandAlpha = 0.14;
+
+// With smoothing each line is there twice: faint as it is, strong as smoothed.
 export function labels(chart) {
   const names = chart.data.series.map((_, i) => `s${i}`);
   return ['x', ...names, ...(isSmoothed(chart) ? names.map((name) => name + '~') : [])];
@@ -28,13 +32,12 @@ export function seriesOptions(chart) {
 export function pointsOf(chart, rows) {
   const {xs, series} = chart.data;
   const {smoothed} = chart.drawn;
-  const none = chart.spec.kind === 'stack' ? 0 : null;
-  return rows.map((row) => {
-    const point = [xs[row]];
-    for (const {values} of series) point.push(values[row] ?? none);
-    for (const values of smoothed ?? []) point.push(values[row]);
-    return point;
-  });
+  const columns = series.map(({values}) => values);
+  if (chart.spec.kind === 'stack') {
+    return rows.map((row) => [xs[row], ...(smoothed ?? columns).map((values) => values[row] ?? 0)]);
+  }
+  return rows.map((row) =>
+    [xs[row], ...[...columns, ...(smoothed ?? [])].map((values) => values[row])]);
 }
 
 // [low, value, high] of each.

@@ -28,12 +28,6 @@ export const kTrainSections = [
       names: ['length/truncated'], help: 'Completions that ran into the length limit.'},
     {id: 'entropy', title: 'Entropy', kind: 'lines', unit: 'nats a token',
       names: ['policy/entropy'], help: 'Mean over sampled tokens. Near 0: nothing is explored.'},
-    {id: 'verdicts', title: 'Verdicts', kind: 'stack', unit: 'completions',
-      names: ['verdict/UNPARSEABLE', 'verdict/TIMEOUT', 'verdict/NO_ANSWER', 'verdict/*',
-        'verdict/WRONG', 'verdict/CORRECT'],
-      colors: {'verdict/CORRECT': 0, 'verdict/WRONG': 1, 'verdict/NO_ANSWER': 5,
-        'verdict/UNPARSEABLE': 3, 'verdict/TIMEOUT': 4},
-      help: 'What the verifiers said, by status.'},
   ]},
   {title: 'Update', charts: [
     {id: 'clip', title: 'Clipped tokens', kind: 'lines', unit: 'share',
@@ -50,15 +44,21 @@ export const kTrainSections = [
       help: 'What is minimised. In reinforcement learning it need not fall.'},
     {id: 'learning-rate', title: 'Learning rate', kind: 'lines',
       names: ['optimizer/learning_rate'], help: 'Of the step’s last update.'},
+    {id: 'staleness', title: 'Staleness', kind: 'lines', unit: 'policy versions',
+      names: ['staleness/mean', 'staleness/max'],
+      help: 'How much older than the policy trained the policy was that sampled a token.'},
   ]},
   {title: 'Trust', charts: [
+    {id: 'verdicts', title: 'Verdicts', kind: 'stack', unit: 'completions',
+      names: ['verdict/UNPARSEABLE', 'verdict/TIMEOUT', 'verdict/NO_ANSWER', 'verdict/*',
+        'verdict/WRONG', 'verdict/CORRECT'],
+      colors: {'verdict/CORRECT': 0, 'verdict/WRONG': 1, 'verdict/NO_ANSWER': 5,
+        'verdict/UNPARSEABLE': 3, 'verdict/TIMEOUT': 4},
+      help: 'What the verifiers said, by status.'},
     {id: 'exactness', title: 'Exactness', kind: 'lines', unit: 'nats',
       names: ['exactness/logprob_max_abs_diff'],
       labels: {'exactness/logprob_max_abs_diff': 'greatest difference'},
       help: 'Between the learner’s and the sampler’s log-probs of the same token. It is to be 0.'},
-    {id: 'staleness', title: 'Staleness', kind: 'lines', unit: 'policy versions',
-      names: ['staleness/mean', 'staleness/max'],
-      help: 'How much older than the policy trained the policy was that sampled a token.'},
     {id: 'dropped', title: 'Dropped and retried', kind: 'lines', unit: 'completions',
       names: ['dropped/total', 'verifier/retries', 'dropped/*', 'rollout/reissued_leases'],
       labels: {'dropped/total': 'dropped', 'verifier/retries': 'judged again',
@@ -66,7 +66,7 @@ export const kTrainSections = [
       help: 'Without a verdict they are never scored; the log says why.'},
   ]},
   {title: 'Speed', charts: [
-    {id: 'phases', title: 'Time of a step', kind: 'stack', unit: 's',
+    {id: 'phases', title: 'Time of a step', kind: 'stack', unit: 's', wide: true,
       names: ['time/publish_s', 'time/learn_s', 'time/wait_for_verdicts_s', 'time/generate_s'],
       labels: {'time/publish_s': 'publish', 'time/learn_s': 'learn',
         'time/wait_for_verdicts_s': 'wait for verdicts', 'time/generate_s': 'generate'},
@@ -80,11 +80,12 @@ export const kTrainSections = [
       labels: {'time/verify_s': 'all of the step'},
       help: 'How long the verifiers took.'},
     {id: 'memory', title: 'Memory', kind: 'lines', unit: 'bytes', source: 'readings',
-      match: /memory|bytes/, help: 'Read off each machine while the run goes on.'},
+      wide: true, match: /^memory\/|^gpu\/.*memory/,
+      help: 'Read off each machine while the run goes on.'},
   ]},
 ];
 
-export const kSftSections = [
+const kSftSections = [
   {title: 'Cold start', charts: [
     {id: 'loss', title: 'Loss', kind: 'lines', unit: 'nats a token',
       names: ['loss/supervised', 'loss/*'], wide: true,

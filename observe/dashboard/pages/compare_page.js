@@ -5,7 +5,7 @@ import {kTrainSections} from './chart_specs.js';
 import {fill, h} from './dom.js';
 import * as format from './format.js';
 import {setView} from './navigation.js';
-import {curveVariable} from './palette.js';
+import {runSpot} from './swatch.js';
 import {meanBefore} from './tables.js';
 
 const kMost = 6;
@@ -22,23 +22,26 @@ export function comparePage(root, session, run) {
   const charts = new ChartPage({onCrosshair: (step) => {
     readout.textContent = step === null ? '' : `Step ${format.number(step)}`;
   }});
-  const toolbar = chartToolbar(charts, session, {readout});
+  const toolbar = chartToolbar(charts, session, {readout, overlays: false});
   const picks = h('fieldset', {class: 'picks'});
   const tables = h('div', {class: 'compare-tables'});
   const grid = h('div', {class: 'charts'});
   root.append(h('h1', {class: 'hidden'}, 'Compare'), picks, tables, toolbar.element, grid);
   let asked = '';
 
-  function showPicks(ids) {
-    fill(picks, h('legend', {}, `Beside ${run.id}`), session.runs
-      .filter((one) => one.id !== run.id)
-      .map((one) => h('label', {}, h('input', {type: 'checkbox', value: one.id,
-        checked: ids.includes(one.id), disabled: ids.length >= kMost && !ids.includes(one.id),
-        onchange: () => setView({with: [...picks.querySelectorAll('input:checked')]
-          .map(({value}) => value).join(',')}),
-      }), ' ', one.id)),
-    session.runs.length < 2 && h('p', {class: 'empty'},
+  const boxes = session.runs.filter((one) => one.id !== run.id).map((one) =>
+    h('input', {type: 'checkbox', value: one.id, onchange: () => setView(
+      {with: boxes.filter((box) => box.checked).map(({value}) => value).join(',')})}));
+  fill(picks, h('legend', {}, `Beside ${run.id}`),
+    boxes.map((box) => h('label', {}, box, ' ', box.value)),
+    boxes.length === 0 && h('p', {class: 'empty'},
       'This dashboard serves one run. Name several: ponder dashboard RUN RUN'));
+
+  function showPicks(ids) {
+    for (const box of boxes) {
+      box.checked = ids.includes(box.value);
+      box.disabled = ids.length >= kMost && !box.checked;
+    }
   }
 
   async function load() {
@@ -93,7 +96,7 @@ export function comparePage(root, session, run) {
 }
 
 const heads = (ids) => ids.map((id, i) => h('th', {scope: 'col', class: 'number'},
-  h('i', {class: 'swatch', style: {'--color': curveVariable(i)}, 'aria-hidden': 'true'}), ' ', id));
+  runSpot(i), ' ', id));
 
 function table(title, note, head, rows) {
   return h('section', {}, h('h2', {}, title), note && h('p', {class: 'note'}, note),
@@ -117,7 +120,8 @@ function summaryTable(runs) {
         change !== null && h('span', {class: 'change'}, ` ${words}`)];
     })]);
   }
-  return table('Where they are', `Means of the last ${kSpan} steps, and the difference to the first.`,
+  return table('Where they are',
+    `Means of the last ${kSpan} steps, and the difference to the first.`,
     [h('th', {scope: 'col'}, ''), heads(runs.map(({id}) => id))],
     rows.map(([title, cells]) => h('tr', {}, h('th', {scope: 'row'}, title),
       cells.map((cell) => h('td', {class: 'number'}, cell)))));
@@ -133,6 +137,8 @@ function settingsTable({settings}, ids) {
       values.map((value) => h('td', {class: 'number mono'}, value ?? '–')))));
 }
 
+const bound = (share) => (share * 100).toFixed(1);
+
 function evaluationTable({evaluations}, ids) {
   const rows = new Map();  // "phase step name" -> cells
   for (const {run, phase, step, metrics} of evaluations) {
@@ -142,14 +148,14 @@ function evaluationTable({evaluations}, ids) {
       const key = JSON.stringify([untrained ? -1 : step, name]);
       if (!rows.has(key)) rows.set(key, new Array(ids.length).fill(null));
       rows.get(key)[ids.indexOf(run)] = [h('b', {}, format.percent(value)),
-        h('span', {class: 'interval'}, ` ${format.percent(metrics[name + '_low'])} to ` +
-          format.percent(metrics[name + '_high']))];
+        h('span', {class: 'interval'}, ` [${bound(metrics[name + '_low'])}, ` +
+          `${bound(metrics[name + '_high'])}]`)];
     }
   }
   if (!rows.size) return null;
   const sorted = [...rows].map(([key, cells]) => [...JSON.parse(key), cells])
     .sort((a, b) => a[0] - b[0] || a[1].localeCompare(b[1]));
-  return table('Held-out accuracy', 'With 95 % Wilson intervals.',
+  return table('Held-out accuracy', 'With 95 % Wilson intervals, in percent.',
     [h('th', {scope: 'col'}, 'Step'), h('th', {scope: 'col'}, 'Decoding'), heads(ids)],
     sorted.map(([step, name, cells]) => h('tr', {},
       h('th', {scope: 'row'}, step < 0 ? 'untrained' : step),

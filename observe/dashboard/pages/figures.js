@@ -15,7 +15,7 @@ const kFigures = {
     ['optimizer/gradient_norm', 'Gradient norm', '', 'gradient'],
     ['exactness/logprob_max_abs_diff', 'Exactness', 'difference', 'exactness'],
     ['speed/generate_tokens_per_s', 'Generated', 'tokens/s', 'speed'],
-    ['time/step_s', 'Step', 's', 'phases'],
+    ['time/step_s', 'Time a step', 's', 'phases'],
   ],
   sft: [
     ['loss/supervised', 'Loss', 'nats', 'loss'],
@@ -28,6 +28,9 @@ const kFigures = {
 export function figures(list, run, phase) {
   const {steps, metrics} = run.table(phase);
   const last = steps.length - 1;
+  const key = `${phase} ${steps[last]}`;
+  if (list.dataset.shown === key) return;
+  list.dataset.shown = key;
   fill(list, kFigures[phase].filter(([name]) => metrics[name]).map(([name, title, unit, chart]) => {
     const now = metrics[name][last];
     const before = meanBefore(metrics[name], last, kSpan);

@@ -10,15 +10,18 @@ const isNumber = (x) => typeof x === 'number' && Number.isFinite(x);
 export function number(x, digits = 3) {
   if (!isNumber(x)) return kNone;
   if (x === 0) return '0';
-  const size = Math.abs(x);
+  const size = Number(Math.abs(x).toPrecision(Math.max(digits, 1)));
   const sign = x < 0 ? kMinus : '';
   if (size < 1e-4) return sign + size.toExponential(1).replace('-', kMinus).replace('.0e', 'e');
   if (size >= 1e9) return sign + size.toExponential(2).replace('+', '');
   const decimals = Math.max(0, digits - 1 - Math.floor(Math.log10(size)));
   let text = size.toFixed(decimals);
-  if (Number.isInteger(x)) text = String(size);
+  if (Number.isInteger(x)) text = String(Math.abs(x));
   return sign + text.replace(/\B(?=(\d{3})+(?!\d))(?<!\.\d*)/g, kThin);
 }
+
+// Without the zeros that only a table needs.
+export const plain = (x) => number(x).replace(/(\.\d*?)0+$/, '$1').replace(/\.$/, '');
 
 export function signed(x, digits = 3) {
   if (!isNumber(x)) return kNone;

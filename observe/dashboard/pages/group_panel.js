@@ -17,7 +17,7 @@ export function groupPanel(run, sample, mode) {
     h('header', {},
       h('a', {href: viewLink({sample: one.sample, view: null})}, `sample ${one.index}`), ' ',
       statusBadge(one.status),
-      h('p', {class: 'group-numbers'}, `reward ${format.number(one.reward)} · advantage `,
+      h('p', {class: 'group-numbers'}, `reward ${format.plain(one.reward)} · advantage `,
         h('b', {}, format.signed(one.advantage)), ` · ${format.plural(one.tokens, 'token')}`),
       h('p', {class: 'reason'}, one.extracted && h('span', {class: 'mono'}, one.extracted), ' ',
         one.reason)),

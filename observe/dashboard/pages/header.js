@@ -26,7 +26,8 @@ export function showHeader(runs) {
       h('a', {class: 'wordmark', href: '#/', title: 'All runs'}, 'Ponder'),
       run && (picker || h('span', {class: 'run-name'}, chosen?.name ?? run)),
       run && h('nav', {'aria-label': 'Pages'}, kPages.map((name) => h('a', {
-        'data-page': name, href: pageLink(name), 'aria-current': name === page ? 'page' : null}, kTitles[name]))),
+        'data-page': name, href: pageLink(name), 'aria-current': name === page ? 'page' : null,
+      }, kTitles[name]))),
       h('span', {class: 'bar-end'},
         h('button', {type: 'button', class: 'quiet', id: 'theme', title: 'Dark or light (d)',
           onclick: () => window.ponderTheme.toggle()}, 'Theme'),
@@ -45,7 +46,8 @@ export function showState(state, error = null) {
     fill(node, h('span', {class: 'dot lost', 'aria-hidden': 'true'}), error.message);
     return;
   }
-  const share = state.steps > 0 ? Math.min(state.last_step / state.steps, 1) : 0;
+  const running = state.status === 'running';
+  const share = running && state.steps > 0 ? Math.min(state.last_step / state.steps, 1) : 0;
   const text = state.text.charAt(0).toUpperCase() + state.text.slice(1);
   if (node.dataset.shown === text + share) return;
   node.dataset.shown = text + share;

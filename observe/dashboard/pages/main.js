@@ -19,6 +19,15 @@ import {whyPage} from './why_page.js';
 const kMakers = {overview: overviewPage, samples: samplesPage, why: whyPage, compare: comparePage,
   system: systemPage};
 
+// Asked for while the list of runs comes.
+const kNeeds = {
+  overview: {phases: ['train', 'eval/train'], readings: true},
+  samples: {},
+  why: {phases: ['train']},
+  compare: {phases: ['train', 'eval/train']},
+  system: {phases: ['train'], readings: true},
+};
+
 const session = {
   runs: [],
   data: new Map(),  // RunData by id
@@ -44,12 +53,15 @@ async function show() {
   shown = {run, page: key, view: null};
   setPageKeys([]);
   await guarded(async () => {
-    if (!session.runs.length) session.runs = (await api.runs()).runs;
+    const [{runs}] = await Promise.all([
+      session.runs.length ? session : api.runs(),
+      run && session.run(run).want(kNeeds[page]),
+    ]);
+    session.runs = runs;
     if (!run && session.runs.length === 1) {
       go(runLink(session.runs[0].id), {replace: true});
       return;
     }
-    if (run) await session.run(run).want({});
     if (mine !== turn) return;
     showHeader(session.runs);
     if (run) showState(session.run(run).state);
@@ -83,6 +95,7 @@ async function refresh() {
       await shown.view?.refresh();
       return session.runs.some((one) => one.status === 'running');
     }
+    if (!shown.view) await show();  // what failed may do now
     const data = session.run(run);
     const changed = await data.refresh();
     if (at().run !== run) return true;

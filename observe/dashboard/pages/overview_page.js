@@ -7,14 +7,19 @@ import {figures} from './figures.js';
 import * as format from './format.js';
 import {param, setView} from './navigation.js';
 import {notices} from './notices.js';
+import {segmented} from './segmented.js';
 
 export function overviewPage(root, session, run) {
   const readout = h('span', {class: 'readout', 'aria-live': 'polite'});
   const charts = new ChartPage({onCrosshair: (step) => {
-    readout.textContent = step === null ? '' : stepWords(run, step);
+    readout.textContent = step === null ? '' : stepWords(run, step, charts.group.window());
   }});
-  const phaseTabs = h('span', {class: 'segmented', role: 'group', 'aria-label': 'Phase'});
-  const toolbar = chartToolbar(charts, session, {readout, more: phaseTabs});
+  const phaseTabs = segmented('Phase', [['train', 'Training'], ['sft', 'Cold start']],
+    (one) => setView({phase: one === defaultPhase() ? null : one, zoom: null}));
+  const tables = [['CSV', 'csv'], ['JSON', 'json']].map(([text, ending]) => [
+    h('a', {download: ''}, text), ending]);
+  const save = h('span', {class: 'save-all'}, 'All metrics as ', tables[0][0], ' ', tables[1][0]);
+  const toolbar = chartToolbar(charts, session, {readout, more: [phaseTabs.element, save]});
   const numbers = h('dl', {class: 'figures'});
   const aside = h('aside', {class: 'notices', 'aria-label': 'What stands out'});
   const body = h('div', {class: 'sections'});
@@ -35,11 +40,9 @@ export function overviewPage(root, session, run) {
   }
 
   function showPhases() {
-    const phases = ['train', 'sft'].filter((one) => run.phases().includes(one));
-    fill(phaseTabs, phases.length > 1 && phases.map((one) => h('button', {
-      type: 'button', 'aria-pressed': String(one === phase()),
-      onclick: () => setView({phase: one === defaultPhase() ? null : one, zoom: null}),
-    }, one === 'sft' ? 'Cold start' : 'Training')));
+    phaseTabs.element.hidden = !['train', 'sft'].every((one) => run.phases().includes(one));
+    phaseTabs.update(phase());
+    for (const [link, ending] of tables) link.href = api.tableLink(run.id, ending, phase());
   }
 
   function showCharts(runs) {
@@ -98,17 +101,19 @@ export function overviewPage(root, session, run) {
       const runs = await load();
       await Promise.all(runs.slice(1).map((one) => one.refresh()));
       show(runs);
-      await loadHints();
+      if (run.grown) await loadHints();
     },
     close: () => charts.close(),
     keys: charts.keys(),
   };
 }
 
-// "Step 12, 28 Nov, 08:31: checkpoint step-000012".
-function stepWords(run, step) {
+// "Step 12, 28 Nov, 08:31 · checkpoint: step-000012", with the events that one can hardly point
+// beside.
+function stepWords(run, step, [low, high]) {
   const info = run.steps.find((one) => one.phase === 'train' && one.step === step);
-  const events = run.events.filter((event) => event.step === step);
+  const close = Math.max((high - low) / 400, 0.5);
+  const events = run.events.filter((event) => Math.abs(event.step - step) <= close);
   const when = info ? `, ${format.time(info.at)}` : '';
   const what = events.map((event) => `${event.kind.replaceAll('_', ' ')}: ${event.message}`);
   return `Step ${format.number(Math.round(step * 10) / 10)}${when}` +

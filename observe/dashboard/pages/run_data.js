@@ -14,6 +14,7 @@ export class RunData {
     this.system = null;
     this.lastReading = 0;
     this.wanted = {phases: new Set(), readings: false};
+    this.grown = false;  // whether the last refresh brought steps
   }
 
   // Loads what a page needs; from then on refresh() keeps it up to date.
@@ -23,7 +24,7 @@ export class RunData {
     for (const phase of missing) this.wanted.phases.add(phase);
     this.wanted.readings ||= readings;
     await Promise.all([
-      this.state ? null : this.loadState(),
+      ...(this.state ? [] : [this.loadState(), this.loadEvents()]),
       ...missing.map((phase) => this.loadMetrics(phase)),
       this.steps.length ? null : this.loadSteps(),
       needsReadings ? this.loadReadings() : null,
@@ -41,32 +42,33 @@ export class RunData {
     if (before && before.version === this.state.version) return false;
     const events = this.events.length;
     await this.loadEvents();
-    const rewound = before && this.state.last_step < before.last_step;
-    if (rewound || this.events.slice(events).some((event) => event.kind === 'resumed')) {
+    const rewound = (before && this.state.last_step < before.last_step) ||
+      this.events.slice(events).some((event) => event.kind === 'resumed');
+    if (rewound) {
       this.tables.clear();
       this.events = [];
       api.forget();
       await this.loadEvents();
     }
-    await Promise.all([
-      ...[...this.wanted.phases].map((phase) => this.loadMetrics(phase)),
-      this.loadSteps(),
+    const [grown] = await Promise.all([
+      Promise.all([...this.wanted.phases].map((phase) => this.loadMetrics(phase))),
       this.wanted.readings ? this.loadReadings() : null,
     ]);
+    this.grown = rewound || grown.includes(true) || this.state.last_step !== before?.last_step;
+    if (this.grown) await this.loadSteps();
     return true;
   }
 
   async loadState() {
-    const first = !this.state;
     this.state = await api.state(this.id);
-    if (first) await this.loadEvents();
   }
 
   async loadMetrics(phase) {
     const table = this.table(phase);
-    const later = await api.metrics(this.id, {phase, after: table.steps.at(-1)});
+    const later = await api.metrics(this.id, {phase, after: table.steps.at(-1) ?? -1});
     appendTable(table, later);
     this.tables.set(phase, table);
+    return later.steps.length > 0;
   }
 
   async loadEvents() {

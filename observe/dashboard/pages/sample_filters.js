@@ -3,7 +3,7 @@ import {debounce, fill, h} from './dom.js';
 import {param, setView} from './navigation.js';
 import {kStatusNames, statusWord} from './verdicts.js';
 
-export const kFilterNames = ['status', 'finish', 'kind', 'text', 'reward_min', 'reward_max',
+const kFilterNames = ['status', 'finish', 'kind', 'text', 'reward_min', 'reward_max',
   'tokens_min', 'tokens_max', 'outcome'];
 
 export const filters = () =>
@@ -25,7 +25,7 @@ export function filterBar() {
       oninput: debounce((event) => set(name, event.target.value, {replace: true}), kTypingMs)});
     return inputs[name];
   };
-  const range = (name, title, step) => h('span', {class: 'range'}, title,
+  const range = (name, title, step) => h('span', {class: 'range'}, h('span', {}, title),
     typed(name + '_min', {type: 'number', step, placeholder: 'from',
       'aria-label': `${title} from`}),
     typed(name + '_max', {type: 'number', step, placeholder: 'to', 'aria-label': `${title} to`}));

@@ -23,7 +23,7 @@ export function sampleRow(sample) {
     h('a', {href: linkTo(sample), 'data-sample': sample.sample},
       h('span', {class: 'found-head'},
         h('span', {class: 'number'}, `step ${sample.step}`), statusBadge(sample.status),
-        h('span', {class: 'number'}, `reward ${format.number(sample.reward)}`),
+        h('span', {class: 'number'}, `reward ${format.plain(sample.reward)}`),
         h('span', {class: 'number'}, format.plural(sample.tokens, 'token'))),
       h('span', {class: 'excerpt'}, sample.excerpt)));
 }
@@ -36,5 +36,9 @@ export function mark(list, sample) {
   if (!node) return;
   node.setAttribute('aria-current', 'true');
   node.closest('.group')?.classList.add('current');
-  node.scrollIntoView({block: 'nearest'});
+  // Only the list scrolls, not the page.
+  const [outer, inner] = [list, node].map((one) => one.getBoundingClientRect());
+  if (inner.top < outer.top || inner.bottom > outer.bottom) {
+    list.scrollTop += inner.top - outer.top - outer.height / 3;
+  }
 }

@@ -8,14 +8,15 @@ const kFinishes = {stop: 'stopped by itself', length: 'cut at the length limit',
   cancelled: 'cancelled', error: 'failed'};
 
 // "correct 1 + format 0.1 = 1.1".
-export function rewardWords({total, parts}) {
+function rewardWords({total, parts}) {
   const names = Object.entries(parts);
-  if (names.length < 2) return format.number(total);
-  return `${names.map(([name, value]) => `${name} ${format.number(value)}`).join(' + ')} = ` +
-    format.number(total);
+  if (names.length < 2) return format.plain(total);
+  return `${names.map(([name, value]) => `${name} ${format.plain(value)}`).join(' + ')} = ` +
+    format.plain(total);
 }
 
-export function samplePanel(sample, mode, marked) {
+// `marked` is the position of a token to show, `path` where the run is.
+export function samplePanel(sample, mode, {marked, path}) {
   const {task, verdict} = sample;
   const fact = (name, ...value) => h('div', {}, h('dt', {}, name), h('dd', {}, ...value));
   const parts = Object.entries(verdict.parts);
@@ -27,7 +28,7 @@ export function samplePanel(sample, mode, marked) {
       fact('Answer', h('span', {class: 'mono'}, verdict.extracted || '–'))),
     h('p', {class: 'verdict'}, statusBadge(sample.verdict.status), ' ', verdict.reason,
       parts.length > 0 && h('span', {class: 'parts'}, ' · ',
-        parts.map(([name, value]) => `${name} ${format.number(value)}`).join(', ')),
+        parts.map(([name, value]) => `${name} ${format.plain(value)}`).join(', ')),
       h('span', {class: 'parts'}, ` · judged in ${format.seconds(verdict.elapsed_us / 1e6)}`)),
     h('dl', {class: 'facts'},
       fact('Reward', rewardWords(sample.reward)),
@@ -49,5 +50,5 @@ export function samplePanel(sample, mode, marked) {
         fact('Seed', h('span', {class: 'mono'}, sample.seed))),
       task.data && h('pre', {}, task.data)),
     h('p', {class: 'replay'}, 'To draw it again: ',
-      h('code', {}, `ponder replay RUN ${sample.sample}`)));
+      h('code', {}, `ponder replay ${path} ${sample.sample}`)));
 }

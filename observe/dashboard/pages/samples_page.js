@@ -6,11 +6,13 @@ import {go, param, setView, viewLink} from './navigation.js';
 import {filterBar, filters} from './sample_filters.js';
 import {groupRow, mark, sampleRow} from './sample_list.js';
 import {samplePanel} from './sample_panel.js';
+import {segmented} from './segmented.js';
 import {stepPicker} from './step_picker.js';
 import {taskPanel} from './task_panel.js';
 import {kModeNames, kModes} from './token_colors.js';
 
 const kPage = 60;
+const kPhases = ['train', 'eval/train', 'eval/untrained'];  // that have samples
 const kOrders = [['step', 'by step'], ['reward_up', 'worst first'], ['reward_down', 'best first'],
   ['length_down', 'longest first'], ['length_up', 'shortest first']];
 const kViews = [['', 'Completion', 'c'], ['group', 'Side by side', 'g'],
@@ -20,28 +22,37 @@ export function samplesPage(root, session, run) {
   const picker = stepPicker(({phase, step}) => setView(
     {phase: phase === 'train' ? null : phase, step, sample: null, token: null}));
   const bar = filterBar();
-  const scope = h('span', {class: 'segmented', role: 'group', 'aria-label': 'Where to look'});
+  const scope = segmented('Where to look', [['', 'One step'], ['all', 'All steps']],
+    (value) => setView({scope: value, sample: null, order: null, outcome: null}));
   const order = h('select', {'aria-label': 'Order',
     onchange: (event) => setView({order: event.target.value, sample: null})},
   kOrders.map(([value, text]) => h('option', {value}, text)));
   const count = h('p', {class: 'count', role: 'status'});
   const list = h('ol', {class: 'sample-list', tabindex: -1});
   const more = h('button', {type: 'button', class: 'more', hidden: true}, 'Show more');
-  const views = h('span', {class: 'segmented', role: 'group', 'aria-label': 'View'});
-  const modes = h('span', {class: 'segmented modes', role: 'group', 'aria-label': 'Token colour'});
+  const views = segmented('View', kViews.map(([view, text, key]) => [view, text, `(${key})`]),
+    (view) => setView({view}));
+  const modes = segmented('Token colour', kModeNames.map((mode) => [mode, kModes[mode].title]),
+    (mode) => setView({color: mode === kModeNames[0] ? null : mode}));
+  modes.element.classList.add('modes');
   const title = h('h2', {class: 'sample-title'});
   const back = h('a', {class: 'back'}, '‹ list');
   const panel = h('div', {class: 'panel'});
   root.append(h('h1', {class: 'hidden'}, 'Samples'),
-    h('div', {class: 'browse'}, h('div', {class: 'where'}, scope, picker.element, order),
+    h('div', {class: 'browse'}, h('div', {class: 'where'}, scope.element, picker.element, order),
       bar.element, count, list, more),
-    h('div', {class: 'detail'}, h('div', {class: 'detail-bar'}, back, title, views, modes), panel));
+    h('div', {class: 'detail'}, h('div', {class: 'detail-bar'}, back, title, views.element,
+      modes.element), panel));
 
-  const phase = () => param('phase', 'train');
+  const {path} = session.runs.find(({id}) => id === run.id) ?? {path: run.id};
+  const phases = () => kPhases.filter((one) => run.phases().includes(one));
+  const phase = () => param('phase', phases()[0] ?? 'train');
+  const mode = () => (kModes[param('color')] ? param('color') : kModeNames[0]);
   const stepsOf = (one) => run.steps.filter((info) => info.phase === one).map(({step}) => step);
   let shown = {list: null, panel: null};
   let found = [];  // ids in the order of the list
-  let turn = 0;
+  let turn = 0;      // of the panel: an answer that comes late is not shown
+  let listTurn = 0;  // of the list
   let listed = 0;  // the step of the list: it stays while later ones are written
 
   // The last step without one in the address; a sample alone tells its own.
@@ -57,8 +68,9 @@ export function samplesPage(root, session, run) {
   }
 
   async function showStep(step) {
-    const answer = await api.groups(run.id, {phase: phase(), step, ...filters()});
-    const {groups} = answer;
+    const mine = ++listTurn;
+    const {groups} = await api.groups(run.id, {phase: phase(), step, ...filters()});
+    if (mine !== listTurn) return;
     found = groups.flatMap((group) => group.samples)
       .filter((sample) => sample.match !== false).map(({sample}) => sample);
     count.textContent = groups.length === 0
@@ -73,8 +85,10 @@ export function samplesPage(root, session, run) {
   async function showSearch() {
     const params = {phase: phase(), ...filters(), outcome: null, order: param('order', 'step'),
       limit: kPage};
+    const mine = ++listTurn;
     const append = async (offset) => {
       const answer = await api.samples(run.id, {...params, offset});
+      if (mine !== listTurn) return;
       found.push(...answer.samples.map(({sample}) => sample));
       list.append(...answer.samples.map(sampleRow));
       more.hidden = !answer.more;
@@ -90,34 +104,22 @@ export function samplesPage(root, session, run) {
 
   function showBar(step) {
     const everywhere = param('scope') === 'all';
-    const choice = (on, text, change) => h('button', {type: 'button', 'aria-pressed': String(on),
-      onclick: () => setView(change)}, text);
-    fill(scope, choice(!everywhere, 'One step', {scope: null, sample: null, order: null}),
-      choice(everywhere, 'All steps', {scope: 'all', sample: null, outcome: null}));
+    scope.update(param('scope'));
+    views.update(param('view'));
+    modes.update(mode());
+    modes.element.hidden = param('view') === 'task';
     order.hidden = !everywhere;
     order.value = param('order', 'step');
     picker.element.hidden = everywhere;
-    const phases = ['train', 'eval/train', 'eval/untrained'].filter((one) =>
-      run.phases().includes(one));
-    picker.update(phases, stepsOf(phase()), phase(), step);
-    fill(views, kViews.map(([view, text, key]) => {
-      const button = choice(param('view') === view, text, {view: view || null});
-      button.title = `(${key})`;
-      return button;
-    }));
-    fill(modes, kModeNames.map((mode) =>
-      choice(param('color', 'logprob') === mode, kModes[mode].title,
-        {color: mode === 'logprob' ? null : mode})));
-    modes.hidden = param('view') === 'task';
+    picker.update(phases(), stepsOf(phase()), phase(), step);
     back.href = viewLink({sample: null, view: null, token: null});
-    root.classList.toggle('chosen', param('sample') !== '');
+    root.classList.toggle('chosen', param('sample') !== '' || param('view') !== '');
   }
 
   async function showPanel() {
     const id = Number(param('sample')) || found[0];
     const view = param('view');
-    const mode = kModes[param('color')] ? param('color') : 'logprob';
-    const key = JSON.stringify([id, view, mode, param('token')]);
+    const key = JSON.stringify([id, view, mode(), param('token')]);
     if (key === shown.panel) return;
     shown.panel = key;
     const mine = ++turn;
@@ -127,9 +129,10 @@ export function samplesPage(root, session, run) {
       return;
     }
     const sample = await api.sample(run.id, id);
-    const content = view === 'group' ? groupPanel(run, sample, mode)
+    const content = view === 'group' ? groupPanel(run, sample, mode())
       : view === 'task' ? await taskPanel(run, sample)
-        : samplePanel(sample, mode, param('token') === '' ? null : Number(param('token')));
+        : samplePanel(sample, mode(), {
+          marked: param('token') === '' ? null : Number(param('token')), path});
     if (mine !== turn) return;
     title.textContent = `Sample ${id}`;
     fill(panel, content);
@@ -146,17 +149,22 @@ export function samplesPage(root, session, run) {
   }
 
   const cycle = () => {
-    const next = kModeNames[(kModeNames.indexOf(param('color', 'logprob')) + 1) % kModeNames.length];
-    setView({color: next}, {replace: true});
+    const next = (kModeNames.indexOf(mode()) + 1) % kModeNames.length;
+    setView({color: next ? kModeNames[next] : null}, {replace: true});
   };
 
   async function update() {
     const step = await place();
     if (step === null) return;
+    if (!phases().length) {
+      fill(panel, h('p', {class: 'empty'}, 'No step is written yet.'));
+      return;
+    }
     const everywhere = param('scope') === 'all';
     listed = step;
     showBar(step);
-    const key = JSON.stringify([everywhere, phase(), everywhere ? param('order') : step, filters()]);
+    const which = everywhere ? param('order') : step;
+    const key = JSON.stringify([everywhere, phase(), which, filters()]);
     try {
       if (key !== shown.list) {
         shown.list = key;
@@ -172,7 +180,10 @@ export function samplesPage(root, session, run) {
 
   return {
     update,
-    async refresh() { showBar(listed); },
+    async refresh() {
+      if (shown.list) showBar(listed);
+      else await update();
+    },
     close() {},
     keys: [
       {key: 'j', label: 'Next sample', run: () => moveBy(1)},

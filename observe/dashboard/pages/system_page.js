@@ -1,6 +1,7 @@
-// Who works for the run, what waits, what the machines do, what the log says.
+// Who works for the run, what waits, what the machines do, what the log and the configuration say.
+import * as api from './api.js';
 import {ChartPage} from './chart_page.js';
-import {fill, h} from './dom.js';
+import {fill, h, problem} from './dom.js';
 import * as format from './format.js';
 import {meanBefore} from './tables.js';
 
@@ -18,8 +19,16 @@ export function systemPage(root, session, run) {
   const machine = h('section', {}, h('h2', {}, 'Machines'), grid);
   const log = h('pre', {class: 'log', tabindex: 0, role: 'log', 'aria-label': 'Log'});
   const logTitle = h('h2', {}, 'Log');
+  const toml = h('pre', {class: 'log', tabindex: 0, 'aria-label': 'Configuration'});
+  const config = h('details', {class: 'config', ontoggle: async () => {
+    try {
+      toml.textContent ||= (await api.config(run.id)).toml;
+    } catch (error) {
+      toml.replaceWith(problem(error));
+    }
+  }}, h('summary', {}, 'Configuration'), toml);
   root.append(h('h1', {class: 'hidden'}, 'System'), workers, queues, machine,
-    h('section', {}, logTitle, log));
+    h('section', {}, logTitle, log), config);
   let shownLog = null;
   let shownWorkers = '';
 

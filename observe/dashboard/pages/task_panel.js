@@ -6,7 +6,8 @@ import {viewLink} from './navigation.js';
 import {sparkline} from './sparkline.js';
 import {chip} from './verdicts.js';
 
-const kPhases = {train: 'step', 'eval/train': 'held out, step', 'eval/untrained': 'untrained, step'};
+const kPhases = {train: 'step', 'eval/train': 'held out, step',
+  'eval/untrained': 'untrained, step'};
 
 export async function taskPanel(run, sample) {
   const {task, groups} = await api.task(run.id, sample.task.id);
@@ -25,7 +26,8 @@ export async function taskPanel(run, sample) {
       const first = group.samples[0];
       return h('li', {class: group.group === sample.group.group ? 'current' : ''},
         h('div', {class: 'history-head'},
-          h('span', {class: 'history-step'}, `${kPhases[group.phase] ?? group.phase} ${group.step}`),
+          h('span', {class: 'history-step'},
+            `${kPhases[group.phase] ?? group.phase} ${group.step}`),
           h('span', {class: 'chips'}, group.samples.map((one) => chip(one,
             viewLink({phase: group.phase === 'train' ? null : group.phase, step: group.step,
               sample: one.sample, view: null, token: null}), one.sample === sample.sample))),

@@ -34,8 +34,8 @@ export const kModes = {
     title: 'Advantage',
     tint: (tokens, i, sample) => [sample.advantage < 0 ? 'warm' : 'cool',
       level(Math.abs(sample.advantage), kAdvantage)],
-    legend: [['warm', 7, `${format.number(-2)} and less`], ['warm', 5, format.number(-1)],
-      ['warm', 3, format.number(-0.5)], ['cool', 0, '0'], ['cool', 3, '+0.5'], ['cool', 5, '+1'],
+    legend: [['warm', 7, `${format.plain(-2)} and less`], ['warm', 5, format.plain(-1)],
+      ['warm', 3, format.plain(-0.5)], ['cool', 0, '0'], ['cool', 3, '+0.5'], ['cool', 5, '+1'],
       ['cool', 7, '+2 and more']],
     note: 'One for all sampled tokens of a completion: cool ones are pushed up, warm ones down.',
   },
@@ -45,7 +45,8 @@ export const kModes = {
       const clip = tokens.clips[i] ?? 0;
       return [clip < 0 ? 'cool' : 'warm', clip ? 6 : 0];
     },
-    legend: [['cool', 6, 'clipped below'], ['warm', 6, 'clipped above'], ['warm', 0, 'not clipped']],
+    legend: [['cool', 6, 'clipped below'], ['warm', 6, 'clipped above'],
+      ['warm', 0, 'not clipped']],
     note: 'Clipped tokens have no gradient.',
   },
 };

@@ -31,6 +31,12 @@ function wordsOf(sample, i) {
 // `sample` as the server sends it; `marked` is the position of a token to show.
 export function tokensView(sample, mode, {marked = null, readout = null} = {}) {
   const {tokens} = sample;
+  if (!tokens.texts.length) {
+    if (readout) {
+      fill(readout, 'The store has no vocabulary, so the tokens cannot be told apart.');
+    }
+    return h('div', {class: 'tokens'}, sample.text);
+  }
   const switches = new Map(sample.versions.slice(1).map(({begin, version}) => [begin, version]));
   const spans = tokens.texts.map((text, i) => {
     const [tint, level] = tokenTint(mode, tokens, i, sample);

@@ -24,7 +24,7 @@ export function statusBadge(status) {
 // A sample as a small square that leads to it.
 export function chip(sample, href, selected = false) {
   const [sign, word, kind] = kStatuses[sample.status] ?? ['·', 'no verdict', 'none'];
-  const label = `Sample ${sample.index}: ${word}, reward ${format.number(sample.reward)}, ` +
+  const label = `Sample ${sample.index}: ${word}, reward ${format.plain(sample.reward)}, ` +
     `advantage ${format.signed(sample.advantage)}, ${format.plural(sample.tokens, 'token')}`;
   return h('a', {
     class: `chip ${kind} ${sample.match === false ? 'off' : ''}`, href, title: label,

@@ -26,7 +26,7 @@ export function whyPage(root, session, run) {
   const hintsBox = h('section', {class: 'why-hints'});
   root.append(h('h1', {class: 'hidden'}, 'Why'),
     h('div', {class: 'toolbar'}, h('label', {}, 'Why was ', metrics), picker.element),
-    head, figure, body, hintsBox);
+    head, figure, body);
   let shown = '';
   let turn = 0;
 
@@ -48,7 +48,7 @@ export function whyPage(root, session, run) {
     const all = steps();
     const zoom = all.length > 2 * kAround
       ? [Math.max(all[0], step() - kAround), Math.min(all.at(-1), step() + kAround)] : null;
-    charts.group.set({zoom, markedStep: step(), events: run.events});
+    charts.group.set({zoom, markedStep: step(), pinned: step(), events: run.events});
   }
 
   function showWhy(why) {
@@ -59,15 +59,15 @@ export function whyPage(root, session, run) {
         h('div', {}, h('dt', {}, name), h('dd', {}, h('b', {}, value(x))))),
       h('div', {}, h('dt', {}, 'the 20 steps before'),
         h('dd', {}, h('b', {}, value(why.mean)), ` ± ${value(why.std)}`))));
-    fill(body,
+    fill(body, h('div', {},
       h('section', {class: 'why-sentences'}, h('h2', {}, 'In words'), h('ul', {},
         why.sentences.map(({text, metrics: names, samples}) => h('li', {}, text,
           h('span', {class: 'evidence'},
             names.map((name) => [' ', h('a', {href: pageLink('why', {metric: name,
               step: why.step})}, name)]),
             samples.slice(0, 4).map((id) => [' ', sampleLink(id)])))))),
-      why.groups.length > 0 && groupTable(why.groups),
-      why.tokens.length > 0 && tokenTable(why.tokens));
+      why.groups.length > 0 && groupTable(why.groups)),
+    h('div', {}, why.tokens.length > 0 && tokenTable(why.tokens), hintsBox));
   }
 
   async function showHints() {
@@ -122,8 +122,10 @@ const sampleLink = (id, text = `sample ${id}`, more = {}) =>
 function groupTable(groups) {
   const most = Math.max(...groups.map(({share}) => Math.abs(share)), 1e-12);
   return h('section', {class: 'why-groups'}, h('h2', {}, 'Groups that made it'),
+    h('p', {class: 'note'}, 'Their part in the distance to the mean of the 20 steps before.'),
     h('div', {class: 'scroll'}, h('table', {class: 'list'},
-      h('thead', {}, h('tr', {}, h('th', {scope: 'col', colspan: 2}, 'Part in the value'),
+      h('thead', {}, h('tr', {},
+        h('th', {scope: 'col', class: 'number'}, 'Part'), h('th', {class: 'share-cell'}),
         h('th', {scope: 'col'}, 'Task'), h('th', {scope: 'col', class: 'number'}, 'Right'),
         h('th', {scope: 'col', class: 'number'}, 'Reward'), h('th', {scope: 'col'}, 'Samples'))),
       h('tbody', {}, groups.map((group) => h('tr', {},
@@ -131,7 +133,7 @@ function groupTable(groups) {
         h('td', {class: 'share-cell', 'aria-hidden': 'true'}, h('i', {
           class: group.share < 0 ? 'down' : 'up',
           style: {'--share': Math.abs(group.share) / most}})),
-        h('th', {scope: 'row', class: 'question'}, group.task.question),
+        h('th', {scope: 'row'}, h('span', {class: 'question'}, group.task.question)),
         h('td', {class: 'number'}, `${group.right} of ${group.samples.length}`),
         h('td', {class: 'number'}, format.number(group.reward_mean)),
         h('td', {}, h('span', {class: 'chips'}, group.samples.map((sample) =>
@@ -145,7 +147,8 @@ function tokenTable(tokens) {
         h('th', {scope: 'col', class: 'number'}, 'Value'), h('th', {scope: 'col'}, 'What'),
         h('th', {scope: 'col'}, 'Where'))),
       h('tbody', {}, tokens.map((token) => h('tr', {},
-        h('th', {scope: 'row', class: 'mono'}, JSON.stringify(token.text).slice(1, -1)),
+        h('th', {scope: 'row'}, h('code', {class: 'token'},
+          JSON.stringify(token.text).slice(1, -1))),
         h('td', {class: 'number'}, format.number(token.value)),
         h('td', {}, token.what),
         h('td', {}, sampleLink(token.sample, `sample ${token.sample}, token ${token.position}`,
