@@ -54,11 +54,11 @@ def run_page(page, text, folder, environment):
             ran += 1
             command = ["bash", "-euo", "pipefail", "-c", block]
             if block.startswith(BESIDE):
-                log = tempfile.TemporaryFile("w+")
+                log = tempfile.TemporaryFile("w+", errors="replace")
                 beside.append((block, log, subprocess.Popen(command, cwd=folder, env=environment, stdout=log, stderr=log, start_new_session=True)))
                 continue
             started = time.monotonic()
-            done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=TIMEOUT_S)
+            done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, errors="replace", timeout=TIMEOUT_S)
             print(f"{page}: block {ran}, {time.monotonic() - started:.1f} s", flush=True)
             if done.returncode != 0:
                 print(f"{block}\nexit {done.returncode}\n{done.stdout[-4000:]}\n{done.stderr[-4000:]}")
