@@ -8,11 +8,8 @@
 #include "base/file.h"
 
 namespace ponder {
-namespace {
 
 namespace fs = std::filesystem;
-
-}  // namespace
 
 std::string CheckpointName::ToString() const { return fmt::format("{}-{:06}", phase, step); }
 
@@ -27,6 +24,23 @@ std::optional<CheckpointName> ParseCheckpointName(const std::string& name) {
   if (error != std::errc() || last != end || end - begin < 6 || parsed.step < 0)
     return std::nullopt;
   return parsed;
+}
+
+std::string CheckpointPath(const std::string& run, const CheckpointName& name) {
+  return run + "/checkpoints/" + name.ToString();
+}
+
+std::vector<CheckpointName> ListCheckpoints(const std::string& run) {
+  std::vector<CheckpointName> names;
+  std::error_code error;
+  for (const fs::directory_entry& entry : fs::directory_iterator(run + "/checkpoints", error)) {
+    if (const auto name = ParseCheckpointName(entry.path().filename().string()))
+      names.push_back(*name);
+  }
+  std::sort(names.begin(), names.end(), [](const CheckpointName& a, const CheckpointName& b) {
+    return std::pair(a.phase, a.step) < std::pair(b.phase, b.step);
+  });
+  return names;
 }
 
 absl::StatusOr<RunDirectory> RunDirectory::Create(const std::string& path,
@@ -52,26 +66,14 @@ absl::StatusOr<RunDirectory> RunDirectory::Open(const std::string& path) {
   return RunDirectory(path, std::move(lock));
 }
 
-std::string RunDirectory::CheckpointPath(const CheckpointName& name) const {
-  return path_ + "/checkpoints/" + name.ToString();
-}
-
 std::vector<CheckpointName> RunDirectory::Checkpoints() const {
-  std::vector<CheckpointName> names;
   std::error_code error;
   for (const fs::directory_entry& entry : fs::directory_iterator(path_ + "/checkpoints", error)) {
-    const std::string name = entry.path().filename().string();
-    if (const std::optional<CheckpointName> parsed = ParseCheckpointName(name)) {
-      names.push_back(*parsed);
-    } else if (name.find(".tmp-") != std::string::npos) {
-      std::error_code ignored;
-      fs::remove_all(entry.path(), ignored);
-    }
+    if (entry.path().filename().string().find(".tmp-") == std::string::npos) continue;
+    std::error_code ignored;
+    fs::remove_all(entry.path(), ignored);
   }
-  std::sort(names.begin(), names.end(), [](const CheckpointName& a, const CheckpointName& b) {
-    return std::pair(a.phase, a.step) < std::pair(b.phase, b.step);
-  });
-  return names;
+  return ListCheckpoints(path_);
 }
 
 void RunDirectory::PruneCheckpoints(int64_t keep) const {

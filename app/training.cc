@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <fstream>
 #include <iostream>
 #include <nlohmann/json.hpp>
@@ -85,6 +86,13 @@ absl::StatusOr<std::vector<SftExample>> ReadExamples(const std::string& path, in
   return examples;
 }
 
+std::string DefaultRunDirectory(const RunConfig& config) {
+  return fmt::format("runs/{}-{}", config.run.name,
+                     absl::FormatTime("%Y%m%d-%H%M%S", absl::Now(), absl::LocalTimeZone()));
+}
+
+}  // namespace
+
 absl::StatusOr<std::vector<SftExample>> ColdStartExamples(const RunConfig& config,
                                                           const PromptBuilder& prompts) {
   if (!config.sft.Wanted()) return std::vector<SftExample>();
@@ -103,25 +111,17 @@ absl::StatusOr<std::vector<SftExample>> ColdStartExamples(const RunConfig& confi
   return examples;
 }
 
-// What each token id stands for, special tokens by their names.
 std::vector<std::string> Vocabulary(const Tokenizer& tokenizer) {
   std::vector<std::string> pieces;
   for (int32_t id = 0; id < tokenizer.Size(); ++id) pieces.emplace_back(tokenizer.TokenBytes(id));
   return pieces;
 }
 
-std::string DefaultRunDirectory(const RunConfig& config) {
-  return fmt::format("runs/{}-{}", config.run.name,
-                     absl::FormatTime("%Y%m%d-%H%M%S", absl::Now(), absl::LocalTimeZone()));
-}
-
-}  // namespace
-
 absl::StatusOr<std::vector<Task>> CollectTasks(const RunConfig& config, Split split,
                                                int64_t count) {
   PONDER_ASSIGN_OR_RETURN(std::unique_ptr<TaskSource> source,
                           CreateTaskSource(ToTaskSourceOptions(config, split)));
-  return source->TasksFor(0, count);
+  return source->TasksFor(0, source->Size() > 0 ? std::min(count, source->Size()) : count);
 }
 
 absl::StatusOr<PromptBuilder> MakePromptBuilder(const RunConfig& config, const ModelConfig& model,
@@ -182,7 +182,10 @@ absl::Status RunTraining(TrainingRequest request) {
       request.resume ? RunDirectory::Open(path) : RunDirectory::Create(path, DumpConfig(config));
   PONDER_RETURN_IF_ERROR(opened.status());
   RunDirectory directory = *std::move(opened);
-  const std::unique_ptr<Console> console = CreateConsole(stderr, directory.LogPath());
+  // JSON lines on the same terminal would run into the view.
+  const ConsoleView view =
+      request.json && isatty(STDOUT_FILENO) != 0 ? ConsoleView::kPlain : ConsoleView::kLive;
+  const std::unique_ptr<Console> console = CreateConsole(stderr, directory.LogPath(), view);
   console->Say(fmt::format("run {}", path));
   if (!request.supervised_only) {
     console->Say(fmt::format("a step: {}; {} steps; tasks: {}", DescribeStep(config),
