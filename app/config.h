@@ -214,6 +214,11 @@ struct MachineKeys {
   double memory_gib = 0;
 };
 
+struct DashboardKeys {
+  std::string listen;  // empty: none
+  std::string token_file;
+};
+
 struct RunConfig {
   RunKeys run;
   ModelKeys model;
@@ -229,6 +234,7 @@ struct RunConfig {
   SftKeys sft;
   EvalKeys eval;
   MachineKeys machine;
+  DashboardKeys dashboard;
 };
 
 inline constexpr uint64_t kMaxConfigBytes = uint64_t{1} << 20;
@@ -250,6 +256,10 @@ absl::Status CheckConfig(const RunConfig& config, const std::string& origin);
 // Commented TOML with every key; ParseConfig reads it back to the same values. The configuration
 // must pass CheckConfig.
 std::string DumpConfig(const RunConfig& config);
+
+// The same with those keys alone that `why` names ("rollout.temperature"), each commented with its
+// meaning and with why it has its value, where there is something to say.
+std::string DumpChosenKeys(const RunConfig& config, const std::map<std::string, std::string>& why);
 
 // The reference of all keys as Markdown, one table a section.
 std::string ConfigReference();

@@ -77,7 +77,6 @@ class TrainLoop {
 
  private:
   absl::StatusOr<CheckpointName> Resume(int64_t sft_updates);
-  int64_t SftUpdates(const std::vector<SftExample>& examples) const;
   absl::StatusOr<bool> Supervise(const std::vector<SftExample>& examples,
                                  int64_t done);  // false: cancelled
   absl::StatusOr<bool> Steps(TrainSummary& summary);
@@ -93,6 +92,7 @@ class TrainLoop {
   absl::StatusOr<bool> EvaluateHeldOut(const std::string& phase, int64_t step,
                                        const std::string& label);
   absl::Status Record(StepRecord record);
+  void ShowSample(int64_t step, const std::vector<ScoredGroup>& groups);
   absl::Status Checkpoint(const CheckpointName& name);
   bool Cancelled() const { return parts_.cancelled && parts_.cancelled(); }
   double Seconds(absl::Time since) const;
@@ -103,7 +103,8 @@ class TrainLoop {
   int64_t first_step_ = 0;
   int64_t begun_ = 0;                    // newest step whose requests are submitted
   std::map<int64_t, int64_t> versions_;  // policy version behind a step, first_step_ and later
-  int64_t checkpointed_ = -1;            // newest step with a checkpoint
+  absl::Time sample_shown_ = absl::InfinitePast();
+  int64_t checkpointed_ = -1;                             // newest step with a checkpoint
   std::set<std::pair<std::string, std::string>> warned_;  // kinds, and what they were about
   Diagnosis diagnosis_;
   std::string phase_ = "train";

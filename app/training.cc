@@ -13,6 +13,7 @@
 #include "app/commands/command.h"
 #include "app/config_convert.h"
 #include "app/machine_watch.h"
+#include "app/run_dashboard.h"
 #include "app/run_directory.h"
 #include "app/run_memory.h"
 #include "app/run_monitor.h"
@@ -85,6 +86,13 @@ absl::StatusOr<std::vector<SftExample>> ReadExamples(const std::string& path, in
   return examples;
 }
 
+std::string DefaultRunDirectory(const RunConfig& config) {
+  return fmt::format("runs/{}-{}", config.run.name,
+                     absl::FormatTime("%Y%m%d-%H%M%S", absl::Now(), absl::LocalTimeZone()));
+}
+
+}  // namespace
+
 absl::StatusOr<std::vector<SftExample>> ColdStartExamples(const RunConfig& config,
                                                           const PromptBuilder& prompts) {
   if (!config.sft.Wanted()) return std::vector<SftExample>();
@@ -103,19 +111,11 @@ absl::StatusOr<std::vector<SftExample>> ColdStartExamples(const RunConfig& confi
   return examples;
 }
 
-// What each token id stands for, special tokens by their names.
 std::vector<std::string> Vocabulary(const Tokenizer& tokenizer) {
   std::vector<std::string> pieces;
   for (int32_t id = 0; id < tokenizer.Size(); ++id) pieces.emplace_back(tokenizer.TokenBytes(id));
   return pieces;
 }
-
-std::string DefaultRunDirectory(const RunConfig& config) {
-  return fmt::format("runs/{}-{}", config.run.name,
-                     absl::FormatTime("%Y%m%d-%H%M%S", absl::Now(), absl::LocalTimeZone()));
-}
-
-}  // namespace
 
 absl::StatusOr<std::vector<Task>> CollectTasks(const RunConfig& config, Split split,
                                                int64_t count) {
@@ -182,7 +182,10 @@ absl::Status RunTraining(TrainingRequest request) {
       request.resume ? RunDirectory::Open(path) : RunDirectory::Create(path, DumpConfig(config));
   PONDER_RETURN_IF_ERROR(opened.status());
   RunDirectory directory = *std::move(opened);
-  const std::unique_ptr<Console> console = CreateConsole(stderr, directory.LogPath());
+  // JSON lines on the same terminal would run into the view.
+  const ConsoleView view =
+      request.json && isatty(STDOUT_FILENO) != 0 ? ConsoleView::kPlain : ConsoleView::kLive;
+  const std::unique_ptr<Console> console = CreateConsole(stderr, directory.LogPath(), view);
   console->Say(fmt::format("run {}", path));
   if (!request.supervised_only) {
     console->Say(fmt::format("a step: {}; {} steps; tasks: {}", DescribeStep(config),
@@ -202,6 +205,7 @@ absl::Status RunTraining(TrainingRequest request) {
   monitor.Begin("starting", 0, config.run.steps);
   const MachineWatch watch(*store, request.supervised_only ? "sft" : "learner", path);
   PONDER_RETURN_IF_ERROR(store->WriteVocabulary(Vocabulary(*tokenizer)));
+  const std::unique_ptr<HttpServer> dashboard = StartRunDashboard(config.dashboard, path, *console);
   PONDER_ASSIGN_OR_RETURN(const std::unique_ptr<MetricSink> events, CreateEventFileSink(path));
   const std::unique_ptr<MetricSink> json_lines = CreateJsonLineSink(std::cout);
   std::vector<MetricSink*> sinks = {events.get()};

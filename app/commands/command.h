@@ -49,12 +49,19 @@ absl::Status ForEachInputBatch(
 void WatchInterrupts();
 bool Interrupted();
 
-void AddModelCommands(CommandLine& line);     // model info / convert / download-sample
-void AddTextCommands(CommandLine& line);      // tokenize, score
-void AddGenerateCommands(CommandLine& line);  // generate, chat
-void AddVerifyCommands(CommandLine& line);    // verify, verifier
-void AddTaskCommands(CommandLine& line);      // tasks, eval
-void AddBenchCommands(CommandLine& line);     // bench verify
-void AddTrainCommands(CommandLine& line);     // train, learner, rollout, sft, config
+void AddModelCommands(CommandLine& line);      // model info / convert / download-sample
+void AddTextCommands(CommandLine& line);       // tokenize, score
+void AddGenerateCommands(CommandLine& line);   // generate, chat
+void AddVerifyCommands(CommandLine& line);     // verify, verifier
+void AddTaskCommands(CommandLine& line);       // tasks, eval
+void AddBenchCommands(CommandLine& line);      // bench verify
+void AddRunsCommands(CommandLine& line);       // runs, runs compare / export
+void AddDoctorCommand(CommandLine& line);      // doctor
+void AddCompletionCommand(CommandLine& line);  // completion
+void AddInitCommand(CommandLine& line);        // init
+void AddInspectCommand(CommandLine& line);     // inspect
+void AddReplayCommand(CommandLine& line);      // replay
+void AddDashboardCommand(CommandLine& line);   // dashboard
+void AddTrainCommands(CommandLine& line);      // train, learner, rollout, sft, config
 
 }  // namespace ponder

@@ -41,7 +41,11 @@ class SilentConsole : public Console {
   void Say(const std::string& line) override { lines.push_back(line); }
   void Warn(const std::string& line) override { warnings.push_back(line); }
   void Progress(const std::string&, int64_t, int64_t) override {}
+  void SetRewards(const std::vector<double>& before) override { rewards = before; }
+  void ShowSample(const ConsoleSample& sample) override { samples.push_back(sample); }
   std::vector<std::string> lines, warnings;
+  std::vector<double> rewards;
+  std::vector<ConsoleSample> samples;
 };
 
 // Writes down what is begun and published, in order.
@@ -385,6 +389,7 @@ TEST_F(TrainLoopTest, AnInterruptWithLaterStepsUnderWayLeavesTheEngineEmpty) {
 TEST_F(TrainLoopTest, AResumedRunGeneratesAnewWhatWasUnderWay) {
   config_.run.steps = 4;
   config_.rollout.max_staleness = 1;
+  config_.learner.importance_cap = 2;
   ASSERT_TRUE(TrainLoop(config_, Parts()).Run({}, false).ok());
   ASSERT_TRUE(std::filesystem::create_directories(
       directory_->CheckpointPath({.phase = "step", .step = 2})));
@@ -475,6 +480,14 @@ TEST_F(TrainLoopTest, ASkippedUpdateIsShownAndStored) {
   EXPECT_EQ(Metric(*store_, 1, "optimizer/skipped_updates"), 1);
 }
 
+TEST_F(TrainLoopTest, ShowsSamplesWithTimeToReadThem) {
+  ASSERT_TRUE(TrainLoop(config_, Parts()).Run({}, false).ok());
+  ASSERT_EQ(console_.samples.size(), 1u);  // no time passes
+  EXPECT_EQ(console_.samples[0].question, "say 1");
+  EXPECT_EQ(console_.samples[0].text, "1");
+  EXPECT_EQ(console_.samples[0].status, VerdictStatus::kCorrect);
+}
+
 TEST_F(TrainLoopTest, TheColdStartComesFirstInBatches) {
   config_.sft.batch = 2;
   config_.sft.epochs = 2;
@@ -507,6 +520,7 @@ TEST_F(TrainLoopTest, ResumingGoesOnBehindTheNewestCheckpointAndDoesLaterStepsAg
   const TrainSummary summary = *TrainLoop(config_, Parts()).Run({}, true);
   EXPECT_EQ(summary.last_step, 2);
   EXPECT_EQ(trainer_.loaded.size(), 1u);
+  EXPECT_EQ(console_.rewards.size(), 1u);  // of the step that is not done again
   ASSERT_EQ(trainer_.updates.size(), 1u);
   EXPECT_EQ(trainer_.updates[0][0].group.task.id, "t3");
   EXPECT_EQ(store_->ReadCompletions("train", 1)->size(), 12u);
