@@ -61,9 +61,9 @@ ponder::Dashboard& Served() {
 
 // By the input's first byte, so that mutations of the rest reach them.
 constexpr std::string_view kRoutes[] = {
-    "/",      "/assets/", "/api/runs",  "/api/compare", "/api/runs/r/", "state", "metrics",
-    "events", "steps",    "groups",     "sample/",      "samples",      "task",  "why",
-    "config", "system",   "export.csv", "export.json",  "chart.svg"};
+    "/",      "/assets/", "/api/runs", "/api/compare", "/api/runs/r/", "state",       "metrics",
+    "events", "steps",    "groups",    "sample/",      "samples",      "task",        "why",
+    "hints",  "/metrics", "config",    "system",       "export.csv",   "export.json", "chart.svg"};
 
 std::string Seed(std::string_view route, std::string_view rest) {
   for (size_t i = 0; i < std::size(kRoutes); ++i) {
@@ -115,6 +115,8 @@ std::vector<std::string> FuzzSeeds() {
           Seed("task", "?id=task+%ff"),
           Seed("why", "?metric=reward%2Fmean&step=3"),
           Seed("why", "?metric=policy%2Fentropy&step=2"),
+          Seed("hints", ""),
+          Seed("/metrics", ""),
           Seed("config", ""),
           Seed("system", "?after=0"),
           Seed("export.csv", "?phase=train"),
