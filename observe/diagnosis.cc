@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
-#include <numeric>
 #include <optional>
 #include <span>
 #include <string_view>
@@ -127,8 +126,10 @@ Finding NoSignal(const Curves& curves) {
   const std::string shares =
       fmt::format("{} all wrong, {} all right", Percent(wrong), Percent(right));
   if (wrong >= 3 * right) {
+    const bool is_cut_off = Mean(curves.Last("length/truncated", steps)) > 1.0 / 3;
     return Warning("no_signal_hard", {"groups/useful", "groups/all_wrong"},
-                   fmt::format("{} ({}): the tasks are too hard", found, shares),
+                   fmt::format("{} ({}): the tasks are too hard{}", found, shares,
+                               is_cut_off ? ", or the answers are cut off" : ""),
                    "easier tasks ([tasks]), a longer cold start (sft.examples, sft.epochs), more "
                    "completions of a prompt (rollout.completions_per_prompt); look whether the "
                    "verifier finds the answers (verifier.extraction, prompt.template)");
@@ -161,17 +162,22 @@ Finding EntropyCollapse(const Curves& curves) {
       "(learner.updates_per_step) a higher learner.clip_high; learner.kl_weight above 0");
 }
 
-// Whether a curve shows the least sign of having risen: its level (2 sigma) or its newest values'
+// Whether a curve shows the least sign of having risen since its begin: its level (2 sigma) or its
 // rank correlation with time (one-sided 5 %). A weak sign is enough to wait before a warning.
 bool HasRisen(std::span<const double> values, double noise) {
-  constexpr size_t kNewest = 256;  // what is far back does not show that it rises
+  constexpr size_t kMostPoints = 256;  // of the correlation, which is worked out at each step
   if (values.size() < 2 * kLevelSteps) return false;
-  const double gain = Median(values.last(kLevelSteps)) - Median(values.first(kLevelSteps));
-  if (gain > 2 * std::sqrt(2.0) * ErrorOfMedian(noise, kLevelSteps)) return true;
-  const std::span<const double> newest = values.last(std::min(values.size(), kNewest));
-  std::vector<double> time(newest.size());
-  std::iota(time.begin(), time.end(), 0.0);
-  return Correlate(time, newest).Sigmas() > 1.645;
+  // The longer a run, the slower may it rise.
+  const size_t window = std::clamp(values.size() / 16, kLevelSteps, 8 * kLevelSteps);
+  const double gain = Median(values.last(window)) - Median(values.first(window));
+  if (gain > 2 * std::sqrt(2.0) * ErrorOfMedian(noise, window)) return true;
+  std::vector<double> time, points;
+  const size_t stride = (values.size() + kMostPoints - 1) / kMostPoints;
+  for (size_t i = (values.size() - 1) % stride; i < values.size(); i += stride) {
+    time.push_back(static_cast<double>(i));
+    points.push_back(values[i]);
+  }
+  return Correlate(time, points).Sigmas() > 1.645;
 }
 
 // Lengths may shrink or grow a lot in a run that is well: it learns to be brief, or to think. They

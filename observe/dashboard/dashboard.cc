@@ -24,6 +24,7 @@ constexpr NamedRoute kRunRoutes[] = {
     {"samples", SamplesRoute},
     {"task", TaskRoute},
     {"why", WhyRoute},
+    {"hints", HintsRoute},
     {"config", ConfigRoute},
     {"system", SystemRoute},
     {"export.csv", ExportCsvRoute},
@@ -51,7 +52,7 @@ class RunDashboard : public Dashboard {
     if (request.path == "/") return AssetResponse("index.html", request);
     if (parts.size() == 2 && parts[0] == "assets") return AssetResponse(parts[1], request);
     if (request.path == "/healthz") return {.body = "ok\n"};
-    if (!parts.empty() && parts[0] == "api") {
+    if (parts[0] == "api" || request.path == "/metrics") {
       RouteAnswer answer = AnswerData(parts, request);
       return answer.ok() ? *std::move(answer) : HttpError(answer.status());
     }
@@ -62,6 +63,7 @@ class RunDashboard : public Dashboard {
   RouteAnswer AnswerData(const std::vector<std::string_view>& parts, const HttpRequest& request) {
     QueryReader query(request.query);
     const auto nothing = [&] { return NotFound("there is nothing at {}", request.path); };
+    if (request.path == "/metrics") return PrometheusRoute(runs_, prometheus_, query);
     if (parts.size() == 2 && parts[1] == "runs") return RunsRoute(runs_, overviews_, query);
     if (parts.size() == 2 && parts[1] == "compare") return CompareRoute(runs_, query);
     if (parts.size() < 4 || parts.size() > 5 || parts[1] != "runs") return nothing();
@@ -76,7 +78,8 @@ class RunDashboard : public Dashboard {
   }
 
   RunList runs_;
-  RunOverviews overviews_;
+  ChangeCache<RunOverview> overviews_;
+  PrometheusCache prometheus_;
   Vocabularies vocabularies_;
 };
 

@@ -1,11 +1,15 @@
 #pragma once
 
+#include <optional>
+
 #include "base/status.h"
+#include "observe/dashboard/change_cache.h"
 #include "observe/dashboard/query_reader.h"
 #include "observe/dashboard/run_list.h"
 #include "observe/dashboard/run_overview.h"
 #include "observe/dashboard/vocabularies.h"
 #include "observe/http_message.h"
+#include "observe/prometheus.h"
 
 namespace ponder {
 
@@ -40,13 +44,21 @@ RouteAnswer SampleRoute(const RunRequest& request, std::string_view sample);
 // routes_why.cc
 RouteAnswer WhyRoute(const RunRequest& request);
 
+// routes_hints.cc
+RouteAnswer HintsRoute(const RunRequest& request);
+
 // routes_settings.cc
 RouteAnswer ConfigRoute(const RunRequest& request);
 RouteAnswer CompareRoute(RunList& runs, QueryReader& query);
 
 // routes_system.cc
-RouteAnswer RunsRoute(RunList& runs, RunOverviews& overviews, QueryReader& query);
+RouteAnswer RunsRoute(RunList& runs, ChangeCache<RunOverview>& overviews, QueryReader& query);
 RouteAnswer StateRoute(const RunRequest& request);
 RouteAnswer SystemRoute(const RunRequest& request);
+
+// routes_prometheus.cc: /metrics, in Prometheus' format; runs that cannot be read are left out.
+// Empty: not read.
+using PrometheusCache = ChangeCache<std::optional<PrometheusRun>>;
+RouteAnswer PrometheusRoute(RunList& runs, PrometheusCache& cache, QueryReader& query);
 
 }  // namespace ponder

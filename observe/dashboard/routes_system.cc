@@ -54,11 +54,11 @@ LogEnd ReadLogEnd(const std::string& path) {
 
 }  // namespace
 
-RouteAnswer RunsRoute(RunList& runs, RunOverviews& overviews, QueryReader& query) {
+RouteAnswer RunsRoute(RunList& runs, ChangeCache<RunOverview>& overviews, QueryReader& query) {
   PONDER_RETURN_IF_ERROR(query.Check());
   json list = json::array();
   for (const ServedRun& run : runs.Runs()) {
-    const RunOverview overview = overviews.Get(runs, run);
+    const RunOverview overview = overviews.Get(run, [&] { return ReadRunOverview(runs, run); });
     list.push_back({{"id", run.id},
                     {"name", run.name},
                     {"path", run.path},

@@ -20,18 +20,14 @@ struct FileLook {
   bool there = false;
   uint64_t bytes = 0;
   absl::Time changed_at;
-  std::string mark;  // another one after each change
 };
 
 FileLook LookAt(const std::string& path) {
   struct stat file = {};
   if (stat(path.c_str(), &file) != 0) return {};
-  const absl::Time changed_at = absl::TimeFromTimespec(file.st_mtim);
   return {.there = true,
           .bytes = static_cast<uint64_t>(file.st_size),
-          .changed_at = changed_at,
-          .mark = fmt::format("{}/{}/{}/{}", file.st_dev, file.st_ino, file.st_size,
-                              absl::ToUnixNanos(changed_at))};
+          .changed_at = absl::TimeFromTimespec(file.st_mtim)};
 }
 
 std::string TimeText(absl::Time time) {
@@ -93,34 +89,25 @@ absl::StatusOr<RunOverview> ReadRunState(const ServedRun& run, RunReader& reader
   return overview;
 }
 
-RunOverview RunOverviews::Get(RunList& runs, const ServedRun& run) {
-  const FileLook store = LookAt(run.StorePath());
-  const FileLook log = LookAt(run.StorePath() + "-wal");
-  const FileLook config = LookAt(run.path + "/config.toml");
-  const bool held = RunLock::IsHeld(run.path);
-  const std::string mark = fmt::format("{} {} {} {}", store.mark, log.mark, config.mark, held);
-  {
-    absl::MutexLock lock(&mutex_);
-    const auto known = entries_.find(run.path);
-    if (known != entries_.end() && known->second.mark == mark) return known->second.overview;
-  }
+RunOverview ReadRunOverview(RunList& runs, const ServedRun& run) {
   RunOverview overview;
   if (absl::StatusOr<RunOverview> read = Read(runs, run); read.ok()) {
     overview = *std::move(read);
   } else {
-    overview.status = held ? "running" : "stopped";
+    overview.status = RunLock::IsHeld(run.path) ? "running" : "stopped";
     overview.text = std::string(read.status().message());
     overview.last_reward = kNone;
   }
+  const FileLook store = LookAt(run.StorePath());
+  const FileLook log = LookAt(run.StorePath() + "-wal");
   overview.store_bytes = store.bytes + log.bytes;
   // The configuration is written when a run begins.
+  const FileLook config = LookAt(run.path + "/config.toml");
   if (config.there) overview.started_at = TimeText(config.changed_at);
   if (store.there) {
-    const bool log_newer = log.there && log.bytes > 0 && log.changed_at > store.changed_at;
+    const bool log_newer = log.bytes > 0 && log.changed_at > store.changed_at;
     overview.written_at = TimeText(log_newer ? log.changed_at : store.changed_at);
   }
-  absl::MutexLock lock(&mutex_);
-  entries_[run.path] = {mark, overview};
   return overview;
 }
 

@@ -1,11 +1,6 @@
 #pragma once
 
-#include <absl/base/thread_annotations.h>
-#include <absl/synchronization/mutex.h>
-
 #include <cstdint>
-#include <map>
-#include <memory>
 #include <string>
 #include <vector>
 
@@ -34,18 +29,7 @@ struct RunOverview {
 // What the reader says now, without rewards, model and times.
 absl::StatusOr<RunOverview> ReadRunState(const ServedRun& run, RunReader& reader);
 
-// Overviews of many runs, each read again only when its store has changed. Thread-safe.
-class RunOverviews {
- public:
-  RunOverview Get(RunList& runs, const ServedRun& run);
-
- private:
-  struct Entry {
-    std::string mark;  // of the store's files and its lock
-    RunOverview overview;
-  };
-  absl::Mutex mutex_;
-  std::map<std::string, Entry> entries_ ABSL_GUARDED_BY(mutex_);  // by path
-};
+// Everything; where the run cannot be read, `text` says why.
+RunOverview ReadRunOverview(RunList& runs, const ServedRun& run);
 
 }  // namespace ponder

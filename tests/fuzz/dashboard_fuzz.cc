@@ -59,13 +59,30 @@ ponder::Dashboard& Served() {
   return *dashboard;
 }
 
+// By the input's first byte, so that mutations of the rest reach them.
+constexpr std::string_view kRoutes[] = {
+    "/",      "/assets/", "/api/runs", "/api/compare", "/api/runs/r/", "state",       "metrics",
+    "events", "steps",    "groups",    "sample/",      "samples",      "task",        "why",
+    "hints",  "/metrics", "config",    "system",       "export.csv",   "export.json", "chart.svg"};
+
+std::string Seed(std::string_view route, std::string_view rest) {
+  for (size_t i = 0; i < std::size(kRoutes); ++i) {
+    if (kRoutes[i] == route) return static_cast<char>('A' + i) + std::string(rest);
+  }
+  PONDER_CHECK(false, std::string(route));
+  return "";
+}
+
 }  // namespace
 
 // An address from anywhere against the routes: always a status that there is, and JSON where the
-// answer says so. Nothing but the run's own files comes out.
+// answer says so.
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
-  const auto target =
-      ponder::ParseHttpTarget(std::string_view(reinterpret_cast<const char*>(data), size));
+  if (size == 0) return 0;
+  std::string address(kRoutes[static_cast<uint8_t>(data[0] - 'A') % std::size(kRoutes)]);
+  if (!address.starts_with('/')) address = "/api/runs/r/" + address;
+  address.append(reinterpret_cast<const char*>(data) + 1, size - 1);
+  const auto target = ponder::ParseHttpTarget(address);
   if (!target.ok()) return 0;
   const ponder::HttpResponse response =
       Served().Answer({.path = target->path, .query = target->query});
@@ -82,21 +99,27 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
 }
 
 std::vector<std::string> FuzzSeeds() {
-  std::vector<std::string> seeds = {"/",
-                                    "/healthz",
-                                    "/assets/main.js",
-                                    "/assets/../../etc/passwd",
-                                    "/api/runs",
-                                    "/api/compare?runs=r,r"};
-  for (const char* of_run :
-       {"state", "metrics?phase=train&after=1&names=reward%2Fmean,length%2Fmean", "events?after=0",
-        "steps", "groups?phase=train&step=2&status=CORRECT&reward_min=0&tokens_max=9&text=a",
-        "groups?outcome=all_wrong&finish=stop&kind=math", "sample/2", "task?id=task+%ff",
-        "samples?first_step=1&last_step=3&order=length_down&offset=1&limit=2",
-        "why?metric=reward%2Fmean&step=3", "why?metric=policy%2Fentropy&step=2", "config",
-        "system?after=0", "export.csv?phase=train", "export.json?phase=train",
-        "chart.svg?phase=train&names=reward/mean&title=%3Cb%3E"}) {
-    seeds.push_back(std::string("/api/runs/r/") + of_run);
-  }
-  return seeds;
+  return {Seed("/", "healthz"),
+          Seed("/assets/", "main.js"),
+          Seed("/assets/", "../../etc/passwd"),
+          Seed("/api/runs", ""),
+          Seed("/api/compare", "?runs=r,r"),
+          Seed("/api/runs/r/", "state"),
+          Seed("metrics", "?phase=train&after=1&names=reward%2Fmean,length%2Fmean"),
+          Seed("events", "?after=0"),
+          Seed("steps", ""),
+          Seed("groups", "?phase=train&step=2&status=CORRECT&reward_min=0&tokens_max=9&text=a"),
+          Seed("groups", "?outcome=all_wrong&finish=stop&kind=math"),
+          Seed("sample/", "2"),
+          Seed("samples", "?first_step=1&last_step=3&order=length_down&offset=1&limit=2"),
+          Seed("task", "?id=task+%ff"),
+          Seed("why", "?metric=reward%2Fmean&step=3"),
+          Seed("why", "?metric=policy%2Fentropy&step=2"),
+          Seed("hints", ""),
+          Seed("/metrics", ""),
+          Seed("config", ""),
+          Seed("system", "?after=0"),
+          Seed("export.csv", "?phase=train"),
+          Seed("export.json", "?phase=train"),
+          Seed("chart.svg", "?phase=train&names=reward/mean&title=%3Cb%3E")};
 }

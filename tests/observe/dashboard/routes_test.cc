@@ -220,6 +220,41 @@ TEST_F(RoutesTest, ShowsTheTokensThatMadeAPoint) {
   EXPECT_EQ(clipped[0]["sample"], 17);
 }
 
+TEST_F(RoutesTest, HintsAtWhatIsWrongWithSamplesThatShowIt) {
+  EXPECT_EQ(Get("hints")["hints"], json::array());
+  for (int64_t step = 7; step <= 30; ++step) {
+    StepRecord record = MakeStep("train", step, {.groups = 1, .completions = 4});
+    record.metrics = {{"length/truncated", 0.9}, {"length/mean", 200}};
+    ASSERT_TRUE(store_->WriteStep(record).ok());
+  }
+  const json answer = Get("hints");
+  const json* truncation = nullptr;
+  for (const json& hint : answer["hints"]) {
+    if (hint["kind"] == "truncation") truncation = &hint;
+  }
+  ASSERT_NE(truncation, nullptr) << answer;
+  EXPECT_EQ((*truncation)["severity"], "warning");
+  EXPECT_EQ((*truncation)["last_step"], 30);
+  EXPECT_EQ((*truncation)["metrics"][0], "length/truncated");
+  EXPECT_FALSE((*truncation)["text"].get<std::string>().empty());
+  EXPECT_FALSE((*truncation)["remedy"].get<std::string>().empty());
+  ASSERT_EQ((*truncation)["samples"].size(), 2u);  // of four every second ran into the limit
+  EXPECT_EQ(Get("sample/" + (*truncation)["samples"][0].dump())["finish"], "length");
+}
+
+TEST_F(RoutesTest, TellsPrometheusOfAllRuns) {
+  runs_.AddRun("second");
+  const HttpResponse answer = runs_.Get("/metrics");
+  EXPECT_EQ(answer.status, 200);
+  EXPECT_THAT(answer.content_type, StartsWith("text/plain; version=0.0.4"));
+  EXPECT_THAT(answer.body, HasSubstr("ponder_length_mean{run=\"first\"} 25\n"));
+  EXPECT_THAT(answer.body, HasSubstr("{run=\"second\""));
+  ASSERT_TRUE(store_->WriteStep({.step = 7, .metrics = {{"length/mean", 26}}}).ok());
+  EXPECT_THAT(runs_.Get("/metrics").body, HasSubstr("ponder_length_mean{run=\"first\"} 26\n"));
+  runs_.Json("/metrics?run=first", 400);
+  EXPECT_EQ(runs_.Get("/metrics/").status, 404);
+}
+
 TEST_F(RoutesTest, ShowsSettings) {
   const json config = Get("config");
   EXPECT_THAT(std::string(config["toml"]), StartsWith("[run]\n"));
