@@ -219,6 +219,8 @@ class Test:
         b.driver.switch_to.active_element.send_keys('7')
         b.wait("location.hash.includes('text=7')", 'the text in the address')
         b.press(Keys.ESCAPE)
+        b.settle()
+        self.look('samples-text')
         b.script("[...document.querySelectorAll('.filters button')].at(-1).click()")
         b.wait("!location.hash.includes('status=')", 'no filter again')
         if b.script("return !document.querySelector('.step-picker button').disabled"):
