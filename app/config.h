@@ -251,6 +251,10 @@ absl::Status CheckConfig(const RunConfig& config, const std::string& origin);
 // must pass CheckConfig.
 std::string DumpConfig(const RunConfig& config);
 
+// The same with those keys alone that `why` names ("rollout.temperature"), each commented with its
+// meaning and with why it has its value, where there is something to say.
+std::string DumpChosenKeys(const RunConfig& config, const std::map<std::string, std::string>& why);
+
 // The reference of all keys as Markdown, one table a section.
 std::string ConfigReference();
 

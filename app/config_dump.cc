@@ -55,6 +55,28 @@ std::string DumpConfig(const RunConfig& config) {
   return out;
 }
 
+std::string DumpChosenKeys(const RunConfig& config, const std::map<std::string, std::string>& why) {
+  const absl::Status status = CheckConfig(config, "configuration");
+  PONDER_CHECK(status.ok(), std::string(status.message()));
+  RunConfig values = config;
+  std::string out;
+  for (const ConfigSection& section : ConfigSections(config)) {
+    std::string keys;
+    for (const ConfigKey& key : section.keys) {
+      const auto chosen = why.find(section.name + "." + key.name);
+      if (chosen == why.end()) continue;
+      const ConfigValue value = key.find(values);
+      keys += Comment(fmt::format("{}: {}{}{}", key.name, key.help,
+                                  chosen->second.empty() ? "" : "; here: ", chosen->second));
+      keys += fmt::format("{} = {}\n", key.name, ConfigToml(value));
+    }
+    if (keys.empty()) continue;
+    if (!out.empty()) out += "\n";
+    out += fmt::format("{}[{}]\n{}", Comment(section.help), section.name, keys);
+  }
+  return out;
+}
+
 std::string ConfigReference() {
   RunConfig defaults;
   defaults.verifiers["NAME"];

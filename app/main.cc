@@ -4,24 +4,32 @@
 #include <exception>
 
 #include "app/commands/command.h"
+#include "app/commands/usage_error.h"
 
 int main(int argc, char** argv) {
   ponder::CommandLine line;
   line.app.require_subcommand(1);
   line.app.set_version_flag("--version", std::string("ponder ") + PONDER_VERSION);
   line.app.footer("`ponder COMMAND --help` shows a command's options and an example.");
+  ponder::AddInitCommand(line);
   ponder::AddTrainCommands(line);
+  ponder::AddReplayCommand(line);
   ponder::AddTaskCommands(line);
   ponder::AddGenerateCommands(line);
   ponder::AddTextCommands(line);
   ponder::AddVerifyCommands(line);
+  ponder::AddRunsCommands(line);
+  ponder::AddInspectCommand(line);
   ponder::AddModelCommands(line);
   ponder::AddBenchCommands(line);
+  ponder::AddDoctorCommand(line);
+  ponder::AddCompletionCommand(line);
   try {
     line.app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
-    const int code = line.app.exit(error);
-    return code == 0 ? 0 : 2;
+    if (error.get_exit_code() == 0) return line.app.exit(error);  // --help, --version
+    fmt::print(stderr, "{}", ponder::ExplainUsage(line.app, error));
+    return 2;
   }
   if (!line.chosen) return 2;
   try {

@@ -1,6 +1,7 @@
 #include "app/run_directory.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/file.h>
 #include <unistd.h>
 
@@ -20,7 +21,13 @@ absl::StatusOr<int> Lock(const std::string& path) {
   const std::string file = path + "/lock";
   const int descriptor = open(file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
   if (descriptor < 0) return Internal("cannot open {}: {}", file, std::strerror(errno));
-  if (flock(descriptor, LOCK_EX | LOCK_NB) != 0) {
+  // IsWorkedOn holds it for a moment.
+  bool locked = false;
+  for (int tries = 0; tries < 10 && !(locked = flock(descriptor, LOCK_EX | LOCK_NB) == 0);
+       ++tries) {
+    poll(nullptr, 0, 10);
+  }
+  if (!locked) {
     close(descriptor);
     return FailedPrecondition("another process is working on the run {}; wait for it or end it",
                               path);
@@ -43,6 +50,23 @@ std::optional<CheckpointName> ParseCheckpointName(const std::string& name) {
   if (error != std::errc() || last != end || end - begin < 6 || parsed.step < 0)
     return std::nullopt;
   return parsed;
+}
+
+std::string CheckpointPath(const std::string& run, const CheckpointName& name) {
+  return run + "/checkpoints/" + name.ToString();
+}
+
+std::vector<CheckpointName> ListCheckpoints(const std::string& run) {
+  std::vector<CheckpointName> names;
+  std::error_code error;
+  for (const fs::directory_entry& entry : fs::directory_iterator(run + "/checkpoints", error)) {
+    if (const auto name = ParseCheckpointName(entry.path().filename().string()))
+      names.push_back(*name);
+  }
+  std::sort(names.begin(), names.end(), [](const CheckpointName& a, const CheckpointName& b) {
+    return std::pair(a.phase, a.step) < std::pair(b.phase, b.step);
+  });
+  return names;
 }
 
 absl::StatusOr<RunDirectory> RunDirectory::Create(const std::string& path,
@@ -68,6 +92,14 @@ absl::StatusOr<RunDirectory> RunDirectory::Open(const std::string& path) {
   return RunDirectory(path, lock);
 }
 
+bool RunDirectory::IsWorkedOn(const std::string& path) {
+  const int descriptor = open((path + "/lock").c_str(), O_RDONLY | O_CLOEXEC);
+  if (descriptor < 0) return false;
+  const bool locked = flock(descriptor, LOCK_SH | LOCK_NB) != 0 && errno == EWOULDBLOCK;
+  close(descriptor);
+  return locked;
+}
+
 RunDirectory::RunDirectory(RunDirectory&& other) noexcept
     : path_(std::move(other.path_)), lock_(std::exchange(other.lock_, -1)) {}
 
@@ -81,26 +113,14 @@ RunDirectory::~RunDirectory() {
   if (lock_ >= 0) close(lock_);
 }
 
-std::string RunDirectory::CheckpointPath(const CheckpointName& name) const {
-  return path_ + "/checkpoints/" + name.ToString();
-}
-
 std::vector<CheckpointName> RunDirectory::Checkpoints() const {
-  std::vector<CheckpointName> names;
   std::error_code error;
   for (const fs::directory_entry& entry : fs::directory_iterator(path_ + "/checkpoints", error)) {
-    const std::string name = entry.path().filename().string();
-    if (const std::optional<CheckpointName> parsed = ParseCheckpointName(name)) {
-      names.push_back(*parsed);
-    } else if (name.find(".tmp-") != std::string::npos) {
-      std::error_code ignored;
-      fs::remove_all(entry.path(), ignored);
-    }
+    if (entry.path().filename().string().find(".tmp-") == std::string::npos) continue;
+    std::error_code ignored;
+    fs::remove_all(entry.path(), ignored);
   }
-  std::sort(names.begin(), names.end(), [](const CheckpointName& a, const CheckpointName& b) {
-    return std::pair(a.phase, a.step) < std::pair(b.phase, b.step);
-  });
-  return names;
+  return ListCheckpoints(path_);
 }
 
 void RunDirectory::PruneCheckpoints(int64_t keep) const {

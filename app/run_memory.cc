@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <optional>
 
 #include "app/config_convert.h"
 #include "base/file.h"
@@ -13,44 +14,9 @@
 namespace ponder {
 namespace {
 
-absl::StatusOr<int64_t> AvailableMemory() {
-  PONDER_ASSIGN_OR_RETURN(const std::string text, ReadFile("/proc/meminfo", 1 << 16));
-  const size_t at = text.find("MemAvailable:");
-  if (at == std::string::npos) return NotFound("/proc/meminfo names no MemAvailable");
-  return std::strtoll(text.c_str() + at + 13, nullptr, 10) * 1024;
-}
-
 int64_t BytesOf(const std::vector<MemoryPlanRow>& plan, const std::string& name) {
   const auto row = std::ranges::find(plan, name, &MemoryPlanRow::name);
   return row == plan.end() ? 0 : row->bytes;
-}
-
-// The same run with layers recomputed, then with smaller batches or a smaller cache, whatever takes
-// more, until it fits; empty where nothing does.
-absl::StatusOr<std::string> Advice(RunConfig config, const ModelConfig& model, int64_t limit) {
-  // Room for one prompt of some length with its answer.
-  const int64_t least = 2 * config.rollout.max_new_tokens + 512;
-  for (;;) {
-    PONDER_ASSIGN_OR_RETURN(const std::vector<MemoryPlanRow> plan, PlanRunMemory(config, model));
-    if (TotalBytes(plan) <= limit) {
-      return fmt::format(
-          "it fits with learner.recompute_layers = {}, learner.micro_batch_tokens = {} and "
-          "rollout.cache_tokens = {}",
-          config.learner.recompute_layers, config.learner.micro_batch_tokens,
-          config.rollout.cache_tokens);
-    }
-    if (!config.learner.recompute_layers) {
-      config.learner.recompute_layers = true;
-      continue;
-    }
-    const bool batches = config.learner.micro_batch_tokens / 2 >= least;
-    const bool cache = config.rollout.listen.empty() && config.rollout.cache_tokens / 2 >= least;
-    if (!batches && !cache) return std::string();
-    const bool cache_first = BytesOf(plan, "rollout cache") > BytesOf(plan, "activations");
-    int64_t& reduced = cache && (cache_first || !batches) ? config.rollout.cache_tokens
-                                                          : config.learner.micro_batch_tokens;
-    reduced /= 2;
-  }
 }
 
 }  // namespace
@@ -63,6 +29,34 @@ int64_t TotalBytes(const std::vector<MemoryPlanRow>& plan) {
   int64_t total = 0;
   for (const MemoryPlanRow& row : plan) total += row.bytes;
   return total;
+}
+
+absl::StatusOr<std::optional<RunConfig>> FitRunMemory(RunConfig config, const ModelConfig& model,
+                                                      int64_t limit) {
+  // Room for one prompt of some length with its answer.
+  const int64_t least = 2 * config.rollout.max_new_tokens + 512;
+  for (;;) {
+    PONDER_ASSIGN_OR_RETURN(const std::vector<MemoryPlanRow> plan, PlanRunMemory(config, model));
+    if (TotalBytes(plan) <= limit) return config;
+    if (!config.learner.recompute_layers) {
+      config.learner.recompute_layers = true;
+      continue;
+    }
+    const bool batches = config.learner.micro_batch_tokens / 2 >= least;
+    const bool cache = config.rollout.listen.empty() && config.rollout.cache_tokens / 2 >= least;
+    if (!batches && !cache) return std::nullopt;
+    const bool cache_first = BytesOf(plan, "rollout cache") > BytesOf(plan, "activations");
+    int64_t& reduced = cache && (cache_first || !batches) ? config.rollout.cache_tokens
+                                                          : config.learner.micro_batch_tokens;
+    reduced /= 2;
+  }
+}
+
+absl::StatusOr<int64_t> AvailableMemory() {
+  PONDER_ASSIGN_OR_RETURN(const std::string text, ReadFile("/proc/meminfo", 1 << 16));
+  const size_t at = text.find("MemAvailable:");
+  if (at == std::string::npos) return NotFound("/proc/meminfo names no MemAvailable");
+  return std::strtoll(text.c_str() + at + 13, nullptr, 10) * 1024;
 }
 
 absl::StatusOr<std::vector<MemoryPlanRow>> PlanRunMemory(const RunConfig& config,
@@ -94,8 +88,16 @@ absl::Status CheckRunMemory(const RunConfig& config, const ModelConfig& model) {
     what = "what this machine has free";
   }
   if (TotalBytes(plan) <= limit) return absl::OkStatus();
-  PONDER_ASSIGN_OR_RETURN(std::string advice, Advice(config, model, limit));
-  if (advice.empty()) {
+  PONDER_ASSIGN_OR_RETURN(const std::optional<RunConfig> fitting,
+                          FitRunMemory(config, model, limit));
+  std::string advice;
+  if (fitting.has_value()) {
+    advice = fmt::format(
+        "it fits with learner.recompute_layers = {}, learner.micro_batch_tokens = {} and "
+        "rollout.cache_tokens = {}",
+        fitting->learner.recompute_layers, fitting->learner.micro_batch_tokens,
+        fitting->rollout.cache_tokens);
+  } else {
     advice = fmt::format(
         "lowering learner.micro_batch_tokens (now {}) and rollout.cache_tokens (now {}) does not "
         "suffice: take a smaller model or shorter answers",

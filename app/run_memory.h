@@ -1,5 +1,7 @@
 #pragma once
 
+#include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -19,6 +21,14 @@ int64_t TotalBytes(const std::vector<MemoryPlanRow>& plan);
 
 // "1.25 GiB"
 std::string HumanGib(int64_t bytes);
+
+// The same run within `limit`: with layers recomputed, then with smaller batches or a smaller
+// cache, whatever takes more. None where that does not suffice.
+absl::StatusOr<std::optional<RunConfig>> FitRunMemory(RunConfig config, const ModelConfig& model,
+                                                      int64_t limit);
+
+// What this machine can still give without swapping.
+absl::StatusOr<int64_t> AvailableMemory();
 
 // RESOURCE_EXHAUSTED where the plan is more than machine.memory_gib or, where that is 0, than the
 // machine has free; the message says which settings would make it fit.

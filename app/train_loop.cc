@@ -7,7 +7,9 @@
 
 #include "app/config_convert.h"
 #include "app/evaluate.h"
+#include "app/run_settings.h"
 #include "app/step_score.h"
+#include "app/train_phases.h"
 #include "base/random.h"
 
 namespace ponder {
@@ -47,7 +49,7 @@ absl::StatusOr<TrainSummary> TrainLoop::Run(const std::vector<SftExample>& cold_
   started_ = parts_.clock->Now();
   CheckpointName at{.phase = "", .step = 0};
   if (resume) {
-    PONDER_ASSIGN_OR_RETURN(at, Resume(SftUpdates(cold_start)));
+    PONDER_ASSIGN_OR_RETURN(at, Resume(SupervisedUpdates(config_, std::ssize(cold_start))));
   }
   const bool past_cold_start = at.phase == "step";
   TrainSummary summary{.cancelled = true, .last_step = at.step};
@@ -61,10 +63,7 @@ absl::StatusOr<TrainSummary> TrainLoop::Run(const std::vector<SftExample>& cold_
       PONDER_ASSIGN_OR_RETURN(const bool finished, Supervise(cold_start, at.step));
       if (!finished) return summary;
     }
-    PONDER_RETURN_IF_ERROR(
-        parts_.trainer->BeginPhase(ToOptimizerSettings(config_), ToLossSettings(config_)));
-    if (config_.learner.kl_weight > 0)
-      PONDER_RETURN_IF_ERROR(parts_.trainer->SetReferenceFromCurrent());
+    PONDER_RETURN_IF_ERROR(BeginReinforcement(config_, *parts_.trainer));
     PONDER_RETURN_IF_ERROR(parts_.groups->PublishWeights(parts_.trainer->PolicyVersion()));
     PONDER_ASSIGN_OR_RETURN(
         const bool evaluated,
@@ -82,8 +81,19 @@ absl::StatusOr<TrainSummary> TrainLoop::Run(const std::vector<SftExample>& cold_
   return summary;
 }
 
+// A resumed run is warned as an undisturbed one: not again of what it was told before.
+absl::Status TrainLoop::RecallSteps() {
+  PONDER_ASSIGN_OR_RETURN(const std::vector<StoredMetric> stored,
+                          parts_.store->ReadMetrics(kTrain));
+  std::map<int64_t, Metrics> steps;
+  for (const StoredMetric& metric : stored) steps[metric.step][metric.name] = metric.value;
+  for (const auto& [step, metrics] : steps) diagnosis_.Add(step, metrics);
+  return absl::OkStatus();
+}
+
 // False where it was cancelled with something left to do.
 absl::StatusOr<bool> TrainLoop::Steps(TrainSummary& summary) {
+  PONDER_RETURN_IF_ERROR(RecallSteps());
   StepPipeline pipeline({.groups = parts_.groups,
                          .verifier = parts_.verifier,
                          .judge = parts_.judge,
@@ -122,16 +132,11 @@ absl::StatusOr<TrainSummary> TrainLoop::RunSupervised(const std::vector<SftExamp
   started_ = parts_.clock->Now();
   CheckpointName at{.phase = "", .step = 0};
   if (resume) {
-    PONDER_ASSIGN_OR_RETURN(at, Resume(SftUpdates(examples)));
+    PONDER_ASSIGN_OR_RETURN(at, Resume(SupervisedUpdates(config_, std::ssize(examples))));
   }
   PONDER_ASSIGN_OR_RETURN(const bool finished, Supervise(examples, at.step));
   PONDER_ASSIGN_OR_RETURN(const int64_t last, parts_.store->LastStep(kSft));
   return TrainSummary{.cancelled = !finished, .last_step = last};
-}
-
-int64_t TrainLoop::SftUpdates(const std::vector<SftExample>& examples) const {
-  const auto count = static_cast<int64_t>(examples.size());
-  return (count + config_.sft.batch - 1) / config_.sft.batch * config_.sft.epochs;
 }
 
 // Loads the newest whole checkpoint and drops the rows after it: those steps are done again, with
@@ -140,6 +145,8 @@ absl::StatusOr<CheckpointName> TrainLoop::Resume(int64_t sft_updates) {
   const std::vector<CheckpointName> names = parts_.directory->Checkpoints();
   if (names.empty()) {
     parts_.console->Say("no checkpoint yet: the run begins anew");
+    PONDER_RETURN_IF_ERROR(
+        NoteSettings(*parts_.store, parts_.directory->ConfigPath(), {}, config_));
     for (const char* phase : {kSft, kTrain, "eval/untrained", "eval/train"}) {
       PONDER_RETURN_IF_ERROR(parts_.store->TruncateAfter(phase, -1));
     }
@@ -147,16 +154,21 @@ absl::StatusOr<CheckpointName> TrainLoop::Resume(int64_t sft_updates) {
   }
   const CheckpointName at = names.back();
   const bool rl = at.phase == "step";
-  // A checkpoint holds moments and counters; the settings are the configuration's.
-  PONDER_RETURN_IF_ERROR(parts_.trainer->BeginPhase(
-      rl ? ToOptimizerSettings(config_) : ToSftOptimizerSettings(config_, sft_updates),
-      ToLossSettings(config_)));
-  PONDER_RETURN_IF_ERROR(parts_.trainer->LoadCheckpoint(parts_.directory->CheckpointPath(at)));
+  PONDER_RETURN_IF_ERROR(LoadRunCheckpoint(config_, at, parts_.directory->CheckpointPath(at),
+                                           sft_updates, *parts_.trainer));
   PONDER_RETURN_IF_ERROR(parts_.store->TruncateAfter(kTrain, rl ? at.step : 0));
   PONDER_RETURN_IF_ERROR(parts_.store->TruncateAfter("eval/train", rl ? at.step : -1));
   if (!rl) PONDER_RETURN_IF_ERROR(parts_.store->TruncateAfter(kSft, at.step));
   PONDER_RETURN_IF_ERROR(parts_.groups->PublishWeights(parts_.trainer->PolicyVersion()));
+  PONDER_RETURN_IF_ERROR(NoteSettings(*parts_.store, parts_.directory->ConfigPath(), at, config_));
   checkpointed_ = at.step;
+  PONDER_ASSIGN_OR_RETURN(const std::vector<StoredMetric> before,
+                          parts_.store->ReadMetrics(kTrain));
+  std::vector<double> rewards;
+  for (const StoredMetric& metric : before) {
+    if (metric.name == "reward/mean") rewards.push_back(metric.value);
+  }
+  parts_.console->SetRewards(rewards);
   const std::string message = fmt::format("resumed behind checkpoint {}", at.ToString());
   parts_.console->Say(message);
   PONDER_RETURN_IF_ERROR(
@@ -165,29 +177,19 @@ absl::StatusOr<CheckpointName> TrainLoop::Resume(int64_t sft_updates) {
 }
 
 absl::StatusOr<bool> TrainLoop::Supervise(const std::vector<SftExample>& examples, int64_t done) {
-  const int64_t batch = config_.sft.batch;
-  const int64_t count = static_cast<int64_t>(examples.size());
-  const int64_t per_epoch = (count + batch - 1) / batch;
-  const int64_t updates = SftUpdates(examples);
+  const int64_t updates = SupervisedUpdates(config_, std::ssize(examples));
   if (done == 0) {
-    PONDER_RETURN_IF_ERROR(parts_.trainer->BeginPhase(ToSftOptimizerSettings(config_, updates),
-                                                      ToLossSettings(config_)));
-    parts_.console->Say(fmt::format("supervised fine-tuning: {} examples, {} updates of {}", count,
-                                    updates, batch));
+    PONDER_RETURN_IF_ERROR(BeginSupervised(config_, updates, *parts_.trainer));
+    parts_.console->Say(fmt::format("supervised fine-tuning: {} examples, {} updates of {}",
+                                    examples.size(), updates, config_.sft.batch));
   }
   for (int64_t update = done + 1; update <= updates; ++update) {
     const absl::Time step_started = parts_.clock->Now();
-    const int64_t epoch = (update - 1) / per_epoch;
-    const std::vector<int64_t> order = RandomPermutation(
-        MakeRandomKey(static_cast<uint64_t>(config_.run.seed), "sft order"), epoch, count);
-    const int64_t begin = (update - 1) % per_epoch * batch;
-    std::vector<SftExample> chosen;
+    parts_.monitor->Begin("cold start", update, updates);
+    const std::vector<SftExample> chosen = SupervisedBatch(config_, examples, update);
     int64_t tokens = 0;
-    for (int64_t i = begin; i < std::min(begin + batch, count); ++i) {
-      chosen.push_back(examples[order[i]]);
-      tokens += static_cast<int64_t>(chosen.back().prompt_ids.size() +
-                                     chosen.back().completion_ids.size());
-    }
+    for (const SftExample& example : chosen)
+      tokens += std::ssize(example.prompt_ids) + std::ssize(example.completion_ids);
     PONDER_ASSIGN_OR_RETURN(UpdateReport report, parts_.trainer->Supervise(chosen));
     const double seconds = Seconds(step_started);
     StepRecord record{.step = update,
@@ -200,9 +202,14 @@ absl::StatusOr<bool> TrainLoop::Supervise(const std::vector<SftExample>& example
     record.metrics["time/learn_s"] = seconds;
     record.metrics["time/left_s"] = Seconds(started_) / static_cast<double>(update - done) *
                                     static_cast<double>(updates - update);
-    if (report.skipped_updates > 0) parts_.console->Warn("update skipped: " + report.skip_reason);
-    PONDER_RETURN_IF_ERROR(Record(record));
-    parts_.console->Say("cold start " + FormatStepLine(update, updates, record.metrics));
+    parts_.monitor->SetTimeLeft(record.metrics["time/left_s"]);
+    if (report.skipped_updates > 0) {
+      parts_.monitor->Warn("update_skipped", "update skipped: " + report.skip_reason);
+    }
+    const std::string line = "cold start " + FormatStepLine(update, updates, record.metrics);
+    PONDER_RETURN_IF_ERROR(Record(std::move(record)));
+    parts_.console->Say(line);
+    parts_.console->Progress("cold start", update, updates);
     const bool due = config_.run.checkpoint_every > 0 && update % config_.run.checkpoint_every == 0;
     if (due || update == updates || Cancelled()) {
       PONDER_RETURN_IF_ERROR(Checkpoint({.phase = "sft", .step = update}));
@@ -269,40 +276,44 @@ absl::Status TrainLoop::CheckStaleness(int64_t step, const std::vector<ScoredGro
 }
 
 // On the console and in the store, once a run for each kind and what it is about.
-absl::Status TrainLoop::WarnOnce(int64_t step, const std::string& kind, const std::string& about,
-                                 const std::string& message) {
-  if (!warned_.emplace(kind, about).second) return absl::OkStatus();
-  parts_.console->Warn(message);
-  return parts_.store->WriteEvent({.step = step, .kind = kind, .message = message});
+void TrainLoop::WarnOnce(const std::string& kind, const std::string& about,
+                         const std::string& message) {
+  if (!warned_.emplace(kind, about).second) return;
+  parts_.monitor->Warn(kind, message);
 }
 
 // Whether all who sampled the step compute the learner's bits.
-absl::StatusOr<SamplerNumerics> TrainLoop::Numerics(int64_t step, const GenerateStats& stats) {
+SamplerNumerics TrainLoop::Numerics(const GenerateStats& stats) {
   if (!stats.fingerprints_differ) return SamplerNumerics::kSame;
   const double cap = config_.learner.importance_cap;
-  PONDER_RETURN_IF_ERROR(WarnOnce(
-      step, "numerics_differ", "",
-      fmt::format(
-          "a worker's numerics differ from the learner's: tokens of such steps weigh at most {:g} "
-          "(learner.importance_cap), and their log-probs are not the learner's to the last bit",
-          cap > 0 ? cap : kDefaultImportanceCap)));
+  WarnOnce(
+      "numerics_differ", "",
+      fmt::format("a worker's numerics differ from the learner's: tokens of such steps weigh at "
+                  "most {:g} (learner.importance_cap), and their log-probs are not the "
+                  "learner's to the last bit",
+                  cap > 0 ? cap : kDefaultImportanceCap));
   return SamplerNumerics::kDiffer;
 }
 
 // With the verifier's words: the metrics count them.
-absl::Status TrainLoop::SayWhyDropped(int64_t step, const ScoredStep& scored) {
+void TrainLoop::SayWhyDropped(const ScoredStep& scored) {
   for (const auto& [reason, words] : scored.dropped_words) {
-    PONDER_RETURN_IF_ERROR(WarnOnce(
-        step, "dropped", reason, fmt::format("a completion was dropped: {}: {}", reason, words)));
+    WarnOnce("dropped", reason, fmt::format("a completion was dropped: {}: {}", reason, words));
   }
-  return absl::OkStatus();
 }
 
 absl::StatusOr<bool> TrainLoop::Step(int64_t step, StepPipeline& pipeline) {
   const absl::Time step_started = parts_.clock->Now();
   const std::string label = fmt::format("step {}/{}  generate", step, config_.run.steps);
+  parts_.monitor->Begin("generating", step, config_.run.steps);
   absl::StatusOr<CollectedStep> collected = pipeline.Collect(
-      step, [&](int64_t done, int64_t total) { parts_.console->Progress(label, done, total); },
+      step,
+      [&](int64_t done, int64_t total) {
+        parts_.console->Progress(label, done, total);
+        parts_.monitor->SeeWorkers(parts_.groups->Workers());
+        if (done == total) parts_.monitor->Begin("verifying", step, config_.run.steps);
+        parts_.monitor->Progress(done, total);
+      },
       [&] { return Cancelled(); });
   if (!collected.ok()) {
     parts_.console->Progress("", 0, 0);
@@ -312,7 +323,7 @@ absl::StatusOr<bool> TrainLoop::Step(int64_t step, StepPipeline& pipeline) {
 
   ScoredStep scored =
       ScoreStep(ToRewardSettings(config_), *parts_.advantage, std::move(collected->groups));
-  PONDER_RETURN_IF_ERROR(SayWhyDropped(step, scored));
+  SayWhyDropped(scored);
   if (scored.groups.empty()) {
     return Unavailable(
         "step {}: all {} completions were dropped without a verdict; look at the verifier ({}) and "
@@ -320,15 +331,12 @@ absl::StatusOr<bool> TrainLoop::Step(int64_t step, StepPipeline& pipeline) {
         step, scored.dropped, parts_.verifier->Describe().name);
   }
   PONDER_RETURN_IF_ERROR(CheckStaleness(step, scored.groups));
-  PONDER_ASSIGN_OR_RETURN(const SamplerNumerics numerics, Numerics(step, collected->stats));
+  const SamplerNumerics numerics = Numerics(collected->stats);
   parts_.train_tasks->Feedback(step - 1, scored.solve_rates);
 
-  const LearnerKeys& learner = config_.learner;
-  if (learner.kl_weight > 0 && learner.kl_reference_every > 0 && step > 1 &&
-      (step - 1) % learner.kl_reference_every == 0) {
-    PONDER_RETURN_IF_ERROR(parts_.trainer->SetReferenceFromCurrent());
-  }
+  PONDER_RETURN_IF_ERROR(RenewReference(config_, step, *parts_.trainer));
   parts_.console->Progress(fmt::format("step {}/{}  learn", step, config_.run.steps), 0, 1);
+  parts_.monitor->Begin("learning", step, config_.run.steps);
   const absl::Time learn_started = parts_.clock->Now();
   absl::StatusOr<UpdateReport> report = parts_.trainer->Update(scored.groups, numerics);
   parts_.console->Progress("", 0, 0);
@@ -343,7 +351,8 @@ absl::StatusOr<bool> TrainLoop::Step(int64_t step, StepPipeline& pipeline) {
                     .policy_version = report->policy_version,
                     .phase = phase_,
                     .metrics = std::move(scored.metrics),
-                    .groups = std::move(scored.groups)};
+                    .groups = std::move(scored.groups),
+                    .clips = std::move(report->clips)};
   Metrics& metrics = record.metrics;
   metrics.insert(report->metrics.begin(), report->metrics.end());
   metrics["optimizer/skipped_updates"] = static_cast<double>(report->skipped_updates);
@@ -366,14 +375,35 @@ absl::StatusOr<bool> TrainLoop::Step(int64_t step, StepPipeline& pipeline) {
   metrics["time/step_s"] = Seconds(step_started);
   const double per_step = Seconds(started_) / static_cast<double>(step - first_step_);
   metrics["time/left_s"] = per_step * static_cast<double>(config_.run.steps - step);
+  parts_.monitor->SetTimeLeft(metrics["time/left_s"]);
   if (report->skipped_updates > 0) {
-    parts_.console->Warn("update skipped: " + report->skip_reason);
-    PONDER_RETURN_IF_ERROR(parts_.store->WriteEvent(
-        {.step = step, .kind = "update_skipped", .message = report->skip_reason}));
+    parts_.monitor->Warn("update_skipped", "update skipped: " + report->skip_reason);
   }
-  PONDER_RETURN_IF_ERROR(Record(record));
-  parts_.console->Say(FormatStepLine(step, config_.run.steps, metrics));
+  const std::vector<Hint> hints = diagnosis_.Add(step, metrics);
+  ShowSample(step, record.groups);
+  const Metrics said = metrics;
+  PONDER_RETURN_IF_ERROR(Record(std::move(record)));
+  parts_.console->EndStep(step, config_.run.steps, said);
+  for (const Hint& hint : hints) {
+    parts_.monitor->Warn(hint.kind, hint.text + ". Try: " + hint.remedy);
+  }
   return true;
+}
+
+// Another place in the step each time, so that right and wrong answers come up as often as they
+// are.
+void TrainLoop::ShowSample(int64_t step, const std::vector<ScoredGroup>& groups) {
+  constexpr absl::Duration kLeastTime = absl::Seconds(5);  // to read one
+  const absl::Time now = parts_.clock->Now();
+  if (groups.empty() || now - sample_shown_ < kLeastTime) return;
+  sample_shown_ = now;
+  const ScoredGroup& scored = groups[step % groups.size()];
+  const size_t i = step / groups.size() % scored.verdicts.size();
+  parts_.console->ShowSample({.step = step,
+                              .question = scored.group.task.question,
+                              .text = scored.group.completions[i].text,
+                              .status = scored.verdicts[i].status,
+                              .reward = scored.rewards[i].total});
 }
 
 absl::StatusOr<bool> TrainLoop::EvaluateHeldOut(const std::string& phase, int64_t step,
@@ -381,6 +411,7 @@ absl::StatusOr<bool> TrainLoop::EvaluateHeldOut(const std::string& phase, int64_
   if (parts_.held_out.empty()) return true;
   StepRecord record{
       .step = step, .policy_version = parts_.trainer->PolicyVersion(), .phase = phase};
+  parts_.monitor->Begin("evaluating", step, config_.run.steps, label);
   std::string line = fmt::format("held-out tasks, {}:", label);
   struct Mode {
     const char* name;
@@ -399,7 +430,11 @@ absl::StatusOr<bool> TrainLoop::EvaluateHeldOut(const std::string& phase, int64_
     absl::StatusOr<Evaluation> result = Evaluate(
         parts_.held_out, *parts_.prompts, *parts_.groups, parts_.trainer->PolicyVersion(),
         *parts_.verifier, parts_.judge, options,
-        [&](int64_t done, int64_t total) { parts_.console->Progress(bar, done, total); },
+        [&](int64_t done, int64_t total) {
+          parts_.console->Progress(bar, done, total);
+          parts_.monitor->SeeWorkers(parts_.groups->Workers());
+          parts_.monitor->Progress(done, total);
+        },
         [&] { return Cancelled(); });
     parts_.console->Progress("", 0, 0);
     if (absl::IsCancelled(result.status()) && Cancelled()) return false;
@@ -420,26 +455,32 @@ absl::StatusOr<bool> TrainLoop::EvaluateHeldOut(const std::string& phase, int64_
     for (ScoredGroup& group : result->groups) record.groups.push_back(std::move(group));
   }
   parts_.console->Say(line);
-  PONDER_RETURN_IF_ERROR(Record(record));
+  PONDER_RETURN_IF_ERROR(Record(std::move(record)));
   return true;
 }
 
-absl::Status TrainLoop::Record(const StepRecord& record) {
-  PONDER_RETURN_IF_ERROR(parts_.store->WriteStep(record));
+absl::Status TrainLoop::Record(StepRecord record) {
   Metrics named;
   for (const auto& [name, value] : record.metrics) {
     named[record.phase == kTrain || name.starts_with("eval/") ? name : record.phase + "/" + name] =
         value;
   }
-  if (record.phase == "eval/untrained")
-    return absl::OkStatus();  // the curve of step 0 is the trained one's
-  for (MetricSink* sink : parts_.sinks) PONDER_RETURN_IF_ERROR(sink->WriteStep(record.step, named));
-  return absl::OkStatus();
+  if (record.phase != "eval/untrained") {  // the curve of step 0 is the trained one's
+    for (MetricSink* sink : parts_.sinks) {
+      PONDER_RETURN_IF_ERROR(sink->WriteStep(record.step, named));
+      if (record.phase == kTrain) {
+        PONDER_RETURN_IF_ERROR(sink->WriteGroups(record.step, record.groups));
+      }
+    }
+  }
+  return parts_.store->WriteStep(std::move(record));
 }
 
 absl::Status TrainLoop::Checkpoint(const CheckpointName& name) {
   if (parts_.directory == nullptr) return absl::OkStatus();
   for (MetricSink* sink : parts_.sinks) PONDER_RETURN_IF_ERROR(sink->Flush());
+  // A resumed run takes the steps up to its checkpoint from the store.
+  PONDER_RETURN_IF_ERROR(parts_.store->Flush());
   PONDER_RETURN_IF_ERROR(parts_.trainer->SaveCheckpoint(parts_.directory->CheckpointPath(name)));
   checkpointed_ = name.step;
   parts_.directory->PruneCheckpoints(config_.run.keep_checkpoints);

@@ -13,12 +13,14 @@
 #include "app/judge.h"
 #include "app/prompt_builder.h"
 #include "app/run_directory.h"
+#include "app/run_monitor.h"
 #include "app/step_pipeline.h"
 #include "app/step_score.h"
 #include "base/clock.h"
 #include "base/status.h"
 #include "learner/trainer.h"
 #include "observe/console.h"
+#include "observe/diagnosis.h"
 #include "observe/metric_sink.h"
 #include "observe/run_store.h"
 #include "rewards/advantage.h"
@@ -39,6 +41,7 @@ struct TrainParts {
   AdvantageEstimator* advantage = nullptr;
   Trainer* trainer = nullptr;
   RunStore* store = nullptr;
+  RunMonitor* monitor = nullptr;
   std::vector<MetricSink*> sinks;
   Console* console = nullptr;
   RunDirectory* directory = nullptr;  // null: no checkpoints
@@ -74,7 +77,6 @@ class TrainLoop {
 
  private:
   absl::StatusOr<CheckpointName> Resume(int64_t sft_updates);
-  int64_t SftUpdates(const std::vector<SftExample>& examples) const;
   absl::StatusOr<bool> Supervise(const std::vector<SftExample>& examples,
                                  int64_t done);  // false: cancelled
   absl::StatusOr<bool> Steps(TrainSummary& summary);
@@ -83,13 +85,14 @@ class TrainLoop {
   absl::StatusOr<std::vector<GroupRequest>> Requests(int64_t step);
   int64_t OldestVersion(int64_t step) const;
   absl::Status CheckStaleness(int64_t step, const std::vector<ScoredGroup>& groups) const;
-  absl::Status WarnOnce(int64_t step, const std::string& kind, const std::string& about,
-                        const std::string& message);
-  absl::StatusOr<SamplerNumerics> Numerics(int64_t step, const GenerateStats& stats);
-  absl::Status SayWhyDropped(int64_t step, const ScoredStep& scored);
+  void WarnOnce(const std::string& kind, const std::string& about, const std::string& message);
+  SamplerNumerics Numerics(const GenerateStats& stats);
+  void SayWhyDropped(const ScoredStep& scored);
+  absl::Status RecallSteps();
   absl::StatusOr<bool> EvaluateHeldOut(const std::string& phase, int64_t step,
                                        const std::string& label);
-  absl::Status Record(const StepRecord& record);
+  absl::Status Record(StepRecord record);
+  void ShowSample(int64_t step, const std::vector<ScoredGroup>& groups);
   absl::Status Checkpoint(const CheckpointName& name);
   bool Cancelled() const { return parts_.cancelled && parts_.cancelled(); }
   double Seconds(absl::Time since) const;
@@ -100,8 +103,10 @@ class TrainLoop {
   int64_t first_step_ = 0;
   int64_t begun_ = 0;                    // newest step whose requests are submitted
   std::map<int64_t, int64_t> versions_;  // policy version behind a step, first_step_ and later
-  int64_t checkpointed_ = -1;            // newest step with a checkpoint
+  absl::Time sample_shown_ = absl::InfinitePast();
+  int64_t checkpointed_ = -1;                             // newest step with a checkpoint
   std::set<std::pair<std::string, std::string>> warned_;  // kinds, and what they were about
+  Diagnosis diagnosis_;
   std::string phase_ = "train";
 };
 

@@ -49,4 +49,9 @@ std::string NearestName(std::string_view name, std::span<const std::string> know
   return nearest;
 }
 
+bool IsNear(std::string_view name, std::string_view known) {
+  const auto longer = static_cast<int64_t>(std::max(name.size(), known.size()));
+  return 3 * EditDistance(name, known) <= std::max<int64_t>(longer, 3);
+}
+
 }  // namespace ponder

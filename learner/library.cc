@@ -13,9 +13,23 @@ namespace {
 
 namespace fs = std::filesystem;
 
+absl::StatusOr<LearnerEntry> LoadEntry() {
+  PONDER_ASSIGN_OR_RETURN(const std::string path, FindLearnerLibrary());
+  // Everything is resolved now rather than in the middle of a run; the symbols stay out of the
+  // program's way.
+  void* library = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
+  if (library == nullptr) return FailedPrecondition("cannot load {}: {}", path, dlerror());
+  void* entry = dlsym(library, kLearnerEntryName);
+  if (entry == nullptr)
+    return FailedPrecondition("{} has no {}; it is of another build", path, kLearnerEntryName);
+  return reinterpret_cast<LearnerEntry>(entry);
+}
+
+}  // namespace
+
 // Beside the program; a test's program lies in a folder of the build tree, so the folders above are
 // looked at too.
-absl::StatusOr<std::string> FindLibrary() {
+absl::StatusOr<std::string> FindLearnerLibrary() {
   std::error_code error;
   const fs::path program = fs::read_symlink("/proc/self/exe", error);
   if (error) return Internal("cannot tell where the program lies: {}", error.message());
@@ -28,20 +42,6 @@ absl::StatusOr<std::string> FindLibrary() {
   return NotFound("{} was expected beside {}; build the target ponder_learner", kLearnerFileName,
                   program.string());
 }
-
-absl::StatusOr<LearnerEntry> LoadEntry() {
-  PONDER_ASSIGN_OR_RETURN(const std::string path, FindLibrary());
-  // Everything is resolved now rather than in the middle of a run; the symbols stay out of the
-  // program's way.
-  void* library = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
-  if (library == nullptr) return FailedPrecondition("cannot load {}: {}", path, dlerror());
-  void* entry = dlsym(library, kLearnerEntryName);
-  if (entry == nullptr)
-    return FailedPrecondition("{} has no {}; it is of another build", path, kLearnerEntryName);
-  return reinterpret_cast<LearnerEntry>(entry);
-}
-
-}  // namespace
 
 absl::StatusOr<std::unique_ptr<Trainer>> CreateTrainer(kernels::Backend& backend,
                                                        const TrainerOptions& options) {

@@ -3,8 +3,6 @@
 #include <absl/base/thread_annotations.h>
 #include <absl/synchronization/mutex.h>
 #include <absl/time/time.h>
-#include <sys/ioctl.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -14,36 +12,17 @@
 #include <vector>
 
 #include "base/clock.h"
+#include "observe/terminal_text.h"
 
 namespace ponder {
 namespace {
 
-constexpr int kBarCells = 20;
-constexpr int kDefaultColumns = 80;  // where the terminal does not say
-
-// Lines may hold text that a model wrote: nothing in it may steer the terminal.
-std::string WithoutControls(std::string_view text) {
-  std::string clean(text);
-  for (char& c : clean) {
-    const auto byte = static_cast<unsigned char>(c);
-    if ((byte < 0x20 && c != '\n' && c != '\t') || byte == 0x7f) c = '?';
-  }
-  return clean;
-}
-
-// The first `columns` characters of UTF-8 text, one column each.
-std::string_view Clip(std::string_view text, int columns) {
-  int seen = 0;
-  for (size_t i = 0; i < text.size(); ++i) {
-    if ((text[i] & 0xc0) != 0x80 && seen++ == columns) return text.substr(0, i);
-  }
-  return text;
-}
-
 class TerminalConsole : public Console {
  public:
-  TerminalConsole(std::FILE* out, const std::string& log_path)
-      : out_(out), is_terminal_(isatty(fileno(out)) != 0) {
+  TerminalConsole(std::FILE* out, const std::string& log_path, ConsoleView view)
+      : out_(out),
+        is_live_(view == ConsoleView::kLive && IsLiveTerminal(out)),
+        has_colours_(WantsColour(out)) {
     if (log_path.empty()) return;
     log_ = std::fopen(log_path.c_str(), "ae");
     if (log_ == nullptr) {
@@ -52,7 +31,8 @@ class TerminalConsole : public Console {
   }
   ~TerminalConsole() override {
     absl::MutexLock lock(&mutex_);
-    RemoveBar();
+    view_ = LiveView();
+    Redraw();
     if (log_ != nullptr) std::fclose(log_);
   }
 
@@ -60,34 +40,43 @@ class TerminalConsole : public Console {
   void Warn(const std::string& line) override { Write(line, "warning: ", "\033[33m"); }
 
   void Progress(const std::string& label, int64_t done, int64_t total) override {
-    if (!is_terminal_) return;
     absl::MutexLock lock(&mutex_);
-    if (done >= total) {
-      RemoveBar();
-      return;
+    const bool ended = done >= total;
+    view_.label = ended ? "" : label;
+    view_.done = ended ? 0 : done;
+    view_.total = ended ? 0 : total;
+    Redraw();
+  }
+
+  void EndStep(int64_t step, int64_t steps, const Metrics& metrics) override {
+    {
+      absl::MutexLock lock(&mutex_);
+      view_.last = metrics;
+      if (const auto reward = metrics.find("reward/mean"); reward != metrics.end()) {
+        view_.rewards.push_back(reward->second);
+      }
     }
-    const int64_t filled = std::clamp<int64_t>(done, 0, total) * kBarCells / total;
-    std::string bar = WithoutControls(label) + "  ";
-    for (int64_t i = 0; i < kBarCells; ++i) bar += i < filled ? "▇" : "░";
-    bar += fmt::format("  {}/{}", done, total);
-    bar = Clip(bar, Columns() - 1);
-    if (bar == bar_) return;
-    bar_ = bar;
-    std::fprintf(out_, "\r\033[K%s", bar.c_str());
-    std::fflush(out_);
+    Console::EndStep(step, steps, metrics);
+  }
+
+  void SetRewards(const std::vector<double>& rewards) override {
+    absl::MutexLock lock(&mutex_);
+    view_.rewards = rewards;
+    Redraw();
+  }
+
+  void ShowSample(const ConsoleSample& sample) override {
+    absl::MutexLock lock(&mutex_);
+    view_.sample = sample;
+    Redraw();
   }
 
  private:
   void Write(std::string_view line, std::string_view prefix, std::string_view colour) {
     const std::string text = fmt::format("{}{}", prefix, WithoutControls(line));
     absl::MutexLock lock(&mutex_);
-    RemoveBar();
-    if (is_terminal_ && !colour.empty()) {
-      fmt::print(out_, "{}{}\033[0m\n", colour, text);
-    } else {
-      fmt::print(out_, "{}\n", text);
-    }
-    std::fflush(out_);
+    const bool coloured = has_colours_ && !colour.empty();
+    Put(coloured ? fmt::format("{}{}\033[0m\n", colour, text) : text + "\n");
     if (log_ == nullptr) return;
     fmt::print(log_, "{} {}\n",
                absl::FormatTime("%Y-%m-%dT%H:%M:%SZ", RealClock().Now(), absl::UTCTimeZone()),
@@ -95,33 +84,53 @@ class TerminalConsole : public Console {
     std::fflush(log_);
   }
 
-  void RemoveBar() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
-    if (bar_.empty()) return;
-    bar_.clear();
-    std::fputs("\r\033[K", out_);
+  // The lines in the view's place and the view below them: in one write, so that it does not
+  // flicker.
+  void Put(std::string_view lines) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    std::string bytes = Erase();
+    bytes += lines;
+    bytes += Draw();
+    std::fwrite(bytes.data(), 1, bytes.size(), out_);
     std::fflush(out_);
   }
 
-  int Columns() const {
-    winsize size{};
-    if (ioctl(fileno(out_), TIOCGWINSZ, &size) != 0 || size.ws_col == 0) return kDefaultColumns;
-    return size.ws_col;
+  void Redraw() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    if (!is_live_) return;
+    const TerminalSize size = SizeOfTerminal(out_);
+    const std::vector<LiveLine> lines = LayOutLiveView(view_, size, has_colours_);
+    const auto same = [](const LiveLine& a, const LiveLine& b) { return a.text == b.text; };
+    if (std::ranges::equal(lines, drawn_, same)) return;
+    Put("");
+  }
+
+  // What removes the view: the cursor stands in its last line. Terminals wrap lines anew that have
+  // no room any more after they were made narrower.
+  std::string Erase() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    if (drawn_.empty()) return "";
+    const int64_t columns = SizeOfTerminal(out_).columns;
+    int64_t rows = 0;
+    for (const LiveLine& line : drawn_) {
+      rows += std::max<int64_t>((line.columns + columns - 1) / columns, 1);
+    }
+    drawn_.clear();
+    return rows > 1 ? fmt::format("\r\033[{}A\033[J", rows - 1) : "\r\033[J";
+  }
+
+  std::string Draw() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    if (!is_live_) return "";
+    drawn_ = LayOutLiveView(view_, SizeOfTerminal(out_), has_colours_);
+    std::string text;
+    for (const LiveLine& line : drawn_) text += (text.empty() ? "" : "\n") + line.text;
+    return text;
   }
 
   std::FILE* const out_;
-  const bool is_terminal_;
+  const bool is_live_, has_colours_;
   std::FILE* log_ = nullptr;  // appended to, line by line
   absl::Mutex mutex_;
-  std::string bar_ ABSL_GUARDED_BY(mutex_);  // what stands in the last line; empty: no bar
+  LiveView view_ ABSL_GUARDED_BY(mutex_);
+  std::vector<LiveLine> drawn_ ABSL_GUARDED_BY(mutex_);  // the last lines of the terminal
 };
-
-std::string Duration(double seconds) {
-  const auto whole = static_cast<int64_t>(std::clamp(seconds, 0.0, 1e9) + 0.5);
-  if (whole < 90) return fmt::format("{} s", whole);
-  const int64_t minutes = (whole + 30) / 60;
-  if (minutes < 120) return fmt::format("{} min", minutes);
-  return fmt::format("{} h {} min", minutes / 60, minutes % 60);
-}
 
 // Terms of the reward with their short names: correctness and form first.
 std::vector<std::pair<std::string, std::string>> RewardParts(const Metrics& metrics) {
@@ -140,8 +149,13 @@ std::vector<std::pair<std::string, std::string>> RewardParts(const Metrics& metr
 
 }  // namespace
 
-std::unique_ptr<Console> CreateConsole(std::FILE* out, const std::string& log_path) {
-  return std::make_unique<TerminalConsole>(out, log_path);
+void Console::EndStep(int64_t step, int64_t steps, const Metrics& metrics) {
+  Say(FormatStepLine(step, steps, metrics));
+}
+
+std::unique_ptr<Console> CreateConsole(std::FILE* out, const std::string& log_path,
+                                       ConsoleView view) {
+  return std::make_unique<TerminalConsole>(out, log_path, view);
 }
 
 std::string FormatStepLine(int64_t step, int64_t steps, const Metrics& metrics) {
@@ -193,7 +207,7 @@ std::string FormatStepLine(int64_t step, int64_t steps, const Metrics& metrics) 
   if (const double* value = find("optimizer/skipped_updates"); value && *value != 0) {
     line += fmt::format("  skipped updates {:.0f}", *value);
   }
-  if (const double* value = find("time/left_s")) line += "  left " + Duration(*value);
+  if (const double* value = find("time/left_s")) line += "  left " + HumanDuration(*value);
   return line;
 }
 

@@ -4,10 +4,11 @@
 
 namespace ponder {
 
-// The tables of RUN/run.db and the statements on them. A change of the tables raises the version.
+// The tables of RUN/run.db and the statements on them. A change of the tables raises the version
+// and adds its step to observe/run_database.cc.
 
 inline constexpr int64_t kRunStoreApplicationId = 0x506f6e64;  // "Pond", in the file's header
-inline constexpr int64_t kRunStoreVersion = 1;
+inline constexpr int64_t kRunStoreVersion = 2;
 
 // Blobs: observe/blob_codec.h; their lengths are in the column *_count beside them. `seed` is an
 // unsigned number in SQLite's signed one. A number that is not one (NaN) is NULL.
@@ -64,24 +65,30 @@ CREATE TABLE completions (
   group_id INTEGER NOT NULL REFERENCES groups (id) ON DELETE CASCADE,
   sample_index INTEGER NOT NULL,
   finish TEXT NOT NULL,
-  text TEXT NOT NULL,
   token_count INTEGER NOT NULL,
+  clipped_count INTEGER NOT NULL,
+  version_count INTEGER NOT NULL,
+  status TEXT NOT NULL,
+  score REAL,
+  elapsed_us INTEGER NOT NULL,
+  reward REAL,
+  advantage REAL,
+  extracted TEXT NOT NULL,
+  reason TEXT NOT NULL,
+  text TEXT NOT NULL,
+  UNIQUE (group_id, sample_index)
+);
+CREATE INDEX completions_by_status ON completions (status);
+
+CREATE TABLE tokens (
+  completion_id INTEGER PRIMARY KEY REFERENCES completions (id) ON DELETE CASCADE,
   token_ids BLOB NOT NULL,
   sampled_mask BLOB NOT NULL,
   logprobs BLOB NOT NULL,
   entropies BLOB NOT NULL,
-  version_count INTEGER NOT NULL,
-  versions BLOB NOT NULL,
-  status TEXT NOT NULL,
-  score REAL,
-  extracted TEXT NOT NULL,
-  reason TEXT NOT NULL,
-  elapsed_us INTEGER NOT NULL,
-  reward REAL,
-  advantage REAL,
-  UNIQUE (group_id, sample_index)
+  clips BLOB NOT NULL,
+  versions BLOB NOT NULL
 );
-CREATE INDEX completions_by_status ON completions (status);
 
 CREATE TABLE parts (
   completion_id INTEGER NOT NULL REFERENCES completions (id) ON DELETE CASCADE,
@@ -90,6 +97,46 @@ CREATE TABLE parts (
   value REAL,
   PRIMARY KEY (completion_id, kind, name)
 ) WITHOUT ROWID;
+
+CREATE TABLE workers (
+  name TEXT PRIMARY KEY,
+  role TEXT NOT NULL,
+  address TEXT NOT NULL,
+  numerics TEXT NOT NULL,
+  policy_version INTEGER NOT NULL,
+  running INTEGER NOT NULL,
+  waiting INTEGER NOT NULL,
+  state TEXT NOT NULL,
+  last_words TEXT NOT NULL,
+  joined_at TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ', 'now')),
+  seen_at TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ', 'now'))
+) WITHOUT ROWID;
+
+CREATE TABLE state (
+  id INTEGER PRIMARY KEY CHECK (id = 1),
+  activity TEXT NOT NULL,
+  step INTEGER NOT NULL,
+  steps INTEGER NOT NULL,
+  done INTEGER NOT NULL,
+  total INTEGER NOT NULL,
+  workers INTEGER NOT NULL,
+  left_s REAL,
+  detail TEXT NOT NULL,
+  written_at TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ', 'now'))
+);
+
+CREATE TABLE changes (id INTEGER PRIMARY KEY CHECK (id = 1), count INTEGER NOT NULL);
+INSERT INTO changes VALUES (1, 0);
+
+CREATE TABLE readings (
+  id INTEGER PRIMARY KEY,
+  written_at TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ', 'now')),
+  source TEXT NOT NULL,
+  name TEXT NOT NULL,
+  value REAL
+);
+
+CREATE TABLE blobs (key TEXT PRIMARY KEY, size INTEGER NOT NULL, value BLOB NOT NULL) WITHOUT ROWID;
 
 CREATE VIEW samples AS
 SELECT c.id AS sample, s.phase, s.step, g.task_id, c.sample_index, c.status, c.reward, c.advantage,
@@ -115,9 +162,37 @@ inline constexpr char kInsertGroup[] =
     "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
 
 inline constexpr char kInsertCompletion[] =
-    "INSERT INTO completions (group_id, sample_index, finish, text, token_count, token_ids, "
-    "sampled_mask, logprobs, entropies, version_count, versions, status, score, extracted, reason, "
-    "elapsed_us, reward, advantage) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+    "INSERT INTO completions (group_id, sample_index, finish, token_count, clipped_count, "
+    "version_count, status, score, elapsed_us, reward, advantage, extracted, reason, text) "
+    "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+
+inline constexpr char kInsertTokens[] =
+    "INSERT INTO tokens (completion_id, token_ids, sampled_mask, logprobs, entropies, clips, "
+    "versions) VALUES (?, ?, ?, ?, ?, ?, ?)";
+
+inline constexpr char kUpsertWorker[] =
+    "INSERT INTO workers (name, role, address, numerics, policy_version, running, waiting, state, "
+    "last_words) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (name) DO UPDATE SET "
+    "role = excluded.role, address = excluded.address, numerics = excluded.numerics, "
+    "policy_version = excluded.policy_version, running = excluded.running, "
+    "waiting = excluded.waiting, state = excluded.state, last_words = excluded.last_words, "
+    "seen_at = excluded.seen_at";
+
+inline constexpr char kReplaceState[] =
+    "INSERT OR REPLACE INTO state (id, activity, step, steps, done, total, workers, left_s, "
+    "detail) "
+    "VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?)";
+
+inline constexpr char kCountChange[] = "UPDATE changes SET count = count + 1";
+
+inline constexpr char kVocabularyKey[] = "vocabulary";
+
+inline constexpr char kInsertReading[] =
+    "INSERT INTO readings (source, name, value) VALUES (?, ?, ?)";
+
+inline constexpr char kUpsertBlob[] =
+    "INSERT INTO blobs (key, size, value) VALUES (?, ?, ?) "
+    "ON CONFLICT (key) DO UPDATE SET size = excluded.size, value = excluded.value";
 
 inline constexpr char kInsertPart[] =
     "INSERT INTO parts (completion_id, kind, name, value) VALUES (?, ?, ?, ?)";
@@ -127,12 +202,13 @@ inline constexpr char kSelectMetrics[] =
     "WHERE s.phase = ? ORDER BY s.step, m.name";
 
 inline constexpr char kSelectCompletions[] =
-    "SELECT c.id, s.step, g.task_id, g.task_kind, g.task_source, g.question, g.gold, g.data, "
-    "g.solution, g.difficulty, g.prompt, g.prompt_count, g.prompt_ids, g.seed, g.temperature, "
-    "c.sample_index, c.finish, c.text, c.token_count, c.token_ids, c.sampled_mask, c.logprobs, "
-    "c.entropies, c.version_count, c.versions, c.status, c.score, c.extracted, c.reason, "
-    "c.elapsed_us, c.reward, c.advantage "
-    "FROM completions c JOIN groups g ON g.id = c.group_id JOIN steps s ON s.id = g.step_id";
+    "SELECT c.id, g.id, s.phase, s.step, g.task_id, g.task_kind, g.task_source, g.question, "
+    "g.gold, g.data, g.solution, g.difficulty, g.prompt, g.prompt_count, g.prompt_ids, g.seed, "
+    "g.temperature, c.sample_index, c.finish, c.text, c.token_count, t.token_ids, t.sampled_mask, "
+    "t.logprobs, t.entropies, t.clips, c.version_count, t.versions, c.status, c.score, "
+    "c.extracted, c.reason, c.elapsed_us, c.reward, c.advantage "
+    "FROM completions c JOIN groups g ON g.id = c.group_id JOIN steps s ON s.id = g.step_id "
+    "LEFT JOIN tokens t ON t.completion_id = c.id";
 
 // Phase, then what the part's name begins and ends with, then the limit.
 inline constexpr char kWhereMarked[] =

@@ -36,6 +36,8 @@ absl::Status MakeStatus(sqlite3* database, int code, const std::string& path) {
     case SQLITE_PERM:
     case SQLITE_AUTH:
       return absl::PermissionDeniedError(fmt::format("cannot write {}: {}", path, said));
+    case SQLITE_INTERRUPT:
+      return absl::DeadlineExceededError(fmt::format("{}: the query took too long", path));
     case SQLITE_NOMEM:
       return ResourceExhausted("out of memory while using {}", path);
     case SQLITE_TOOBIG:
@@ -89,6 +91,15 @@ void SqliteStatement::BindOne(int index, SqliteBlob blob) {
                            SQLITE_TRANSIENT));
 }
 
+void SqliteStatement::BindAll(std::span<const SqliteValue> values) {
+  Reset();
+  int index = 0;
+  for (const SqliteValue& value : values) {
+    ++index;
+    std::visit([&](const auto& one) { BindOne(index, one); }, value);
+  }
+}
+
 absl::StatusOr<bool> SqliteStatement::Step() {
   PONDER_CHECK(statement_ != nullptr);
   errno = 0;
@@ -104,12 +115,16 @@ void SqliteStatement::Reset() {
   bind_error_ = SQLITE_OK;
 }
 
+bool SqliteStatement::IsNull(int column) const {
+  return sqlite3_column_type(statement_.get(), column) == SQLITE_NULL;
+}
+
 int64_t SqliteStatement::Integer(int column) const {
   return sqlite3_column_int64(statement_.get(), column);
 }
 
 double SqliteStatement::Number(int column) const {
-  if (sqlite3_column_type(statement_.get(), column) == SQLITE_NULL) {
+  if (IsNull(column)) {
     return std::numeric_limits<double>::quiet_NaN();
   }
   return sqlite3_column_double(statement_.get(), column);
@@ -169,6 +184,22 @@ absl::StatusOr<int64_t> SqliteDatabase::QueryInteger(std::string_view sql) {
   PONDER_ASSIGN_OR_RETURN(const bool row, statement.Step());
   if (!row) return Internal("{}: no row for {}", path_, sql);
   return statement.Integer(0);
+}
+
+void SqliteDatabase::SetTimeLimit(absl::Duration limit) {
+  if (limit == absl::InfiniteDuration()) {
+    sqlite3_progress_handler(database_, 0, nullptr, nullptr);
+    return;
+  }
+  constexpr int kInstructions = 1000;  // of SQLite's machine between two looks: microseconds
+  deadline_ = std::chrono::steady_clock::now() + absl::ToChronoNanoseconds(limit);
+  sqlite3_progress_handler(
+      database_, kInstructions,
+      [](void* self) {
+        const auto* database = static_cast<SqliteDatabase*>(self);
+        return std::chrono::steady_clock::now() >= database->deadline_ ? 1 : 0;
+      },
+      this);
 }
 
 int64_t SqliteDatabase::LastRowId() const { return sqlite3_last_insert_rowid(database_); }

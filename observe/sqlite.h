@@ -2,11 +2,14 @@
 
 #include <absl/time/time.h>
 
+#include <chrono>
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
+#include <variant>
 
 #include "base/status.h"
 
@@ -18,6 +21,8 @@ namespace ponder {
 // A thin owner of SQLite's handles: return codes become statuses that name the file. Full disk (or
 // a file at its limit): RESOURCE_EXHAUSTED; locked by another process: UNAVAILABLE; broken or
 // foreign content: DATA_LOSS; a broken UNIQUE rule: ALREADY_EXISTS. Not thread-safe.
+
+using SqliteValue = std::variant<int64_t, double, std::string>;
 
 struct SqliteBlob {
   std::string_view bytes;
@@ -44,10 +49,12 @@ class SqliteStatement {
     int index = 0;
     (BindOne(++index, args), ...);
   }
+  void BindAll(std::span<const SqliteValue> values);
   absl::StatusOr<bool> Step();  // false: no more rows
   void Reset();
 
   // Columns of the current row, from 0. Views are valid until the next Step or Reset.
+  bool IsNull(int column) const;
   int64_t Integer(int column) const;
   double Number(int column) const;           // NULL, which is how SQLite stores it, reads as NaN
   std::string_view Bytes(int column) const;  // of a text or a blob
@@ -87,6 +94,9 @@ class SqliteDatabase {
   // The database outlives the statement.
   absl::StatusOr<SqliteStatement> Prepare(std::string_view sql);
   absl::StatusOr<int64_t> QueryInteger(std::string_view sql);
+  // Statements that run for longer end with DEADLINE_EXCEEDED, counted from now; infinite: no
+  // limit.
+  void SetTimeLimit(absl::Duration limit);
   int64_t LastRowId() const;
   const std::string& Path() const { return path_; }
 
@@ -97,6 +107,7 @@ class SqliteDatabase {
 
   sqlite3* database_;
   const std::string path_;
+  std::chrono::steady_clock::time_point deadline_;
 };
 
 // Rolls back in the destructor what was not committed.

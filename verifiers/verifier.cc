@@ -5,6 +5,7 @@
 #include <exception>
 #include <utility>
 
+#include "base/nearest_name.h"
 #include "verifiers/built_in.h"
 #include "verifiers/code/code_verifier.h"
 
@@ -145,10 +146,11 @@ absl::StatusOr<std::unique_ptr<Verifier>> CreateVerifier(const std::string& name
     return CreateAutoVerifier(CreateBuiltInVerifier(std::make_unique<AutoJudge>(std::move(judges))),
                               make_code);
   }
+  const std::vector<std::string> known = {"auto", "code", "countdown", "math", "text"};
   return InvalidArgument(
-      "no verifier is called \"{}\"; known are \"auto\", \"code\", \"countdown\", \"math\", "
-      "\"text\"",
-      name);
+      "no verifier is called \"{}\"; did you mean \"{}\"? Known are \"auto\", \"code\", "
+      "\"countdown\", \"math\", \"text\"",
+      name, NearestName(name, known));
 }
 
 }  // namespace ponder

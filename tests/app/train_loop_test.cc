@@ -41,7 +41,11 @@ class SilentConsole : public Console {
   void Say(const std::string& line) override { lines.push_back(line); }
   void Warn(const std::string& line) override { warnings.push_back(line); }
   void Progress(const std::string&, int64_t, int64_t) override {}
+  void SetRewards(const std::vector<double>& before) override { rewards = before; }
+  void ShowSample(const ConsoleSample& sample) override { samples.push_back(sample); }
   std::vector<std::string> lines, warnings;
+  std::vector<double> rewards;
+  std::vector<ConsoleSample> samples;
 };
 
 // Writes down what is begun and published, in order.
@@ -60,6 +64,7 @@ class RecordingSource : public GroupSource {
     return source_.Work();
   }
   void Wake() override { source_.Wake(); }
+  std::vector<WorkerLoad> Workers() const override { return source_.Workers(); }
   BatchProgress Progress(BatchId batch) const override { return source_.Progress(batch); }
   absl::StatusOr<GenerateStats> End(BatchId batch) override {
     open_.erase(batch);
@@ -111,6 +116,7 @@ class TrainLoopTest : public testing::Test {
   void TearDown() override { std::filesystem::remove_all(path_); }
 
   TrainParts Parts() {
+    monitor_.emplace(*store_, console_, clock_);
     return {.train_tasks = &tasks_,
             .prompts = &*prompts_,
             .groups = groups_.get(),
@@ -118,6 +124,7 @@ class TrainLoopTest : public testing::Test {
             .advantage = advantage_.get(),
             .trainer = &trainer_,
             .store = store_.get(),
+            .monitor = &*monitor_,
             .console = &console_,
             .directory = &*directory_,
             .clock = &clock_,
@@ -139,6 +146,7 @@ class TrainLoopTest : public testing::Test {
   FakeTrainer trainer_;
   SilentConsole console_;
   FakeClock clock_;
+  std::optional<RunMonitor> monitor_;
   bool cancelled_ = false;
 };
 
@@ -249,6 +257,49 @@ TEST_F(TrainLoopTest, WorkersOfOtherNumericsAreCorrectedForInTheirStepsAndSaidOn
   EXPECT_EQ(std::ranges::count(events, "numerics_differ", &EventRecord::kind), 1);
 }
 
+TEST_F(TrainLoopTest, SaysInWordsWhatGoesWrongOnceAndNotAgainWhenResumed) {
+  config_.run.steps = 6;
+  engine_ = CreateFakeEngine({.script = [](const RolloutRequest&, int64_t, int64_t) {
+    return Completion{.token_ids = {65, 66}, .text = "no"};
+  }});
+  groups_ = CreateLocalGroupSource(*engine_);
+  ASSERT_TRUE(TrainLoop(config_, Parts()).Run({}, false).ok());
+  const auto told = [&] {
+    std::vector<EventRecord> events = *store_->ReadEvents();
+    std::erase_if(events, [](const EventRecord& event) { return event.kind != "no_signal_hard"; });
+    return events;
+  };
+  ASSERT_EQ(told().size(), 1u);
+  EXPECT_EQ(told()[0].step, 3);
+  EXPECT_THAT(told()[0].message, testing::HasSubstr("the tasks are too hard. Try: easier tasks"));
+  EXPECT_THAT(console_.warnings, testing::ElementsAre(told()[0].message));
+
+  ASSERT_TRUE(std::filesystem::create_directories(
+      directory_->CheckpointPath({.phase = "step", .step = 4})));
+  ASSERT_TRUE(TrainLoop(config_, Parts()).Run({}, true).ok());
+  EXPECT_EQ(told().size(), 1u);
+}
+
+TEST_F(TrainLoopTest, SinksGetTheCompletionsOfTrainingSteps) {
+  class Sink : public MetricSink {
+   public:
+    absl::Status WriteStep(int64_t step, const Metrics&) override {
+      calls.push_back(fmt::format("step {}", step));
+      return absl::OkStatus();
+    }
+    absl::Status WriteGroups(int64_t step, std::span<const ScoredGroup> groups) override {
+      calls.push_back(fmt::format("{} groups of step {}", groups.size(), step));
+      return absl::OkStatus();
+    }
+    std::vector<std::string> calls;
+  } sink;
+  TrainParts parts = Parts();
+  parts.sinks = {&sink};
+  ASSERT_TRUE(TrainLoop(config_, parts).Run({}, false).ok());
+  EXPECT_THAT(sink.calls,
+              testing::ElementsAre("step 1", "3 groups of step 1", "step 2", "3 groups of step 2"));
+}
+
 TEST_F(TrainLoopTest, GroupsAreJudgedWhileOthersAreGenerated) {
   config_.run.steps = 1;
   engine_ =
@@ -338,6 +389,7 @@ TEST_F(TrainLoopTest, AnInterruptWithLaterStepsUnderWayLeavesTheEngineEmpty) {
 TEST_F(TrainLoopTest, AResumedRunGeneratesAnewWhatWasUnderWay) {
   config_.run.steps = 4;
   config_.rollout.max_staleness = 1;
+  config_.learner.importance_cap = 2;
   ASSERT_TRUE(TrainLoop(config_, Parts()).Run({}, false).ok());
   ASSERT_TRUE(std::filesystem::create_directories(
       directory_->CheckpointPath({.phase = "step", .step = 2})));
@@ -428,6 +480,14 @@ TEST_F(TrainLoopTest, ASkippedUpdateIsShownAndStored) {
   EXPECT_EQ(Metric(*store_, 1, "optimizer/skipped_updates"), 1);
 }
 
+TEST_F(TrainLoopTest, ShowsSamplesWithTimeToReadThem) {
+  ASSERT_TRUE(TrainLoop(config_, Parts()).Run({}, false).ok());
+  ASSERT_EQ(console_.samples.size(), 1u);  // no time passes
+  EXPECT_EQ(console_.samples[0].question, "say 1");
+  EXPECT_EQ(console_.samples[0].text, "1");
+  EXPECT_EQ(console_.samples[0].status, VerdictStatus::kCorrect);
+}
+
 TEST_F(TrainLoopTest, TheColdStartComesFirstInBatches) {
   config_.sft.batch = 2;
   config_.sft.epochs = 2;
@@ -460,6 +520,7 @@ TEST_F(TrainLoopTest, ResumingGoesOnBehindTheNewestCheckpointAndDoesLaterStepsAg
   const TrainSummary summary = *TrainLoop(config_, Parts()).Run({}, true);
   EXPECT_EQ(summary.last_step, 2);
   EXPECT_EQ(trainer_.loaded.size(), 1u);
+  EXPECT_EQ(console_.rewards.size(), 1u);  // of the step that is not done again
   ASSERT_EQ(trainer_.updates.size(), 1u);
   EXPECT_EQ(trainer_.updates[0][0].group.task.id, "t3");
   EXPECT_EQ(store_->ReadCompletions("train", 1)->size(), 12u);

@@ -9,6 +9,7 @@
 #include "model/byte_alphabet.h"
 #include "model/chat_template.h"
 #include "model/tokenizer.h"
+#include "base/utf8.h"
 #include "model/unicode_text.h"
 #include "tests/fuzz/fuzz_seeds.h"
 

@@ -1,11 +1,8 @@
 #include "observe/console.h"
 
-#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <stdlib.h>
-#include <sys/ioctl.h>
-#include <unistd.h>
 
 #include <cmath>
 #include <filesystem>
@@ -14,14 +11,17 @@
 #include <vector>
 
 #include "base/file.h"
+#include "tests/observe/pseudo_terminal.h"
 #include "tests/observe/store_records.h"
 
 namespace ponder {
 namespace {
 
+using ::testing::ElementsAre;
+using ::testing::ElementsAreArray;
 using ::testing::HasSubstr;
 using ::testing::MatchesRegex;
-using ::testing::Not;
+using ::testing::StartsWith;
 
 class ConsoleTest : public ::testing::Test {
  protected:
@@ -84,58 +84,102 @@ TEST_F(ConsoleTest, KeepsLinesOfManyThreadsWhole) {
   }
 }
 
-// Both ends of a pseudo-terminal of `columns` columns.
-struct Terminal {
-  explicit Terminal(unsigned short columns) : master(posix_openpt(O_RDWR | O_NOCTTY)) {
-    EXPECT_EQ(grantpt(master), 0);
-    EXPECT_EQ(unlockpt(master), 0);
-    slave = std::fopen(ptsname(master), "w");
-    winsize size{.ws_row = 24, .ws_col = columns};
-    EXPECT_EQ(ioctl(master, TIOCSWINSZ, &size), 0);
+class ConsoleTerminalTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    setenv("TERM", "xterm", 1);
+    unsetenv("NO_COLOR");
   }
-  ~Terminal() {
-    std::fclose(slave);
-    close(master);
-  }
-  // What was written since the last call; it is there already, for writes to a terminal are at
-  // once.
-  std::string Read() {
-    std::string text(65536, '\0');
-    fcntl(master, F_SETFL, O_NONBLOCK);
-    const ssize_t size = read(master, text.data(), text.size());
-    text.resize(size < 0 ? 0 : static_cast<size_t>(size));
-    return text;
+  // What the terminal shows now.
+  std::vector<std::string> Screen() {
+    bytes_ += terminal_.Read();
+    return ScreenAfter(bytes_);
   }
 
-  const int master;
-  std::FILE* slave;
+  PseudoTerminal terminal_{80};
+  std::string bytes_;
 };
 
-TEST(ConsoleTerminalTest, DrawsABarRemovesItForLinesAndAtTheEnd) {
-  Terminal terminal(80);
-  auto console = CreateConsole(terminal.slave, "");
+TEST_F(ConsoleTerminalTest, KeepsTheBarBelowTheLinesAndRemovesItAtTheEnd) {
+  auto console = CreateConsole(terminal_.Out(), "");
   console->Progress("generate", 10, 20);
-  EXPECT_EQ(terminal.Read(), "\r\033[Kgenerate  ▇▇▇▇▇▇▇▇▇▇░░░░░░░░░░  10/20");
+  EXPECT_THAT(Screen(), ElementsAre("generate  ▇▇▇▇▇▇▇▇▇▇░░░░░░░░░░  10/20"));
   console->Progress("generate", 10, 20);
-  EXPECT_EQ(terminal.Read(), "");  // nothing new, nothing drawn
+  EXPECT_EQ(terminal_.Read(), "");  // nothing new, nothing drawn
   console->Say("line");
-  EXPECT_EQ(terminal.Read(), "\r\033[Kline\r\n");
+  EXPECT_THAT(Screen(), ElementsAre("line", HasSubstr("10/20")));
   console->Warn("look");
-  EXPECT_EQ(terminal.Read(), "\033[33mwarning: look\033[0m\r\n");
-  console->Progress("generate", 11, 20);
-  EXPECT_THAT(terminal.Read(), HasSubstr("11/20"));
+  EXPECT_THAT(Screen(), ElementsAre("line", "warning: look", HasSubstr("10/20")));
+  EXPECT_THAT(bytes_, HasSubstr("\033[33mwarning: look\033[0m\r\n"));
   console->Progress("generate", 20, 20);
-  EXPECT_EQ(terminal.Read(), "\r\033[K");
+  EXPECT_THAT(Screen(), ElementsAre("line", "warning: look", ""));
   console->Progress("odd", 0, 0);
   console->Progress("odd", -5, 3);
-  EXPECT_THAT(terminal.Read(), HasSubstr("-5/3"));
+  EXPECT_THAT(Screen(), ElementsAre("line", "warning: look", HasSubstr("-5/3")));
+  console.reset();
+  EXPECT_THAT(Screen(), ElementsAre("line", "warning: look", ""));
 }
 
-TEST(ConsoleTerminalTest, ClipsTheBarToTheWidthOfTheTerminal) {
-  Terminal terminal(20);
-  auto console = CreateConsole(terminal.slave, "");
+TEST_F(ConsoleTerminalTest, DrawsTheWholeViewAgainInPlace) {
+  auto console = CreateConsole(terminal_.Out(), "");
+  console->SetRewards({0.1, 0.2});
+  console->EndStep(3, 9, {{"reward/mean", 0.5}, {"time/generate_s", 14.2}, {"time/learn_s", 3.11}});
+  console->ShowSample({.step = 3,
+                       .question = "What is\n2 + 3?",
+                       .text = "It is \033[2J five: \\boxed{5}",
+                       .status = VerdictStatus::kCorrect,
+                       .reward = 1.1});
+  console->Progress("step 4/9  learn", 0, 1);
+  const std::vector<std::string> view = {"reward  ▁▃█  0.10 to 0.50",
+                                         "step    generate 14.2 s, learn 3.1 s",
+                                         "sample  What is 2 + 3?",
+                                         "        It is ?[2J five: \\boxed{5}",
+                                         "        CORRECT, reward 1.10, step 3",
+                                         "step 4/9  learn"};
+  std::vector<std::string> expected = {"step 3/9  reward 0.50"};
+  expected.insert(expected.end(), view.begin(), view.end());
+  EXPECT_THAT(Screen(), ElementsAreArray(expected));
+  console->Say("more");
+  expected.insert(expected.begin() + 1, "more");
+  EXPECT_THAT(Screen(), ElementsAreArray(expected));
+  console.reset();
+  EXPECT_THAT(Screen(), ElementsAre("step 3/9  reward 0.50", "more", ""));
+}
+
+TEST_F(ConsoleTerminalTest, ClipsTheViewToTheWidthOfTheTerminal) {
+  terminal_.Resize(20, 24);
+  auto console = CreateConsole(terminal_.Out(), "");
   console->Progress("generate", 10, 20);
-  EXPECT_EQ(terminal.Read(), "\r\033[Kgenerate  ▇▇▇▇▇▇▇▇▇");  // 19 columns
+  EXPECT_THAT(Screen(), ElementsAre("generate  ▇▇▇▇▇▇▇▇▇"));  // 19 columns
+}
+
+TEST_F(ConsoleTerminalTest, CountsTheRowsOfLinesThatANarrowerTerminalHasWrapped) {
+  auto console = CreateConsole(terminal_.Out(), "");
+  console->SetRewards({1, 2});  // 25 columns
+  console->Progress("generate", 1, 20);
+  terminal_.Read();
+  terminal_.Resize(10, 24);
+  console->Progress("generate", 2, 20);
+  // The curve stands in three rows now, the bar of 37 columns in four.
+  EXPECT_THAT(terminal_.Read(), StartsWith("\r\033[6A\033[J"));
+}
+
+TEST_F(ConsoleTerminalTest, LeavesASmallTerminalToTheLines) {
+  terminal_.Resize(80, 6);
+  auto console = CreateConsole(terminal_.Out(), "");
+  console->SetRewards({1, 2});
+  console->Progress("generate", 1, 20);
+  EXPECT_THAT(Screen(), ElementsAre(StartsWith("generate")));
+}
+
+TEST_F(ConsoleTerminalTest, IsPlainWhereItIsToldToBeOrTheTerminalCannotMove) {
+  CreateConsole(terminal_.Out(), "", ConsoleView::kPlain)->Progress("generate", 1, 20);
+  EXPECT_EQ(terminal_.Read(), "");
+  setenv("TERM", "dumb", 1);
+  auto console = CreateConsole(terminal_.Out(), "");
+  console->Progress("generate", 1, 20);
+  console->Warn("look");
+  EXPECT_EQ(terminal_.Read(), "warning: look\r\n");
 }
 
 TEST(StepLineTest, SaysWhatAStepWasLike) {

@@ -12,6 +12,8 @@
 #include <vector>
 
 #include "base/file.h"
+#include "observe/blob_codec.h"
+#include "observe/sqlite.h"
 #include "tests/observe/store_records.h"
 
 namespace ponder {
@@ -19,6 +21,93 @@ namespace {
 
 using ::testing::HasSubstr;
 using Mode = RunStore::Mode;
+
+// The tables of the first schema.
+constexpr char kSchemaVersion1[] = R"sql(
+CREATE TABLE info (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+
+CREATE TABLE steps (
+  id INTEGER PRIMARY KEY,
+  phase TEXT NOT NULL,
+  step INTEGER NOT NULL,
+  policy_version INTEGER NOT NULL,
+  written_at TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ', 'now')),
+  UNIQUE (phase, step)
+);
+
+CREATE TABLE metrics (
+  step_id INTEGER NOT NULL REFERENCES steps (id) ON DELETE CASCADE,
+  name TEXT NOT NULL,
+  value REAL,
+  PRIMARY KEY (step_id, name)
+) WITHOUT ROWID;
+
+CREATE TABLE events (
+  id INTEGER PRIMARY KEY,
+  step INTEGER NOT NULL,
+  kind TEXT NOT NULL,
+  message TEXT NOT NULL,
+  written_at TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ', 'now'))
+);
+
+CREATE TABLE groups (
+  id INTEGER PRIMARY KEY,
+  step_id INTEGER NOT NULL REFERENCES steps (id) ON DELETE CASCADE,
+  position INTEGER NOT NULL,
+  task_id TEXT NOT NULL,
+  task_kind TEXT NOT NULL,
+  task_source TEXT NOT NULL,
+  question TEXT NOT NULL,
+  gold TEXT NOT NULL,
+  data TEXT NOT NULL,
+  solution TEXT NOT NULL,
+  difficulty REAL,
+  prompt TEXT NOT NULL,
+  prompt_count INTEGER NOT NULL,
+  prompt_ids BLOB NOT NULL,
+  seed INTEGER NOT NULL,
+  temperature REAL,
+  UNIQUE (step_id, position)
+);
+CREATE INDEX groups_by_task ON groups (task_id);
+
+CREATE TABLE completions (
+  id INTEGER PRIMARY KEY,
+  group_id INTEGER NOT NULL REFERENCES groups (id) ON DELETE CASCADE,
+  sample_index INTEGER NOT NULL,
+  finish TEXT NOT NULL,
+  text TEXT NOT NULL,
+  token_count INTEGER NOT NULL,
+  token_ids BLOB NOT NULL,
+  sampled_mask BLOB NOT NULL,
+  logprobs BLOB NOT NULL,
+  entropies BLOB NOT NULL,
+  version_count INTEGER NOT NULL,
+  versions BLOB NOT NULL,
+  status TEXT NOT NULL,
+  score REAL,
+  extracted TEXT NOT NULL,
+  reason TEXT NOT NULL,
+  elapsed_us INTEGER NOT NULL,
+  reward REAL,
+  advantage REAL,
+  UNIQUE (group_id, sample_index)
+);
+CREATE INDEX completions_by_status ON completions (status);
+
+CREATE TABLE parts (
+  completion_id INTEGER NOT NULL REFERENCES completions (id) ON DELETE CASCADE,
+  kind TEXT NOT NULL CHECK (kind IN ('verdict', 'reward')),
+  name TEXT NOT NULL,
+  value REAL,
+  PRIMARY KEY (completion_id, kind, name)
+) WITHOUT ROWID;
+
+CREATE VIEW samples AS
+SELECT c.id AS sample, s.phase, s.step, g.task_id, c.sample_index, c.status, c.reward, c.advantage,
+       c.token_count, c.finish, g.gold, c.extracted, g.question, c.text
+FROM completions c JOIN groups g ON g.id = c.group_id JOIN steps s ON s.id = g.step_id;
+)sql";
 
 class RunStoreTest : public ::testing::Test {
  protected:
@@ -130,6 +219,95 @@ TEST_F(RunStoreTest, TakesStepsWithoutVerdictsAndCompletionsWithoutTokens) {
   EXPECT_EQ(*store->LastStep("sft"), 2);
 }
 
+TEST_F(RunStoreTest, KeepsWhatTheClipDidToEachToken) {
+  StepRecord record = MakeStep("train", 1, {.groups = 2, .completions = 2, .tokens = 3});
+  record.clips = {{{}, {0, -1, 1}}, {}};
+  auto store = Open(Mode::kCreate);
+  ASSERT_TRUE(store->WriteStep(record).ok());
+  const auto completions = store->ReadCompletions("train", 1);
+  ASSERT_TRUE(completions.ok()) << completions.status();
+  EXPECT_TRUE((*completions)[0].clips.empty());
+  EXPECT_EQ((*completions)[1].clips, (std::vector<int8_t>{0, -1, 1}));
+  EXPECT_TRUE((*completions)[2].clips.empty());
+}
+
+// A store of schema 1 with what `record` holds, as that program wrote it.
+void WriteVersion1(const std::string& path, const StepRecord& record) {
+  auto database = SqliteDatabase::Open(path, SqliteDatabase::Access::kCreate);
+  ASSERT_TRUE(database.ok());
+  ASSERT_TRUE((*database)->Execute(kSchemaVersion1).ok());
+  const auto run = [&](const char* sql, const auto&... values) {
+    auto statement = (*database)->Prepare(sql);
+    ASSERT_TRUE(statement.ok()) << statement.status();
+    const absl::Status status = statement->Run(values...);
+    ASSERT_TRUE(status.ok()) << status;
+  };
+  const auto plain = [](const auto& values) {
+    return CompressBlob(
+        {reinterpret_cast<const char*>(values.data()), values.size() * sizeof(values[0])});
+  };
+  run("INSERT INTO info VALUES ('model', 'a')");
+  run("INSERT INTO events (step, kind, message) VALUES (1, 'resumed', 'again')");
+  run("INSERT INTO steps (id, phase, step, policy_version) VALUES (7, ?, ?, 2)", record.phase,
+      record.step);
+  run("INSERT INTO metrics VALUES (7, 'reward/mean', 0.5)");
+  int64_t id = 20;
+  for (size_t g = 0; g < record.groups.size(); ++g) {
+    const ScoredGroup& scored = record.groups[g];
+    const Group& group = scored.group;
+    const Task& task = group.task;
+    const auto group_id = static_cast<int64_t>(30 + g);
+    run("INSERT INTO groups VALUES (?, 7, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", group_id,
+        static_cast<int64_t>(g), task.id, task.kind, task.source, task.question, task.gold,
+        task.data, task.solution, task.difficulty, group.prompt,
+        static_cast<int64_t>(group.prompt_ids.size()), SqliteBlob{plain(group.prompt_ids)},
+        static_cast<int64_t>(group.seed), static_cast<double>(group.temperature));
+    for (size_t c = 0; c < group.completions.size(); ++c, ++id) {
+      const Completion& one = group.completions[c];
+      const Verdict& verdict = scored.verdicts[c];
+      run("INSERT INTO completions VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, "
+          "?)",
+          id, group_id, one.sample_index, ToString(one.finish), one.text,
+          static_cast<int64_t>(one.token_ids.size()), SqliteBlob{plain(one.token_ids)},
+          SqliteBlob{plain(one.sampled_mask)}, SqliteBlob{plain(one.logprobs)},
+          SqliteBlob{plain(one.entropies)}, static_cast<int64_t>(one.versions.size()),
+          SqliteBlob{plain(one.versions)}, ToString(verdict.status), verdict.score,
+          verdict.extracted, verdict.reason, verdict.elapsed_us, scored.rewards[c].total,
+          static_cast<double>(scored.advantages[c]));
+      for (const auto& [name, value] : verdict.parts) {
+        run("INSERT INTO parts VALUES (?, 'verdict', ?, ?)", id, name, value);
+      }
+      for (const auto& [name, value] : scored.rewards[c].parts) {
+        run("INSERT INTO parts VALUES (?, 'reward', ?, ?)", id, name, value);
+      }
+    }
+  }
+  ASSERT_TRUE(
+      (*database)->Execute("PRAGMA application_id = 0x506f6e64; PRAGMA user_version = 1").ok());
+}
+
+TEST_F(RunStoreTest, BringsAStoreOfTheFirstSchemaUpToDate) {
+  const StepRecord record = MakeStep("train", 1, {.groups = 2, .completions = 3, .tokens = 20});
+  for (const Mode mode : {Mode::kRead, Mode::kAppend}) {
+    std::filesystem::remove(path_);
+    WriteVersion1(path_, record);
+    auto store = Open(mode);
+    ASSERT_NE(store, nullptr);
+    ExpectHolds(*store->ReadCompletions("train", 1), record);
+    EXPECT_EQ(store->ReadCompletions("train", 1)->front().rowid, 20);
+    EXPECT_EQ(store->GetInfo("model")->value(), "a");
+    EXPECT_EQ(store->ReadEvents()->at(0).kind, "resumed");
+    EXPECT_EQ(store->ReadMetrics("train")->at(0).value, 0.5);
+    EXPECT_EQ(store->WriteEvent({2, "resumed", ""}).ok(), mode == Mode::kAppend);
+    store.reset();
+    store = Open(Mode::kAppend);
+    EXPECT_TRUE(store->WriteStep(MakeStep("train", 2)).ok());
+    ExpectHolds(*store->ReadCompletions("train", 2), MakeStep("train", 2));
+    EXPECT_TRUE(store->TruncateAfter("train", 0).ok());
+    EXPECT_TRUE(store->ReadCompletions("train", 1)->empty());
+  }
+}
+
 TEST_F(RunStoreTest, WritesAStepOfAPhaseOnce) {
   auto store = Open(Mode::kCreate);
   ASSERT_TRUE(store->WriteStep(MakeStep("train", 1)).ok());
@@ -239,14 +417,16 @@ TEST_F(RunStoreTest, RefusesOtherSchemasAndOtherFiles) {
 TEST_F(RunStoreTest, CallsBrokenRowsDataLoss) {
   Open(Mode::kCreate)->WriteStep(MakeStep("train", 1)).IgnoreError();
   for (const char* damage : {
-           "UPDATE completions SET token_ids = x'00112233'",
-           "UPDATE completions SET token_ids = substr(token_ids, 1, length(token_ids) - 1)",
-           "UPDATE completions SET logprobs = sampled_mask",
+           "UPDATE tokens SET token_ids = x'00112233'",
+           "UPDATE tokens SET token_ids = substr(token_ids, 1, length(token_ids) - 1)",
+           "UPDATE tokens SET logprobs = sampled_mask",
            "UPDATE completions SET token_count = token_count + 1",
            "UPDATE completions SET token_count = -1",
            "UPDATE completions SET token_count = 9223372036854775807",
-           "UPDATE completions SET version_count = 'many', versions = token_ids",
-           "UPDATE completions SET entropies = 'text'",
+           "UPDATE tokens SET versions = token_ids",
+           "UPDATE tokens SET clips = token_ids",
+           "UPDATE tokens SET logprobs = x'51' || substr(logprobs, 2)",
+           "UPDATE tokens SET entropies = 'text'",
            "UPDATE completions SET status = 'PERHAPS'",
            "UPDATE completions SET finish = ''",
            "UPDATE groups SET prompt_ids = x'28b52ffd'",

@@ -62,6 +62,7 @@ void ExpectHolds(const std::vector<StoredCompletion>& stored, const StepRecord& 
     for (size_t c = 0; c < scored.group.completions.size(); ++c, ++row) {
       ASSERT_LT(row, stored.size());
       const StoredCompletion& found = stored[row];
+      EXPECT_EQ(found.phase, record.phase);
       EXPECT_EQ(found.step, record.step);
       EXPECT_EQ(found.task, scored.group.task);
       EXPECT_EQ(found.prompt, scored.group.prompt);
