@@ -14,6 +14,7 @@ int main(int argc, char** argv) {
   ponder::AddInitCommand(line);
   ponder::AddTrainCommands(line);
   ponder::AddReplayCommand(line);
+  ponder::AddDashboardCommand(line);
   ponder::AddTaskCommands(line);
   ponder::AddGenerateCommands(line);
   ponder::AddTextCommands(line);

@@ -3,9 +3,11 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/status.h"
+#include "observe/run_lock.h"
 
 namespace ponder {
 
@@ -34,12 +36,6 @@ class RunDirectory {
   // One that is there; NOT_FOUND where it holds no run. FAILED_PRECONDITION where another process
   // works on it.
   static absl::StatusOr<RunDirectory> Open(const std::string& path);
-  RunDirectory(RunDirectory&& other) noexcept;
-  RunDirectory& operator=(RunDirectory&& other) noexcept;
-  ~RunDirectory();
-
-  // Whether a process holds the lock now.
-  static bool IsWorkedOn(const std::string& path);
 
   const std::string& Path() const { return path_; }
   std::string ConfigPath() const { return path_ + "/config.toml"; }
@@ -55,10 +51,10 @@ class RunDirectory {
   void PruneCheckpoints(int64_t keep) const;
 
  private:
-  RunDirectory(std::string path, int lock) : path_(std::move(path)), lock_(lock) {}
+  RunDirectory(std::string path, RunLock lock) : path_(std::move(path)), lock_(std::move(lock)) {}
 
   std::string path_;
-  int lock_ = -1;
+  RunLock lock_;
 };
 
 }  // namespace ponder

@@ -13,6 +13,7 @@
 #include "app/commands/command.h"
 #include "app/config_convert.h"
 #include "app/machine_watch.h"
+#include "app/run_dashboard.h"
 #include "app/run_directory.h"
 #include "app/run_memory.h"
 #include "app/run_monitor.h"
@@ -204,6 +205,7 @@ absl::Status RunTraining(TrainingRequest request) {
   monitor.Begin("starting", 0, config.run.steps);
   const MachineWatch watch(*store, request.supervised_only ? "sft" : "learner", path);
   PONDER_RETURN_IF_ERROR(store->WriteVocabulary(Vocabulary(*tokenizer)));
+  const std::unique_ptr<HttpServer> dashboard = StartRunDashboard(config.dashboard, path, *console);
   PONDER_ASSIGN_OR_RETURN(const std::unique_ptr<MetricSink> events, CreateEventFileSink(path));
   const std::unique_ptr<MetricSink> json_lines = CreateJsonLineSink(std::cout);
   std::vector<MetricSink*> sinks = {events.get()};

@@ -61,6 +61,7 @@ void AddCompletionCommand(CommandLine& line);  // completion
 void AddInitCommand(CommandLine& line);        // init
 void AddInspectCommand(CommandLine& line);     // inspect
 void AddReplayCommand(CommandLine& line);      // replay
+void AddDashboardCommand(CommandLine& line);   // dashboard
 void AddTrainCommands(CommandLine& line);      // train, learner, rollout, sft, config
 
 }  // namespace ponder
