@@ -219,6 +219,8 @@ class Test:
         b.driver.switch_to.active_element.send_keys('7')
         b.wait("location.hash.includes('text=7')", 'the text in the address')
         b.press(Keys.ESCAPE)
+        b.settle()
+        self.look('samples-text')
         b.script("[...document.querySelectorAll('.filters button')].at(-1).click()")
         b.wait("!location.hash.includes('status=')", 'no filter again')
         if b.script("return !document.querySelector('.step-picker button').disabled"):
@@ -226,9 +228,15 @@ class Test:
             self.action('step before', key('p'),
                         f"document.querySelector('.step-picker input').value !== '{step}' && "
                         "document.querySelector('.panel .tokens')", SAMPLES_MS)
-        self.open('samples', 'scope=all&order=reward_up')
+        self.open('samples', 'scope=all')
         b.wait("document.querySelectorAll('.found').length", 'samples of all steps')
         self.look('samples-all-steps')
+        listed = "document.querySelector('.sample-list').textContent"
+        self.action('best first', f'window.listed = {listed};' +
+                    select('.where > select', 'reward_down'),
+                    f'window.listed !== {listed} || '
+                    "document.querySelector('.count').textContent.startsWith('Nothing')")
+        self.look('samples-best')
 
     def why(self):
         self.open('why', 'metric=reward/mean')

@@ -33,7 +33,7 @@ export function showHeader(runs) {
           onclick: () => window.ponderTheme.toggle()}, 'Theme'),
         h('button', {type: 'button', class: 'quiet', title: 'Keyboard shortcuts (?)',
           'aria-label': 'Keyboard shortcuts', onclick: showHelp}, '?'))),
-    run && h('div', {class: 'state', id: 'state', role: 'status'}));
+    run && h('div', {class: 'state', id: 'state'}));
 }
 
 const kStateWords = {running: 'Running', finished: 'Finished', stopped: 'Stopped'};

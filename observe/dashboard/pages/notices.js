@@ -29,8 +29,11 @@ export function notices(aside, run, hints) {
   const events = newest.filter((event) => !isUsual(event)).slice(0, kEvents)
     .concat(newest.filter(isUsual).slice(0, kUsualEvents))
     .sort((a, b) => b.id - a.id);
+  const ofTraining = new Set(run.eventsOf('train'));
   const item = (event) => h('li', {},
-    h('a', {class: 'event-step', href: pageLink('samples', {step: event.step})}, event.step),
+    ofTraining.has(event)
+      ? h('a', {class: 'event-step', href: pageLink('samples', {step: event.step})}, event.step)
+      : h('span', {class: 'event-step'}, event.step || ''),
     h('span', {}, h('b', {}, event.kind.replaceAll('_', ' ')), ' ', event.message),
     h('time', {datetime: event.at}, format.time(event.at)));
   fill(aside,

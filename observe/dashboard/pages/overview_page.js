@@ -12,7 +12,7 @@ import {segmented} from './segmented.js';
 export function overviewPage(root, session, run) {
   const readout = h('span', {class: 'readout', 'aria-live': 'polite'});
   const charts = new ChartPage({onCrosshair: (step) => {
-    readout.textContent = step === null ? '' : stepWords(run, step, charts.group.window());
+    readout.textContent = step === null ? '' : stepWords(run, phase(), step, charts.group.window());
   }});
   const phaseTabs = segmented('Phase', [['train', 'Training'], ['sft', 'Cold start']],
     (one) => setView({phase: one === defaultPhase() ? null : one, zoom: null}));
@@ -73,7 +73,7 @@ export function overviewPage(root, session, run) {
     showCharts(runs);
     figures(numbers, run, phase());
     notices(aside, run, hints);
-    charts.follow(phase() === 'train' ? run.events.filter((event) => event.step > 0) : []);
+    charts.follow(run.eventsOf(phase()));
     toolbar.update();
   }
 
@@ -110,10 +110,10 @@ export function overviewPage(root, session, run) {
 
 // "Step 12, 28 Nov, 08:31 · checkpoint: step-000012", with the events that one can hardly point
 // beside.
-function stepWords(run, step, [low, high]) {
-  const info = run.steps.find((one) => one.phase === 'train' && one.step === step);
+function stepWords(run, phase, step, [low, high]) {
+  const info = run.steps.find((one) => one.phase === phase && one.step === step);
   const close = Math.max((high - low) / 400, 0.5);
-  const events = run.events.filter((event) => Math.abs(event.step - step) <= close);
+  const events = run.eventsOf(phase).filter((event) => Math.abs(event.step - step) <= close);
   const when = info ? `, ${format.time(info.at)}` : '';
   const what = events.map((event) => `${event.kind.replaceAll('_', ' ')}: ${event.message}`);
   return `Step ${format.number(Math.round(step * 10) / 10)}${when}` +

@@ -89,6 +89,13 @@ export class RunData {
     }
   }
 
+  // Events count the steps of their phase: those of the cold start are not training's.
+  eventsOf(phase) {
+    const end = this.steps.filter((step) => step.phase === 'sft').at(-1)?.at ?? '';
+    const isSft = (event) => event.at <= end || event.message.startsWith('sft-');
+    return this.events.filter((event) => event.step > 0 && isSft(event) === (phase === 'sft'));
+  }
+
   phases() {
     return [...new Set(this.steps.map((step) => step.phase))];
   }

@@ -89,14 +89,18 @@ export function samplesPage(root, session, run) {
     const append = async (offset) => {
       const answer = await api.samples(run.id, {...params, offset});
       if (mine !== listTurn) return;
+      if (offset === 0) {  // until then the list before stays
+        found = [];
+        list.replaceChildren();
+      }
       found.push(...answer.samples.map(({sample}) => sample));
       list.append(...answer.samples.map(sampleRow));
       more.hidden = !answer.more;
-      count.textContent = `${found.length}${answer.more ? '+' : ''} samples` +
-        (answer.cut_short ? '; the search was cut short, say more about them' : '');
+      const cut = 'the search took too long; say more about the samples';
+      count.textContent = found.length || !answer.cut_short
+        ? `${found.length}${answer.more ? '+' : ''} samples${answer.cut_short ? `; ${cut}` : ''}`
+        : `Nothing found: ${cut}.`;
     };
-    found = [];
-    list.replaceChildren();
     await append(0);
     more.onclick = () => append(found.length);
     bar.update([]);

@@ -33,7 +33,7 @@ export function systemPage(root, session, run) {
   let shownWorkers = '';
 
   function showLog({log: lines, log_bytes: size}) {
-    const text = lines.join('\n');
+    const text = lines.length ? lines.join('\n') : 'The run has no log.';
     if (text === shownLog) return;
     const atEnd = shownLog === null || log.scrollTop + log.clientHeight >= log.scrollHeight - 30;
     shownLog = text;

@@ -48,7 +48,7 @@ export function whyPage(root, session, run) {
     const all = steps();
     const zoom = all.length > 2 * kAround
       ? [Math.max(all[0], step() - kAround), Math.min(all.at(-1), step() + kAround)] : null;
-    charts.group.set({zoom, markedStep: step(), pinned: step(), events: run.events});
+    charts.group.set({zoom, markedStep: step(), pinned: step(), events: run.eventsOf('train')});
   }
 
   function showWhy(why) {
