@@ -167,6 +167,7 @@ absl::StatusOr<bool> TrainLoop::Supervise(const std::vector<SftExample>& example
   }
   for (int64_t update = done + 1; update <= updates; ++update) {
     const absl::Time step_started = parts_.clock->Now();
+    parts_.monitor->Begin("cold start", update, updates);
     const std::vector<SftExample> chosen = SupervisedBatch(config_, examples, update);
     int64_t tokens = 0;
     for (const SftExample& example : chosen)
@@ -183,7 +184,10 @@ absl::StatusOr<bool> TrainLoop::Supervise(const std::vector<SftExample>& example
     record.metrics["time/learn_s"] = seconds;
     record.metrics["time/left_s"] = Seconds(started_) / static_cast<double>(update - done) *
                                     static_cast<double>(updates - update);
-    if (report.skipped_updates > 0) parts_.console->Warn("update skipped: " + report.skip_reason);
+    parts_.monitor->SetTimeLeft(record.metrics["time/left_s"]);
+    if (report.skipped_updates > 0) {
+      parts_.monitor->Warn("update_skipped", "update skipped: " + report.skip_reason);
+    }
     const std::string line = "cold start " + FormatStepLine(update, updates, record.metrics);
     PONDER_RETURN_IF_ERROR(Record(std::move(record)));
     parts_.console->Say(line);
@@ -253,40 +257,44 @@ absl::Status TrainLoop::CheckStaleness(int64_t step, const std::vector<ScoredGro
 }
 
 // On the console and in the store, once a run for each kind and what it is about.
-absl::Status TrainLoop::WarnOnce(int64_t step, const std::string& kind, const std::string& about,
-                                 const std::string& message) {
-  if (!warned_.emplace(kind, about).second) return absl::OkStatus();
-  parts_.console->Warn(message);
-  return parts_.store->WriteEvent({.step = step, .kind = kind, .message = message});
+void TrainLoop::WarnOnce(const std::string& kind, const std::string& about,
+                         const std::string& message) {
+  if (!warned_.emplace(kind, about).second) return;
+  parts_.monitor->Warn(kind, message);
 }
 
 // Whether all who sampled the step compute the learner's bits.
-absl::StatusOr<SamplerNumerics> TrainLoop::Numerics(int64_t step, const GenerateStats& stats) {
+SamplerNumerics TrainLoop::Numerics(const GenerateStats& stats) {
   if (!stats.fingerprints_differ) return SamplerNumerics::kSame;
   const double cap = config_.learner.importance_cap;
-  PONDER_RETURN_IF_ERROR(WarnOnce(
-      step, "numerics_differ", "",
-      fmt::format(
-          "a worker's numerics differ from the learner's: tokens of such steps weigh at most {:g} "
-          "(learner.importance_cap), and their log-probs are not the learner's to the last bit",
-          cap > 0 ? cap : kDefaultImportanceCap)));
+  WarnOnce(
+      "numerics_differ", "",
+      fmt::format("a worker's numerics differ from the learner's: tokens of such steps weigh at "
+                  "most {:g} (learner.importance_cap), and their log-probs are not the "
+                  "learner's to the last bit",
+                  cap > 0 ? cap : kDefaultImportanceCap));
   return SamplerNumerics::kDiffer;
 }
 
 // With the verifier's words: the metrics count them.
-absl::Status TrainLoop::SayWhyDropped(int64_t step, const ScoredStep& scored) {
+void TrainLoop::SayWhyDropped(const ScoredStep& scored) {
   for (const auto& [reason, words] : scored.dropped_words) {
-    PONDER_RETURN_IF_ERROR(WarnOnce(
-        step, "dropped", reason, fmt::format("a completion was dropped: {}: {}", reason, words)));
+    WarnOnce("dropped", reason, fmt::format("a completion was dropped: {}: {}", reason, words));
   }
-  return absl::OkStatus();
 }
 
 absl::StatusOr<bool> TrainLoop::Step(int64_t step, StepPipeline& pipeline) {
   const absl::Time step_started = parts_.clock->Now();
   const std::string label = fmt::format("step {}/{}  generate", step, config_.run.steps);
+  parts_.monitor->Begin("generating", step, config_.run.steps);
   absl::StatusOr<CollectedStep> collected = pipeline.Collect(
-      step, [&](int64_t done, int64_t total) { parts_.console->Progress(label, done, total); },
+      step,
+      [&](int64_t done, int64_t total) {
+        parts_.console->Progress(label, done, total);
+        parts_.monitor->SeeWorkers(parts_.groups->Workers());
+        if (done == total) parts_.monitor->Begin("verifying", step, config_.run.steps);
+        parts_.monitor->Progress(done, total);
+      },
       [&] { return Cancelled(); });
   if (!collected.ok()) {
     parts_.console->Progress("", 0, 0);
@@ -296,7 +304,7 @@ absl::StatusOr<bool> TrainLoop::Step(int64_t step, StepPipeline& pipeline) {
 
   ScoredStep scored =
       ScoreStep(ToRewardSettings(config_), *parts_.advantage, std::move(collected->groups));
-  PONDER_RETURN_IF_ERROR(SayWhyDropped(step, scored));
+  SayWhyDropped(scored);
   if (scored.groups.empty()) {
     return Unavailable(
         "step {}: all {} completions were dropped without a verdict; look at the verifier ({}) and "
@@ -304,11 +312,12 @@ absl::StatusOr<bool> TrainLoop::Step(int64_t step, StepPipeline& pipeline) {
         step, scored.dropped, parts_.verifier->Describe().name);
   }
   PONDER_RETURN_IF_ERROR(CheckStaleness(step, scored.groups));
-  PONDER_ASSIGN_OR_RETURN(const SamplerNumerics numerics, Numerics(step, collected->stats));
+  const SamplerNumerics numerics = Numerics(collected->stats);
   parts_.train_tasks->Feedback(step - 1, scored.solve_rates);
 
   PONDER_RETURN_IF_ERROR(RenewReference(config_, step, *parts_.trainer));
   parts_.console->Progress(fmt::format("step {}/{}  learn", step, config_.run.steps), 0, 1);
+  parts_.monitor->Begin("learning", step, config_.run.steps);
   const absl::Time learn_started = parts_.clock->Now();
   absl::StatusOr<UpdateReport> report = parts_.trainer->Update(scored.groups, numerics);
   parts_.console->Progress("", 0, 0);
@@ -323,7 +332,8 @@ absl::StatusOr<bool> TrainLoop::Step(int64_t step, StepPipeline& pipeline) {
                     .policy_version = report->policy_version,
                     .phase = phase_,
                     .metrics = std::move(scored.metrics),
-                    .groups = std::move(scored.groups)};
+                    .groups = std::move(scored.groups),
+                    .clips = std::move(report->clips)};
   Metrics& metrics = record.metrics;
   metrics.insert(report->metrics.begin(), report->metrics.end());
   metrics["optimizer/skipped_updates"] = static_cast<double>(report->skipped_updates);
@@ -346,10 +356,9 @@ absl::StatusOr<bool> TrainLoop::Step(int64_t step, StepPipeline& pipeline) {
   metrics["time/step_s"] = Seconds(step_started);
   const double per_step = Seconds(started_) / static_cast<double>(step - first_step_);
   metrics["time/left_s"] = per_step * static_cast<double>(config_.run.steps - step);
+  parts_.monitor->SetTimeLeft(metrics["time/left_s"]);
   if (report->skipped_updates > 0) {
-    parts_.console->Warn("update skipped: " + report->skip_reason);
-    PONDER_RETURN_IF_ERROR(parts_.store->WriteEvent(
-        {.step = step, .kind = "update_skipped", .message = report->skip_reason}));
+    parts_.monitor->Warn("update_skipped", "update skipped: " + report->skip_reason);
   }
   const std::string line = FormatStepLine(step, config_.run.steps, metrics);
   PONDER_RETURN_IF_ERROR(Record(std::move(record)));
@@ -362,6 +371,7 @@ absl::StatusOr<bool> TrainLoop::EvaluateHeldOut(const std::string& phase, int64_
   if (parts_.held_out.empty()) return true;
   StepRecord record{
       .step = step, .policy_version = parts_.trainer->PolicyVersion(), .phase = phase};
+  parts_.monitor->Begin("evaluating", step, config_.run.steps, label);
   std::string line = fmt::format("held-out tasks, {}:", label);
   struct Mode {
     const char* name;
@@ -380,7 +390,11 @@ absl::StatusOr<bool> TrainLoop::EvaluateHeldOut(const std::string& phase, int64_
     absl::StatusOr<Evaluation> result = Evaluate(
         parts_.held_out, *parts_.prompts, *parts_.groups, parts_.trainer->PolicyVersion(),
         *parts_.verifier, parts_.judge, options,
-        [&](int64_t done, int64_t total) { parts_.console->Progress(bar, done, total); },
+        [&](int64_t done, int64_t total) {
+          parts_.console->Progress(bar, done, total);
+          parts_.monitor->SeeWorkers(parts_.groups->Workers());
+          parts_.monitor->Progress(done, total);
+        },
         [&] { return Cancelled(); });
     parts_.console->Progress("", 0, 0);
     if (absl::IsCancelled(result.status()) && Cancelled()) return false;
@@ -422,6 +436,8 @@ absl::Status TrainLoop::Record(StepRecord record) {
 absl::Status TrainLoop::Checkpoint(const CheckpointName& name) {
   if (parts_.directory == nullptr) return absl::OkStatus();
   for (MetricSink* sink : parts_.sinks) PONDER_RETURN_IF_ERROR(sink->Flush());
+  // A resumed run takes the steps up to its checkpoint from the store.
+  PONDER_RETURN_IF_ERROR(parts_.store->Flush());
   PONDER_RETURN_IF_ERROR(parts_.trainer->SaveCheckpoint(parts_.directory->CheckpointPath(name)));
   checkpointed_ = name.step;
   parts_.directory->PruneCheckpoints(config_.run.keep_checkpoints);

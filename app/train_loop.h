@@ -13,6 +13,7 @@
 #include "app/judge.h"
 #include "app/prompt_builder.h"
 #include "app/run_directory.h"
+#include "app/run_monitor.h"
 #include "app/step_pipeline.h"
 #include "app/step_score.h"
 #include "base/clock.h"
@@ -39,6 +40,7 @@ struct TrainParts {
   AdvantageEstimator* advantage = nullptr;
   Trainer* trainer = nullptr;
   RunStore* store = nullptr;
+  RunMonitor* monitor = nullptr;
   std::vector<MetricSink*> sinks;
   Console* console = nullptr;
   RunDirectory* directory = nullptr;  // null: no checkpoints
@@ -82,10 +84,9 @@ class TrainLoop {
   absl::StatusOr<std::vector<GroupRequest>> Requests(int64_t step);
   int64_t OldestVersion(int64_t step) const;
   absl::Status CheckStaleness(int64_t step, const std::vector<ScoredGroup>& groups) const;
-  absl::Status WarnOnce(int64_t step, const std::string& kind, const std::string& about,
-                        const std::string& message);
-  absl::StatusOr<SamplerNumerics> Numerics(int64_t step, const GenerateStats& stats);
-  absl::Status SayWhyDropped(int64_t step, const ScoredStep& scored);
+  void WarnOnce(const std::string& kind, const std::string& about, const std::string& message);
+  SamplerNumerics Numerics(const GenerateStats& stats);
+  void SayWhyDropped(const ScoredStep& scored);
   absl::StatusOr<bool> EvaluateHeldOut(const std::string& phase, int64_t step,
                                        const std::string& label);
   absl::Status Record(StepRecord record);

@@ -11,8 +11,10 @@
 
 #include "app/commands/command.h"
 #include "app/config_convert.h"
+#include "app/machine_watch.h"
 #include "app/run_directory.h"
 #include "app/run_memory.h"
+#include "app/run_monitor.h"
 #include "app/run_report.h"
 #include "app/session.h"
 #include "app/train_loop.h"
@@ -20,6 +22,7 @@
 #include "base/file.h"
 #include "base/random.h"
 #include "learner/library.h"
+#include "observe/background_store.h"
 #include "observe/console.h"
 #include "observe/run_store.h"
 #include "rollout/service/rollout_service.h"
@@ -79,6 +82,13 @@ absl::StatusOr<std::vector<SftExample>> ReadExamples(const std::string& path, in
   }
   if (examples.empty()) return InvalidArgument("{} holds no examples", path);
   return examples;
+}
+
+// What each token id stands for, special tokens by their names.
+std::vector<std::string> Vocabulary(const Tokenizer& tokenizer) {
+  std::vector<std::string> pieces;
+  for (int32_t id = 0; id < tokenizer.Size(); ++id) pieces.emplace_back(tokenizer.TokenBytes(id));
+  return pieces;
 }
 
 std::string DefaultRunDirectory(const RunConfig& config) {
@@ -182,10 +192,15 @@ absl::Status RunTraining(TrainingRequest request) {
   PONDER_RETURN_IF_ERROR(CheckMemoryPlan(config, model, *console));
 
   PONDER_ASSIGN_OR_RETURN(
-      const std::unique_ptr<RunStore> store,
+      std::unique_ptr<RunStore> file,
       RunStore::Open(directory.StorePath(), std::filesystem::exists(directory.StorePath())
                                                 ? RunStore::Mode::kAppend
                                                 : RunStore::Mode::kCreate));
+  const std::unique_ptr<RunStore> store = CreateBackgroundStore(std::move(file));
+  RunMonitor monitor(*store, *console, RealClock());
+  monitor.Begin("starting", 0, config.run.steps);
+  const MachineWatch watch(*store, request.supervised_only ? "sft" : "learner", path);
+  PONDER_RETURN_IF_ERROR(store->WriteVocabulary(Vocabulary(*tokenizer)));
   PONDER_ASSIGN_OR_RETURN(const std::unique_ptr<MetricSink> events, CreateEventFileSink(path));
   const std::unique_ptr<MetricSink> json_lines = CreateJsonLineSink(std::cout);
   std::vector<MetricSink*> sinks = {events.get()};
@@ -203,7 +218,7 @@ absl::Status RunTraining(TrainingRequest request) {
                   static_cast<double>(trainer->GetWeights().Layout().ParameterCount()) / 1e6,
                   config.model.dtype, backend->Info().threads, backend->Info().isa));
 
-  const auto note = [&](const std::string& event) { console->Warn(event); };
+  const auto note = [&](const std::string& event) { monitor.Warn("verifier", event); };
   PONDER_ASSIGN_OR_RETURN(const std::unique_ptr<AdvantageEstimator> advantage,
                           CreateAdvantageEstimator(config.learner.advantage));
   std::unique_ptr<Verifier> verifier;
@@ -224,11 +239,12 @@ absl::Status RunTraining(TrainingRequest request) {
   } else {
     PONDER_ASSIGN_OR_RETURN(
         std::unique_ptr<RolloutServer> server,
-        StartRolloutServer(trainer->GetWeights(), backend->Info().fingerprint,
-                           {.address = config.rollout.listen,
-                            .heartbeat_timeout = absl::Seconds(config.rollout.heartbeat_timeout_s),
-                            .no_worker_timeout = absl::Seconds(config.rollout.no_worker_timeout_s),
-                            .on_event = [&](const std::string& event) { console->Say(event); }}));
+        StartRolloutServer(
+            trainer->GetWeights(), backend->Info().fingerprint,
+            {.address = config.rollout.listen,
+             .heartbeat_timeout = absl::Seconds(config.rollout.heartbeat_timeout_s),
+             .no_worker_timeout = absl::Seconds(config.rollout.no_worker_timeout_s),
+             .on_event = [&](const std::string& event) { monitor.Note("worker", event); }}));
     const std::string host = config.rollout.listen.substr(0, config.rollout.listen.rfind(':'));
     console->Say(fmt::format("waiting for workers: ponder rollout --model {} --learner {}:{}",
                              config.model.directory, host, server->Port()));
@@ -244,15 +260,24 @@ absl::Status RunTraining(TrainingRequest request) {
                           .advantage = advantage.get(),
                           .trainer = trainer.get(),
                           .store = store.get(),
+                          .monitor = &monitor,
                           .sinks = std::move(sinks),
                           .console = console.get(),
                           .directory = &directory,
                           .clock = &RealClock(),
                           .judge = MakeJudgeOptions(config),
                           .cancelled = Interrupted});
-  PONDER_ASSIGN_OR_RETURN(const TrainSummary summary,
-                          request.supervised_only ? loop.RunSupervised(cold_start, request.resume)
-                                                  : loop.Run(cold_start, request.resume));
+  const absl::StatusOr<TrainSummary> ended = request.supervised_only
+                                                 ? loop.RunSupervised(cold_start, request.resume)
+                                                 : loop.Run(cold_start, request.resume);
+  monitor.SeeWorkers({});
+  if (!ended.ok()) {
+    monitor.Begin("failed", 0, config.run.steps, std::string(ended.status().message()));
+    return ended.status();
+  }
+  const TrainSummary& summary = *ended;
+  monitor.Begin(summary.cancelled ? "stopped" : "finished", summary.last_step, config.run.steps);
+  PONDER_RETURN_IF_ERROR(store->Flush());
   PONDER_RETURN_IF_ERROR(events->Flush());
   if (!request.supervised_only) {
     PONDER_RETURN_IF_ERROR(WriteRunReport(config, *store, path, *console));

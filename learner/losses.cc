@@ -85,8 +85,12 @@ PolicyLossResult PolicyLoss(const PolicyLossSettings& settings, const PolicyToke
   result.kl = Sum(kl);
   result.loss = result.policy + settings.kl_weight * result.kl;
   result.d_logprobs = GradientOf(logp);
-  result.clipped_low = ((ratio < 1 - settings.clip_low) & (advantage < 0)).sum().item<int64_t>();
-  result.clipped_high = ((ratio > 1 + settings.clip_high) & (advantage > 0)).sum().item<int64_t>();
+  const torch::Tensor low = (ratio < 1 - settings.clip_low) & (advantage < 0);
+  const torch::Tensor high = (ratio > 1 + settings.clip_high) & (advantage > 0);
+  result.clipped_low = low.sum().item<int64_t>();
+  result.clipped_high = high.sum().item<int64_t>();
+  const torch::Tensor clips = high.to(torch::kInt8) - low.to(torch::kInt8);
+  result.clips.assign(clips.data_ptr<int8_t>(), clips.data_ptr<int8_t>() + count);
   result.ratio_sum = Sum(ratio);
   result.ratio_max = count > 0 ? ratio.max().item<double>() : 0;
   result.behaviour_kl_sum = Sum(K3(behaviour, logp));

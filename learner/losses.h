@@ -31,6 +31,9 @@ struct PolicyLossResult {
   double kl = 0;                  // weighted k3 estimate against the reference
   std::vector<float> d_logprobs;  // [N]
 
+  // [N] where the clip cut the gradient off: -1 below, 1 above, else 0.
+  std::vector<int8_t> clips;
+
   // Sums over tokens, for metrics.
   int64_t clipped_low =
       0;  // ratio below the lower bound, advantage negative: the clip cut the gradient off

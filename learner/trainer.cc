@@ -31,7 +31,27 @@ struct PolicyStep {
   PolicyLossSettings loss;
   int64_t start_version = 0;
   PolicySums sums;
+  std::span<const ScoredGroup> groups;
+  decltype(UpdateReport::clips) clips;
 };
+
+// Notes what the clip did in a micro-batch whose groups begin at `first_group` of the step's.
+void NoteClips(const MicroBatch& micro_batch, const PolicyLossResult& result, size_t first_group,
+               PolicyStep& step) {
+  if (result.clipped_low + result.clipped_high == 0) return;
+  step.clips.resize(step.groups.size());
+  for (size_t i = 0; i < result.clips.size(); ++i) {
+    if (result.clips[i] == 0) continue;
+    const TokenOrigin& origin = micro_batch.origins[i];
+    const size_t group = first_group + static_cast<size_t>(origin.group);
+    const auto& completions = step.groups[group].group.completions;
+    const auto completion = static_cast<size_t>(origin.completion);
+    step.clips[group].resize(completions.size());
+    std::vector<int8_t>& tokens = step.clips[group][completion];
+    tokens.resize(completions[completion].token_ids.size());
+    tokens[static_cast<size_t>(origin.token)] = result.clips[i];
+  }
+}
 
 class LocalTrainer : public Trainer {
  public:
@@ -232,6 +252,7 @@ absl::StatusOr<std::string> LocalTrainer::AccumulatePolicy(
     if (!std::isfinite(result.loss) || !AllFinite(result.d_logprobs))
       return NameBadLoss(micro_batch, groups, scored);
     step.sums.Add(micro_batch, result, scored, step.start_version);
+    NoteClips(micro_batch, result, static_cast<size_t>(groups.data() - step.groups.data()), step);
     PONDER_RETURN_IF_ERROR(Backward(micro_batch, hidden, scored, result.d_logprobs));
   }
   return "";
@@ -247,7 +268,8 @@ absl::StatusOr<UpdateReport> LocalTrainer::Update(std::span<const ScoredGroup> g
   const int64_t count = static_cast<int64_t>(groups.size());
   const int64_t parts = std::min(options_.updates_per_step, count);
   UpdateReport report;
-  PolicyStep step = {.loss = loss_settings_, .start_version = weights_->Version(), .sums = {}};
+  PolicyStep step = {
+      .loss = loss_settings_, .start_version = weights_->Version(), .groups = groups};
   if (numerics == SamplerNumerics::kDiffer && step.loss.importance_cap == 0)
     step.loss.importance_cap = kDefaultImportanceCap;
 
@@ -290,6 +312,7 @@ absl::StatusOr<UpdateReport> LocalTrainer::Update(std::span<const ScoredGroup> g
   }
 
   step.sums.Report(step.loss, updates_with_signal, report.metrics);
+  report.clips = std::move(step.clips);
   report.policy_version = weights_->Version();
   report.metrics["optimizer/updates"] =
       static_cast<double>(report.policy_version - step.start_version);

@@ -71,6 +71,9 @@ struct UpdateReport {
   int64_t policy_version = 0;  // after the call
   std::map<std::string, double>
       metrics;  // "loss/policy", "policy/kl", "policy/clip_low", "optimizer/gradient_norm", ...
+  // What the clip did to each token of each completion of each group: -1 cut off below, 1 above, 0
+  // not. Empty at any level: nowhere.
+  std::vector<std::vector<std::vector<int8_t>>> clips;
   int64_t skipped_updates = 0;  // not finite: left out
   std::string skip_reason;      // names the first bad tensor
 };

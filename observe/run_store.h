@@ -111,6 +111,8 @@ class RunStore {
   virtual absl::Status WriteReadings(const std::vector<Reading>& readings) = 0;
   // Text of each token id, in any bytes.
   virtual absl::Status WriteVocabulary(const std::vector<std::string>& pieces) = 0;
+  // Returns once all that was written before is in the file; what went wrong with it.
+  virtual absl::Status Flush() { return absl::OkStatus(); }
   // Removes the steps of a phase after `step` (a resumed run does them again, identically).
   virtual absl::Status TruncateAfter(const std::string& phase, int64_t step) = 0;
 

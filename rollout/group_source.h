@@ -49,6 +49,16 @@ struct GenerateStats {
   bool fingerprints_differ = false;  // some worker's numerics are not the learner's
 };
 
+// One that generates, as last heard of.
+struct WorkerLoad {
+  std::string name;         // for people; unique
+  std::string address;      // empty: this process
+  std::string fingerprint;  // of its numerics
+  int64_t version = 0;      // policy version of its weights
+  int64_t running = 0;      // completions given to it and not come back
+  int64_t capacity = 0;     // completions at once
+};
+
 // Where groups are generated: in this process, or by workers on other machines. Same results either
 // way. Several batches may be under way: what is begun first comes first, and a later one takes the
 // places that an earlier one leaves free. All calls from one thread, but for Wake.
@@ -69,6 +79,9 @@ class GroupSource {
   virtual BatchProgress Progress(BatchId batch) const = 0;
   // Forgets a batch, withdrawing what is not finished of it.
   virtual absl::StatusOr<GenerateStats> End(BatchId batch) = 0;
+
+  // Those that are there now.
+  virtual std::vector<WorkerLoad> Workers() const = 0;
 
   // New weights stand in place (in process) or are announced to workers. Completions under way go
   // on with them.

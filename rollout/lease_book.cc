@@ -27,6 +27,11 @@ void LeaseBook::Join(WorkerId worker, int64_t capacity) {
   PONDER_CHECK(workers_.try_emplace(worker, Worker{.capacity = capacity}).second);
 }
 
+int64_t LeaseBook::Outstanding(WorkerId worker) const {
+  const auto found = workers_.find(worker);
+  return found == workers_.end() ? 0 : found->second.outstanding;
+}
+
 int64_t LeaseBook::Leave(WorkerId worker) {
   const auto place = workers_.find(worker);
   if (place == workers_.end()) return 0;

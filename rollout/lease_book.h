@@ -38,6 +38,7 @@ class LeaseBook {
 
   // `capacity`: completions that the worker runs at once.
   void Join(WorkerId worker, int64_t capacity);
+  int64_t Outstanding(WorkerId worker) const;  // completions that it works on
   // Its leases are for others now; returns how many.
   int64_t Leave(WorkerId worker);
 

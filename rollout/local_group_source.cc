@@ -41,6 +41,16 @@ class LocalGroupSource : public GroupSource {
     return id;
   }
 
+  std::vector<WorkerLoad> Workers() const override {
+    const EngineLoad load = engine_.Load();
+    const EngineCapabilities capabilities = engine_.Capabilities();
+    return {{.name = "this process",
+             .fingerprint = capabilities.fingerprint,
+             .version = version_.value_or(0),
+             .running = load.running + load.waiting,
+             .capacity = capabilities.max_sequences}};
+  }
+
   absl::StatusOr<bool> Work() override {
     bool missing = false;
     for (const auto& [id, assembly] : batches_) missing |= !assembly.Progress().Whole();

@@ -29,6 +29,7 @@ class RemoteBatches {
   Ended End(BatchId batch);
 
   LeaseBook& Leases() { return leases_; }
+  const LeaseBook& Leases() const { return leases_; }
 
   // What a worker sent for a lease that it holds.
   struct Result {

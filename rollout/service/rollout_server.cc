@@ -95,9 +95,18 @@ class Server : public RolloutServer, private WorkerStream::Owner {
   }
 
   int Port() const override { return port_; }
-  int64_t Workers() const override {
+  std::vector<WorkerLoad> Workers() const override {
     absl::MutexLock lock(&mutex_);
-    return std::ssize(workers_);
+    std::vector<WorkerLoad> loads;
+    for (const auto& [id, worker] : workers_) {
+      loads.push_back({.name = worker.name,
+                       .address = worker.stream->Peer(),
+                       .fingerprint = worker.fingerprint,
+                       .version = worker.version,
+                       .running = batches_.Leases().Outstanding(id),
+                       .capacity = worker.capacity});
+    }
+    return loads;
   }
 
   absl::Status PublishWeights(int64_t version) override {
@@ -164,6 +173,7 @@ class Server : public RolloutServer, private WorkerStream::Owner {
     std::string name;
     std::string fingerprint;
     std::string transport;  // how weights came last
+    int64_t version = 0;    // policy version that it said it runs on
     int64_t capacity = 0;
     absl::Time last_heard;
     std::shared_ptr<WorkerStream> stream;
@@ -291,6 +301,7 @@ class Server : public RolloutServer, private WorkerStream::Owner {
 
   // What to say where weights came another way than before.
   static std::string NoteInstalled(Worker& worker, const v1::Installed& installed) {
+    worker.version = installed.policy_version();
     if (worker.transport == installed.transport()) return "";
     worker.transport = installed.transport();
     return fmt::format("rollout worker {} takes weights by {}", worker.name, worker.transport);

@@ -39,7 +39,6 @@ struct RolloutServerOptions {
 class RolloutServer : public GroupSource {
  public:
   virtual int Port() const = 0;
-  virtual int64_t Workers() const = 0;  // joined now
 };
 
 // `fingerprint` is that of the learner's numerics: its backend's, as in EngineCapabilities. The

@@ -30,6 +30,7 @@ class ScriptedSource : public GroupSource {
     ended.push_back(batch);
     return GenerateStats{};
   }
+  std::vector<WorkerLoad> Workers() const override { return {}; }
   absl::Status PublishWeights(int64_t) override { return absl::OkStatus(); }
 
   void Deliver(BatchId batch, size_t index) {

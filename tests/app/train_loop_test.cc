@@ -60,6 +60,7 @@ class RecordingSource : public GroupSource {
     return source_.Work();
   }
   void Wake() override { source_.Wake(); }
+  std::vector<WorkerLoad> Workers() const override { return source_.Workers(); }
   BatchProgress Progress(BatchId batch) const override { return source_.Progress(batch); }
   absl::StatusOr<GenerateStats> End(BatchId batch) override {
     open_.erase(batch);
@@ -111,6 +112,7 @@ class TrainLoopTest : public testing::Test {
   void TearDown() override { std::filesystem::remove_all(path_); }
 
   TrainParts Parts() {
+    monitor_.emplace(*store_, console_, clock_);
     return {.train_tasks = &tasks_,
             .prompts = &*prompts_,
             .groups = groups_.get(),
@@ -118,6 +120,7 @@ class TrainLoopTest : public testing::Test {
             .advantage = advantage_.get(),
             .trainer = &trainer_,
             .store = store_.get(),
+            .monitor = &*monitor_,
             .console = &console_,
             .directory = &*directory_,
             .clock = &clock_,
@@ -139,6 +142,7 @@ class TrainLoopTest : public testing::Test {
   FakeTrainer trainer_;
   SilentConsole console_;
   FakeClock clock_;
+  std::optional<RunMonitor> monitor_;
   bool cancelled_ = false;
 };
 

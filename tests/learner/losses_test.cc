@@ -52,6 +52,7 @@ TEST(PolicyLoss, ClipsLowAndHighAsWorkedByHand) {
   EXPECT_NEAR(result.d_logprobs[3], 0.375, kNear);
   EXPECT_EQ(result.clipped_low, 1);
   EXPECT_EQ(result.clipped_high, 1);
+  EXPECT_EQ(result.clips, (std::vector<int8_t>{0, 1, -1, 0}));
   EXPECT_NEAR(result.ratio_sum, 1.1 + 1.5 + 0.7 + 1.5, 4 * kNear);
   EXPECT_NEAR(result.ratio_max, 1.5, kNear);
   EXPECT_EQ(result.importance_sum, 4);

@@ -171,6 +171,22 @@ TEST_P(FamilyTest, FollowsLibTorchOverTenPolicySteps) {
                     static_cast<double>(targets.size()),
                 static_cast<double>(expected.clipped), 1e-6)
         << "step " << step;
+    int64_t noted = 0;
+    for (size_t g = 0; g < report->clips.size(); ++g) {
+      for (size_t c = 0; c < report->clips[g].size(); ++c) {
+        const std::vector<int8_t>& clips = report->clips[g][c];
+        if (clips.empty()) continue;
+        ASSERT_EQ(clips.size(), groups[g].group.completions[c].token_ids.size());
+        for (size_t t = 0; t < clips.size(); ++t) {
+          noted += clips[t] != 0;
+          // Above is cut off where it would rise further, below where it would fall further.
+          EXPECT_GE(static_cast<float>(clips[t]) * groups[g].advantages[c], 0);
+          if (clips[t] == 0) continue;
+          EXPECT_EQ(groups[g].group.completions[c].sampled_mask[t], 1);
+        }
+      }
+    }
+    EXPECT_EQ(noted, expected.clipped) << "step " << step;
     if (step == 0) {
       EXPECT_EQ(metrics.at("exactness/logprob_max_abs_diff"), 0);
       EXPECT_EQ(metrics.at("exactness/tokens"), static_cast<double>(targets.size()));

@@ -10,6 +10,7 @@
 #include <filesystem>
 #include <string>
 
+#include "observe/background_store.h"
 #include "observe/run_store.h"
 #include "observe/sqlite.h"
 #include "tests/observe/store_records.h"
@@ -31,11 +32,15 @@ class RunStoreDurabilityTest : public ::testing::Test {
 };
 
 // The child: appends steps without end and reports each on `pipe` once it is written.
-[[noreturn]] void WriteUntilKilled(const std::string& path, int pipe) {
-  auto store = RunStore::Open(path, Mode::kAppend);
-  if (!store.ok()) _exit(1);
-  for (int64_t step = *(*store)->LastStep("train") + 1;; ++step) {
-    if (!(*store)->WriteStep(MakeStep("train", step, kBigStep)).ok()) _exit(2);
+[[noreturn]] void WriteUntilKilled(const std::string& path, bool in_background, int pipe) {
+  auto opened = RunStore::Open(path, Mode::kAppend);
+  if (!opened.ok()) _exit(1);
+  std::unique_ptr<RunStore> store = *std::move(opened);
+  if (in_background) store = CreateBackgroundStore(std::move(store));
+  for (int64_t step = *store->LastStep("train") + 1;; ++step) {
+    if (!store->WriteStep(MakeStep("train", step, kBigStep)).ok()) _exit(2);
+    if (!store->WriteState({.activity = "generating", .step = step}).ok()) _exit(2);
+    if (!store->Flush().ok()) _exit(2);
     if (write(pipe, &step, sizeof(step)) != sizeof(step)) _exit(3);
   }
 }
@@ -43,19 +48,19 @@ class RunStoreDurabilityTest : public ::testing::Test {
 TEST_F(RunStoreDurabilityTest, HoldsExactlyWholeStepsAfterEachOfManyKills) {
   ASSERT_TRUE(RunStore::Open(path_, Mode::kCreate).ok());
   int64_t last = 0;
-  for (int round = 0; round < 25; ++round) {
+  for (int round = 0; round < 200; ++round) {
     int pipe_ends[2];
     ASSERT_EQ(pipe(pipe_ends), 0);
     const pid_t child = fork();
     ASSERT_GE(child, 0);
-    if (child == 0) WriteUntilKilled(path_, pipe_ends[1]);
+    if (child == 0) WriteUntilKilled(path_, round % 5 < 2, pipe_ends[1]);
     close(pipe_ends[1]);
     // Killed somewhere in the step after the first or second report, each round a little later.
     int64_t reported = last;
     for (int i = 0; i <= round % 2; ++i) {
       ASSERT_EQ(read(pipe_ends[0], &reported, sizeof(reported)), ssize_t{sizeof(reported)});
     }
-    const auto moment = std::chrono::steady_clock::now() + std::chrono::microseconds(331) * round;
+    const auto moment = std::chrono::steady_clock::now() + std::chrono::microseconds(331) * (round % 25);
     while (std::chrono::steady_clock::now() < moment) {
     }
     ASSERT_EQ(kill(child, SIGKILL), 0);

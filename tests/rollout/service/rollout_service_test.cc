@@ -218,7 +218,7 @@ TEST(RolloutService, TwoWorkersGiveWhatTheEngineOfTheLearnerGives) {
     EXPECT_EQ(generated.stats->ignored_results, 0);
     EXPECT_TRUE(generated.stats->fingerprints_differ);  // the learner calls its own "learner"
   }
-  EXPECT_EQ(learner.server->Workers(), 2);
+  EXPECT_EQ(std::ssize(learner.server->Workers()), 2);
   learner.server.reset();
   EXPECT_TRUE(first.Join().ok());
   EXPECT_TRUE(second.Join().ok());
@@ -342,7 +342,7 @@ TEST(RolloutService, AWorkerWithAnotherModelIsRefused) {
   EXPECT_THAT(std::string(status.message()),
               HasSubstr("start the worker with the model of the run"));
   EXPECT_TRUE(learner.events.Await("refused"));
-  EXPECT_EQ(learner.server->Workers(), 0);
+  EXPECT_EQ(std::ssize(learner.server->Workers()), 0);
 }
 
 TEST(RolloutService, APortInUseIsAnError) {
@@ -580,7 +580,7 @@ TEST(RolloutService, AWorkerLeavesWhenItIsToldTo) {
   worker.Cancel();
   EXPECT_TRUE(worker.Join().ok());
   EXPECT_TRUE(learner.events.Await("left"));
-  EXPECT_EQ(learner.server->Workers(), 0);
+  EXPECT_EQ(std::ssize(learner.server->Workers()), 0);
 }
 
 TEST(RolloutService, AWorkerGivesUpWithoutALearnerWhenTheTimeIsOver) {
