@@ -294,6 +294,8 @@ absl::Status Replayer::Finish(const Item& item, Completion found) {
           "weights changed under way at token {}; where the engine had to give up its pages then "
           "or later, it ran the tokens before again with newer weights, which is not recorded",
           recorded.versions[1].begin);
+    } else {
+      sample.likely_cause = parts_.other_workers;
     }
   }
   parts_.console->Progress("generate", ++done_, std::ssize(items_));

@@ -56,7 +56,8 @@ struct ReplayParts {
   // How a configuration's completions are sampled; the temperature is the sample's own.
   std::function<absl::StatusOr<SamplingParams>(const RunConfig&)> sampling;
   std::function<double(RunPoint)> learn_s;  // that the run took for the update behind a point
-  std::string other_numerics;               // why differences are to be expected, if they are
+  // Why differences are to be expected, if they are: of everything, or of some workers' samples.
+  std::string other_numerics, other_workers;
   std::function<bool()> cancelled;
 };
 

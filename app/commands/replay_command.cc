@@ -72,7 +72,7 @@ class Report {
 
   void Add(ReplayedSample sample) { samples_.push_back(std::move(sample)); }
   const std::vector<ReplayedSample>& Samples() const { return samples_; }
-  void Print(const std::vector<Rejudged>& verdicts) const;
+  void Print(const ReplayedSample& sample, const Rejudged* verdict) const;
 
  private:
   json ToJson(const ReplayedSample& sample, const Rejudged* verdict) const;
@@ -83,18 +83,15 @@ class Report {
   std::vector<ReplayedSample> samples_;
 };
 
-void Report::Print(const std::vector<Rejudged>& verdicts) const {
-  for (size_t i = 0; i < samples_.size(); ++i) {
-    const Rejudged* verdict = verdicts.empty() ? nullptr : &verdicts[i];
-    if (command_.as_json) {
-      std::cout << Dump(ToJson(samples_[i], verdict)) << '\n';
-    } else {
-      std::cout << ToText(samples_[i], verdict);
-    }
+// The text too where only one is asked for.
+void Report::Print(const ReplayedSample& sample, const Rejudged* verdict) const {
+  if (command_.as_json) {
+    std::cout << Dump(ToJson(sample, verdict)) << std::endl;
+  } else {
+    std::cout << ToText(sample, verdict);
+    if (command_.samples.size() == 1) std::cout << '\n' << sample.found.text << '\n';
+    std::cout << std::flush;
   }
-  if (!command_.as_json && samples_.size() == 1)
-    std::cout << '\n' << samples_.front().found.text << '\n';
-  std::cout << std::flush;
 }
 
 json Report::ToJson(const ReplayedSample& sample, const Rejudged* verdict) const {
@@ -266,7 +263,7 @@ absl::Status RunReplay(const ReplayCommand& command) {
   PONDER_ASSIGN_OR_RETURN(const std::optional<std::string> numerics, store->GetInfo("numerics"));
   PONDER_ASSIGN_OR_RETURN(const std::unique_ptr<kernels::Backend> backend,
                           MatchBackend(numerics.value_or(""), command.threads));
-  std::string other_numerics;
+  std::string other_numerics, other_workers;
   if (backend->Info().fingerprint != numerics) {
     other_numerics = fmt::format("the run's numerics are {}, this machine's and build's are {}",
                                  numerics.value_or("not recorded"), backend->Info().fingerprint);
@@ -275,9 +272,9 @@ absl::Status RunReplay(const ReplayCommand& command) {
   PONDER_ASSIGN_OR_RETURN(const std::vector<EventRecord> events, store->ReadEvents());
   const bool mixed = std::ranges::any_of(
       events, [](const EventRecord& event) { return event.kind == "numerics_differ"; });
-  if (mixed && other_numerics.empty()) {
-    other_numerics = "a worker's numerics were not the learner's, and which worker is not recorded";
-    console->Warn(other_numerics + ": its samples will differ");
+  if (mixed) {
+    other_workers = "a worker's numerics were not the learner's, and which worker is not recorded";
+    console->Warn(other_workers + ": its samples will differ");
   }
 
   PONDER_ASSIGN_OR_RETURN(const ModelConfig model, LoadModelConfig(config.model.directory));
@@ -324,16 +321,18 @@ absl::Status RunReplay(const ReplayCommand& command) {
                      },
                      .learn_s = [&](RunPoint point) { return learn_s[point]; },
                      .other_numerics = other_numerics,
+                     .other_workers = other_workers,
                      .cancelled = Interrupted},
                     std::move(samples), [&](ReplayedSample sample) {
+                      if (!command.verify) report.Print(sample, nullptr);
                       report.Add(std::move(sample));
                       return absl::OkStatus();
                     }));
   std::vector<Rejudged> verdicts;
   if (command.verify) {
     PONDER_ASSIGN_OR_RETURN(verdicts, Rejudge(config, *store, report.Samples(), *console));
+    for (size_t i = 0; i < verdicts.size(); ++i) report.Print(report.Samples()[i], &verdicts[i]);
   }
-  report.Print(verdicts);
   return Conclude(report.Samples(), verdicts, relearner.Difference(), *console);
 }
 

@@ -42,6 +42,35 @@ class ReplayTest : public testing::Test {
     return command;
   }
 
+  // A learner with a worker for each list of options.
+  void TrainWithWorkers(const std::string& name, const std::vector<std::string>& settings,
+                        const std::vector<std::vector<std::string>>& workers) const {
+    std::vector<std::string> command = Train(name, settings);
+    command[0] = "learner";
+    command.insert(command.end(), {"--listen", "127.0.0.1:0"});
+    absl::StatusOr<ChildProcess> learner = StartPonder(command);
+    ASSERT_TRUE(learner.ok());
+    std::string address;
+    while (address.empty()) {
+      absl::StatusOr<std::string> line = learner->ReadLine(absl::Seconds(60));
+      ASSERT_TRUE(line.ok()) << line.status();
+      const size_t at = line->find("--learner ");
+      if (at != std::string::npos) address = line->substr(at + 10);
+    }
+    std::vector<ChildProcess> children;
+    for (const std::vector<std::string>& options : workers) {
+      command = {"rollout",   "--model", folder_ + "/model", "--dtype", "f32",
+                 "--threads", "1",       "--learner",        address};
+      command.insert(command.end(), options.begin(), options.end());
+      absl::StatusOr<ChildProcess> child = StartPonder(command);
+      ASSERT_TRUE(child.ok());
+      children.push_back(*std::move(child));
+    }
+    absl::StatusOr<std::string> line = "";
+    while (line.ok()) line = learner->ReadLine(absl::Seconds(60));
+    ASSERT_TRUE(absl::IsUnavailable(line.status())) << line.status();
+  }
+
   // Samples of a phase and a step.
   std::vector<StoredCompletion> Samples(const std::string& name, const std::string& phase,
                                         int64_t step) const {
@@ -162,37 +191,27 @@ TEST_F(ReplayTest, SamplesOverWhichWeightsChangedComeOutTheSame) {
 }
 
 TEST_F(ReplayTest, SamplesOfWorkersWithOtherBatchSizesComeOutTheSame) {
-  for (const char* staleness : {"0", "1"}) {
-    const std::string name = std::string("remote-") + staleness;
-    absl::StatusOr<ChildProcess> learner =
-        StartPonder({"learner", folder_ + "/run.toml", "--listen", "127.0.0.1:0", "--run",
-                     Run(name), "--set", std::string("rollout.max_staleness=") + staleness});
-    ASSERT_TRUE(learner.ok());
-    std::string address;
-    while (address.empty()) {
-      absl::StatusOr<std::string> line = learner->ReadLine(absl::Seconds(60));
-      ASSERT_TRUE(line.ok()) << line.status();
-      const size_t at = line->find("--learner ");
-      if (at != std::string::npos) address = line->substr(at + 10);
-    }
-    const std::vector<std::string> worker = {
-        "rollout",   "--model", folder_ + "/model", "--dtype", "f32",
-        "--threads", "1",       "--learner",        address,   "--max-sequences"};
-    std::vector<std::string> small = worker, large = worker;
-    small.push_back("3");
-    large.push_back("25");
-    absl::StatusOr<ChildProcess> first = StartPonder(small), second = StartPonder(large);
-    ASSERT_TRUE(first.ok() && second.ok());
-    for (;;) {
-      absl::StatusOr<std::string> line = learner->ReadLine(absl::Seconds(60));
-      if (line.ok()) continue;
-      ASSERT_TRUE(absl::IsUnavailable(line.status())) << line.status();
-      break;
-    }
+  for (const std::string staleness : {"0", "1"}) {
+    const std::string name = "remote-" + staleness;
+    TrainWithWorkers(name, {"rollout.max_staleness=" + staleness},
+                     {{"--max-sequences", "3"}, {"--max-sequences", "25"}});
     const ProgramResult replayed = RunPonder({"replay", Run(name), "--random", "100"});
     EXPECT_EQ(replayed.exit_code, 0) << replayed.output;
     EXPECT_THAT(replayed.output, HasSubstr("100 samples of 12 steps: the same"));
   }
+}
+
+TEST_F(ReplayTest, StepsOfAWorkerOfOtherNumericsAreLearntAgainAsTheRunDid) {
+  TrainWithWorkers("run", {"run.steps=3"}, {{"--isa", "portable"}});
+  fs::remove_all(Run("run") + "/checkpoints");
+  const ProgramResult replayed = RunPonder({"replay", Run("run"), "--random", "20"});
+  if (Samples("run", "train", 1).empty() || replayed.exit_code == 0)
+    GTEST_SKIP() << "this processor has no other instruction set than the portable one";
+  EXPECT_THAT(
+      replayed.output,
+      AllOf(HasSubstr("a worker's numerics were not the learner's, and which worker is not"),
+            HasSubstr("and steps 1 to 2 again from the base model"),
+            HasSubstr("why: a worker's numerics"), Not(HasSubstr("is not what the run learnt"))));
 }
 
 TEST_F(ReplayTest, SettingsThatChangedWhenTheRunWasResumedAreFollowed) {
