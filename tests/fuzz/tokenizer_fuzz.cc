@@ -6,10 +6,10 @@
 #include <string_view>
 #include <vector>
 
+#include "base/utf8.h"
 #include "model/byte_alphabet.h"
 #include "model/chat_template.h"
 #include "model/tokenizer.h"
-#include "base/utf8.h"
 #include "model/unicode_text.h"
 #include "tests/fuzz/fuzz_seeds.h"
 
