@@ -86,13 +86,6 @@ absl::StatusOr<std::vector<SftExample>> ReadExamples(const std::string& path, in
   return examples;
 }
 
-// What each token id stands for, special tokens by their names.
-std::vector<std::string> Vocabulary(const Tokenizer& tokenizer) {
-  std::vector<std::string> pieces;
-  for (int32_t id = 0; id < tokenizer.Size(); ++id) pieces.emplace_back(tokenizer.TokenBytes(id));
-  return pieces;
-}
-
 std::string DefaultRunDirectory(const RunConfig& config) {
   return fmt::format("runs/{}-{}", config.run.name,
                      absl::FormatTime("%Y%m%d-%H%M%S", absl::Now(), absl::LocalTimeZone()));

@@ -20,13 +20,9 @@ import time
 BESIDE = "# in a terminal of its own"
 TIMEOUT_S = 240
 # What makes a run small: said before the page's own --set, so that those win.
-SMALL = {
-    "train": ["run.steps=2", "run.checkpoint_every=1", "rollout.prompts_per_step=2", "rollout.completions_per_prompt=4",
-              "rollout.max_new_tokens=8", "rollout.max_sequences=8", "rollout.cache_tokens=4096", "learner.micro_batch_tokens=1024", "eval.tasks=2",
-              "sft.examples=4", "sft.batch=2"],
-}
-SMALL["learner"] = SMALL["train"]
-SMALL["sft"] = [key for key in SMALL["train"] if key.startswith("sft.")]
+SMALL = ["run.steps=2", "run.checkpoint_every=1", "rollout.prompts_per_step=2", "rollout.completions_per_prompt=4", "rollout.max_new_tokens=8",
+         "rollout.max_sequences=8", "rollout.cache_tokens=4096", "learner.micro_batch_tokens=1024", "eval.tasks=2"]
+SMALL_COLD_START = ["sft.examples=4", "sft.batch=2"]  # where the configuration has one
 
 
 def free_port():
@@ -36,9 +32,14 @@ def free_port():
 
 
 def write_wrapper(path, program):
-    """A `ponder` that adds the keys of SMALL."""
-    cases = "\n".join(f'  {command}) set -- "$1" {" ".join("--set " + key for key in keys)} "${{@:2}}" ;;' for command, keys in SMALL.items())
-    path.write_text(f'#!/bin/bash\ncase "$1" in\n{cases}\nesac\nexec {program} "$@"\n')
+    """A `ponder` that makes runs small."""
+    keys = lambda names: " ".join("--set " + name for name in names)
+    path.write_text(f"""#!/bin/bash
+small="{keys(SMALL)}"
+case "$*" in *quickstart.toml*) small="$small {keys(SMALL_COLD_START)}" ;; esac
+case "$1" in train | learner | sft) set -- "$1" $small "${{@:2}}" ;; esac
+exec {program} "$@"
+""")
     path.chmod(0o755)
 
 
