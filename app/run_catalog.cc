@@ -153,8 +153,10 @@ absl::Status CheckPhase(const std::vector<StepInfo>& steps, const std::string& p
     if (std::ranges::find(phases, step.phase) == phases.end()) phases.push_back(step.phase);
   }
   if (phases.empty()) return NotFound("the run has no steps yet");
-  return NotFound("the run has no steps of phase '{}'; did you mean '{}'? It has: {}", phase,
-                  NearestName(phase, phases), fmt::join(phases, ", "));
+  const std::string nearest = NearestName(phase, phases);
+  return NotFound("the run has no steps of phase '{}'{}; it has {}", phase,
+                  IsNear(phase, nearest) ? fmt::format("; did you mean '{}'?", nearest) : "",
+                  fmt::join(phases, ", "));
 }
 
 absl::StatusOr<MetricSeries> ReadSeries(RunReader& reader, const std::string& phase,

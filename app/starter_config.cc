@@ -10,6 +10,7 @@
 #include "app/run_memory.h"
 #include "app/task_fields.h"
 #include "app/training.h"
+#include "base/nearest_name.h"
 #include "model/chat_template.h"
 #include "model/config.h"
 #include "model/tokenizer.h"
@@ -101,9 +102,12 @@ class Starter {
     }
     std::error_code ignored;
     if (!fs::is_regular_file(request_.task, ignored)) {
+      const std::string nearest =
+          NearestName(request_.task, std::vector<std::string>{"arithmetic", "countdown"});
       return InvalidArgument(
-          "--task: expected arithmetic, countdown or a file of JSON lines, found '{}'",
-          request_.task);
+          "--task: expected arithmetic, countdown or a file of JSON lines, found '{}'{}",
+          request_.task,
+          IsNear(request_.task, nearest) ? fmt::format("; did you mean '{}'?", nearest) : "");
     }
     PONDER_ASSIGN_OR_RETURN(const TaskFields fields, DetectTaskFields(request_.task));
     tasks.kind = "file";

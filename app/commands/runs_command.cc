@@ -313,8 +313,8 @@ void AddRunsCommands(CommandLine& line) {
   CLI::App* command = AddCommand(
       *runs, "compare", "Settings that differ, metrics and evaluations of two runs side by side",
       "ponder runs compare runs/first runs/second");
-  command->add_option("a", compare->a, "a run's folder")->required();
-  command->add_option("b", compare->b, "another's")->required();
+  command->add_option("first", compare->a, "a run's folder")->required();
+  command->add_option("second", compare->b, "another's")->required();
   command->add_flag("--all", compare->all, "every metric");
   command->add_flag("--json", compare->as_json, "JSON lines, every metric");
   command->callback([&line, compare] { line.chosen = [compare] { return RunCompare(*compare); }; });

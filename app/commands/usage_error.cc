@@ -73,18 +73,16 @@ std::string ExplainUsage(const CLI::App& app, const CLI::ParseError& error) {
   const std::vector<std::string> commands = CommandNames(*deepest.app);
   if (!left.empty() && left[0].starts_with("-")) {
     const std::string name = left[0].substr(0, left[0].find('='));
-    message = fmt::format("{} has no option {}{}", deepest.path, name,
-                          DidYouMean(name, OptionNames(*deepest.app)));
+    message = fmt::format("no option {}{}", name, DidYouMean(name, OptionNames(*deepest.app)));
   } else if (!left.empty() && !commands.empty()) {
-    message = fmt::format("{} has no command '{}'{}", deepest.path, left[0],
-                          DidYouMean(left[0], commands));
+    message = fmt::format("no command '{}'{}", left[0], DidYouMean(left[0], commands));
   } else if (!left.empty()) {
-    message = fmt::format("{} takes no further argument, found '{}'", deepest.path, left[0]);
+    message = fmt::format("no further argument was expected, found '{}'", left[0]);
   } else {
     message = error.what() + NearestChoice(error.what());
   }
-  return fmt::format("ponder: {}\n`{} --help` shows what is possible\n", WithoutControls(message),
-                     deepest.path);
+  return fmt::format("{0}: {1}\n`{0} --help` shows what is possible\n", deepest.path,
+                     WithoutControls(message));
 }
 
 }  // namespace ponder

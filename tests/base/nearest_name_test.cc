@@ -25,6 +25,13 @@ TEST(NearestNameTest, TakesTheFirstOfEqualsAndNothingFromNothing) {
   EXPECT_EQ(NearestName("seed", {}), "");
 }
 
+TEST(NearestNameTest, IsNearWhereAThirdIsMistypedAtMost) {
+  EXPECT_TRUE(IsNear("trian", "train"));
+  EXPECT_TRUE(IsNear("--sed", "--set"));
+  EXPECT_FALSE(IsNear("frobnicate", "generate"));
+  EXPECT_FALSE(IsNear("ab", "xy"));
+}
+
 TEST(NearestNameTest, LooksOnlyAtTheBeginningOfAVeryLongName) {
   EXPECT_EQ(EditDistance(std::string(1 << 20, 'a'), "aaaa"), 124);
 }
