@@ -214,6 +214,11 @@ struct MachineKeys {
   double memory_gib = 0;
 };
 
+struct DashboardKeys {
+  std::string listen;  // empty: none
+  std::string token_file;
+};
+
 struct RunConfig {
   RunKeys run;
   ModelKeys model;
@@ -229,6 +234,7 @@ struct RunConfig {
   SftKeys sft;
   EvalKeys eval;
   MachineKeys machine;
+  DashboardKeys dashboard;
 };
 
 inline constexpr uint64_t kMaxConfigBytes = uint64_t{1} << 20;

@@ -203,6 +203,10 @@ absl::Status CheckConfig(const RunConfig& config, const std::string& origin) {
   CheckSizes(config.rollout, config.learner, check);
   check.Require(config.rollout.listen.empty() || IsHostAndPort(config.rollout.listen),
                 "rollout.listen must be host:port, found \"{}\"", config.rollout.listen);
+  check.Require(config.dashboard.listen.empty() || IsHostAndPort(config.dashboard.listen),
+                "dashboard.listen must be host:port, found \"{}\"", config.dashboard.listen);
+  check.Require(config.dashboard.token_file.empty() || !config.dashboard.listen.empty(),
+                "dashboard.token_file is for dashboard.listen, which is empty");
   CheckVerifiers(config, check);
   CheckReward(config, check);
   const bool from_file = config.tasks.kind == "file";

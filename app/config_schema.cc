@@ -433,6 +433,20 @@ ConfigSection MachineSection() {
       });
 }
 
+ConfigSection DashboardSection() {
+  return Section<DashboardKeys>(
+      "dashboard", "A page of the run while it goes on; `ponder dashboard` shows it at any time.",
+      [](RunConfig& c) -> DashboardKeys& { return c.dashboard; },
+      {
+          {"listen", &DashboardKeys::listen, kAny,
+           "host:port with an IP address or localhost as host, port 0 for any free one; empty: "
+           "none"},
+          {"token_file", &DashboardKeys::token_file, kAny,
+           "file with the token that every request must have; needed where other machines reach "
+           "the address"},
+      });
+}
+
 }  // namespace
 
 const std::vector<ConfigSection>& ConfigSchema() {
@@ -442,7 +456,7 @@ const std::vector<ConfigSection>& ConfigSchema() {
       PromptSection(),   RolloutSection(),    VerifierSection(),   RewardSection(),
       LanguageSection(), OverlongSection(),   RepetitionSection(), CosineSection(),
       LearnerSection(),  OptimizerSection(),  SftSection(),        EvalSection(),
-      MachineSection(),
+      MachineSection(),  DashboardSection(),
   };
   return *schema;
 }

@@ -13,6 +13,8 @@ int main(int argc, char** argv) {
   line.app.footer("`ponder COMMAND --help` shows a command's options and an example.");
   ponder::AddInitCommand(line);
   ponder::AddTrainCommands(line);
+  ponder::AddReplayCommand(line);
+  ponder::AddDashboardCommand(line);
   ponder::AddTaskCommands(line);
   ponder::AddGenerateCommands(line);
   ponder::AddTextCommands(line);

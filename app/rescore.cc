@@ -9,38 +9,6 @@ namespace {
 
 constexpr size_t kBatch = 256;
 
-// Verdicts in order; what is INTERNAL is tried again.
-absl::StatusOr<std::vector<Verdict>> JudgeAll(Verifier& verifier,
-                                              const std::vector<VerifyItem>& items,
-                                              const RescoreOptions& options) {
-  std::vector<Verdict> verdicts(items.size());
-  std::vector<size_t> open(items.size());
-  for (size_t i = 0; i < items.size(); ++i) open[i] = i;
-  for (int64_t attempt = 0; !open.empty() && attempt <= options.max_retries; ++attempt) {
-    std::vector<size_t> again;
-    for (size_t begin = 0; begin < open.size(); begin += kBatch) {
-      const std::span<const size_t> places =
-          std::span(open).subspan(begin, std::min(kBatch, open.size() - begin));
-      std::vector<VerifyItem> batch;
-      for (const size_t place : places) batch.push_back(items[place]);
-      absl::StatusOr<std::vector<Verdict>> results =
-          verifier.Verify(batch, absl::Now() + options.deadline);
-      if (!results.ok() && attempt == options.max_retries) return results.status();
-      if (!results.ok()) {
-        if (absl::IsFailedPrecondition(results.status())) return results.status();
-        again.insert(again.end(), places.begin(), places.end());
-        continue;
-      }
-      for (size_t i = 0; i < places.size(); ++i) {
-        if (IsFailure((*results)[i])) again.push_back(places[i]);
-        verdicts[places[i]] = std::move((*results)[i]);
-      }
-    }
-    open = std::move(again);
-  }
-  return verdicts;
-}
-
 bool Correct(const Verdict& verdict) { return verdict.status == VerdictStatus::kCorrect; }
 
 void Count(const std::vector<StoredCompletion>& stored, std::vector<Verdict> verdicts,
@@ -82,6 +50,37 @@ void Count(const std::vector<StoredCompletion>& stored, std::vector<Verdict> ver
 
 }  // namespace
 
+absl::StatusOr<std::vector<Verdict>> JudgeItems(Verifier& verifier,
+                                                const std::vector<VerifyItem>& items,
+                                                const RescoreOptions& options) {
+  std::vector<Verdict> verdicts(items.size());
+  std::vector<size_t> open(items.size());
+  for (size_t i = 0; i < items.size(); ++i) open[i] = i;
+  for (int64_t attempt = 0; !open.empty() && attempt <= options.max_retries; ++attempt) {
+    std::vector<size_t> again;
+    for (size_t begin = 0; begin < open.size(); begin += kBatch) {
+      const std::span<const size_t> places =
+          std::span(open).subspan(begin, std::min(kBatch, open.size() - begin));
+      std::vector<VerifyItem> batch;
+      for (const size_t place : places) batch.push_back(items[place]);
+      absl::StatusOr<std::vector<Verdict>> results =
+          verifier.Verify(batch, absl::Now() + options.deadline);
+      if (!results.ok() && attempt == options.max_retries) return results.status();
+      if (!results.ok()) {
+        if (absl::IsFailedPrecondition(results.status())) return results.status();
+        again.insert(again.end(), places.begin(), places.end());
+        continue;
+      }
+      for (size_t i = 0; i < places.size(); ++i) {
+        if (IsFailure((*results)[i])) again.push_back(places[i]);
+        verdicts[places[i]] = std::move((*results)[i]);
+      }
+    }
+    open = std::move(again);
+  }
+  return verdicts;
+}
+
 absl::StatusOr<Rescored> RescoreRun(RunStore& store, Verifier& verifier,
                                     const RescoreOptions& options,
                                     const std::function<void(int64_t, int64_t)>& on_progress) {
@@ -94,7 +93,7 @@ absl::StatusOr<Rescored> RescoreRun(RunStore& store, Verifier& verifier,
     if (!stored.empty()) {
       std::vector<VerifyItem> items;
       for (const StoredCompletion& one : stored) items.push_back({one.task, one.completion.text});
-      PONDER_ASSIGN_OR_RETURN(std::vector<Verdict> verdicts, JudgeAll(verifier, items, options));
+      PONDER_ASSIGN_OR_RETURN(std::vector<Verdict> verdicts, JudgeItems(verifier, items, options));
       Count(stored, std::move(verdicts), options, out);
     }
     on_progress(step + 1, last + 1);

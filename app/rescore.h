@@ -51,6 +51,11 @@ struct Rescored {
   std::vector<RescoredStep> steps;
 };
 
+// Verdicts in the order of the items, in calls of some hundred; what is INTERNAL is tried again.
+absl::StatusOr<std::vector<Verdict>> JudgeItems(Verifier& verifier,
+                                                const std::vector<VerifyItem>& items,
+                                                const RescoreOptions& options);
+
 // `on_progress` counts steps. NOT_FOUND where the phase has no completions.
 absl::StatusOr<Rescored> RescoreRun(RunStore& store, Verifier& verifier,
                                     const RescoreOptions& options,

@@ -11,6 +11,7 @@
 #include "app/config.h"
 #include "app/run_directory.h"
 #include "base/nearest_name.h"
+#include "observe/run_lock.h"
 
 namespace ponder {
 namespace {
@@ -38,7 +39,7 @@ absl::Time ModifiedAt(const std::string& path) {
 
 // "running" is what holds the lock; a run of a store without states has finished at its last step.
 std::string StatusOf(const RunSummary& summary, const RunState& state) {
-  if (RunDirectory::IsWorkedOn(summary.path)) return "running";
+  if (RunLock::IsHeld(summary.path)) return "running";
   if (state.activity == "finished" || state.activity == "failed") return state.activity;
   const bool whole = summary.steps > 0 && summary.step >= summary.steps;
   return state.activity.empty() && whole ? "finished" : "stopped";

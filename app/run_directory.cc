@@ -1,41 +1,15 @@
 #include "app/run_directory.h"
 
-#include <fcntl.h>
-#include <poll.h>
-#include <sys/file.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <charconv>
-#include <cstring>
 #include <filesystem>
+#include <utility>
 
 #include "base/file.h"
 
 namespace ponder {
-namespace {
 
 namespace fs = std::filesystem;
-
-absl::StatusOr<int> Lock(const std::string& path) {
-  const std::string file = path + "/lock";
-  const int descriptor = open(file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
-  if (descriptor < 0) return Internal("cannot open {}: {}", file, std::strerror(errno));
-  // IsWorkedOn holds it for a moment.
-  bool locked = false;
-  for (int tries = 0; tries < 10 && !(locked = flock(descriptor, LOCK_EX | LOCK_NB) == 0);
-       ++tries) {
-    poll(nullptr, 0, 10);
-  }
-  if (!locked) {
-    close(descriptor);
-    return FailedPrecondition("another process is working on the run {}; wait for it or end it",
-                              path);
-  }
-  return descriptor;
-}
-
-}  // namespace
 
 std::string CheckpointName::ToString() const { return fmt::format("{}-{:06}", phase, step); }
 
@@ -52,6 +26,23 @@ std::optional<CheckpointName> ParseCheckpointName(const std::string& name) {
   return parsed;
 }
 
+std::string CheckpointPath(const std::string& run, const CheckpointName& name) {
+  return run + "/checkpoints/" + name.ToString();
+}
+
+std::vector<CheckpointName> ListCheckpoints(const std::string& run) {
+  std::vector<CheckpointName> names;
+  std::error_code error;
+  for (const fs::directory_entry& entry : fs::directory_iterator(run + "/checkpoints", error)) {
+    if (const auto name = ParseCheckpointName(entry.path().filename().string()))
+      names.push_back(*name);
+  }
+  std::sort(names.begin(), names.end(), [](const CheckpointName& a, const CheckpointName& b) {
+    return std::pair(a.phase, a.step) < std::pair(b.phase, b.step);
+  });
+  return names;
+}
+
 absl::StatusOr<RunDirectory> RunDirectory::Create(const std::string& path,
                                                   const std::string& config_toml) {
   if (fs::exists(path + "/config.toml")) {
@@ -60,8 +51,8 @@ absl::StatusOr<RunDirectory> RunDirectory::Create(const std::string& path,
         path));
   }
   PONDER_RETURN_IF_ERROR(MakeDirectories(path + "/checkpoints"));
-  PONDER_ASSIGN_OR_RETURN(const int lock, Lock(path));
-  RunDirectory directory(path, lock);
+  PONDER_ASSIGN_OR_RETURN(RunLock lock, RunLock::Take(path));
+  RunDirectory directory(path, std::move(lock));
   PONDER_RETURN_IF_ERROR(WriteFileAtomically(directory.ConfigPath(), config_toml));
   return directory;
 }
@@ -70,52 +61,19 @@ absl::StatusOr<RunDirectory> RunDirectory::Open(const std::string& path) {
   if (!fs::exists(path + "/config.toml")) {
     return NotFound("{} holds no run (no config.toml); begin one without --resume", path);
   }
-  PONDER_ASSIGN_OR_RETURN(const int lock, Lock(path));
+  PONDER_ASSIGN_OR_RETURN(RunLock lock, RunLock::Take(path));
   PONDER_RETURN_IF_ERROR(MakeDirectories(path + "/checkpoints"));
-  return RunDirectory(path, lock);
-}
-
-bool RunDirectory::IsWorkedOn(const std::string& path) {
-  const int descriptor = open((path + "/lock").c_str(), O_RDONLY | O_CLOEXEC);
-  if (descriptor < 0) return false;
-  const bool locked = flock(descriptor, LOCK_SH | LOCK_NB) != 0 && errno == EWOULDBLOCK;
-  close(descriptor);
-  return locked;
-}
-
-RunDirectory::RunDirectory(RunDirectory&& other) noexcept
-    : path_(std::move(other.path_)), lock_(std::exchange(other.lock_, -1)) {}
-
-RunDirectory& RunDirectory::operator=(RunDirectory&& other) noexcept {
-  std::swap(path_, other.path_);
-  std::swap(lock_, other.lock_);
-  return *this;
-}
-
-RunDirectory::~RunDirectory() {
-  if (lock_ >= 0) close(lock_);
-}
-
-std::string RunDirectory::CheckpointPath(const CheckpointName& name) const {
-  return path_ + "/checkpoints/" + name.ToString();
+  return RunDirectory(path, std::move(lock));
 }
 
 std::vector<CheckpointName> RunDirectory::Checkpoints() const {
-  std::vector<CheckpointName> names;
   std::error_code error;
   for (const fs::directory_entry& entry : fs::directory_iterator(path_ + "/checkpoints", error)) {
-    const std::string name = entry.path().filename().string();
-    if (const std::optional<CheckpointName> parsed = ParseCheckpointName(name)) {
-      names.push_back(*parsed);
-    } else if (name.find(".tmp-") != std::string::npos) {
-      std::error_code ignored;
-      fs::remove_all(entry.path(), ignored);
-    }
+    if (entry.path().filename().string().find(".tmp-") == std::string::npos) continue;
+    std::error_code ignored;
+    fs::remove_all(entry.path(), ignored);
   }
-  std::sort(names.begin(), names.end(), [](const CheckpointName& a, const CheckpointName& b) {
-    return std::pair(a.phase, a.step) < std::pair(b.phase, b.step);
-  });
-  return names;
+  return ListCheckpoints(path_);
 }
 
 void RunDirectory::PruneCheckpoints(int64_t keep) const {

@@ -3,9 +3,11 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/status.h"
+#include "observe/run_lock.h"
 
 namespace ponder {
 
@@ -19,6 +21,11 @@ struct CheckpointName {
 };
 std::optional<CheckpointName> ParseCheckpointName(const std::string& name);
 
+// Where a run keeps one, and those that are there, oldest first (sft before step). What is not
+// whole has another name.
+std::string CheckpointPath(const std::string& run, const CheckpointName& name);
+std::vector<CheckpointName> ListCheckpoints(const std::string& run);
+
 // RUN/: config.toml, run.db, checkpoints/, event files, log.txt. Holds a lock for as long as it
 // lives, so that two processes never work on one run.
 class RunDirectory {
@@ -29,29 +36,25 @@ class RunDirectory {
   // One that is there; NOT_FOUND where it holds no run. FAILED_PRECONDITION where another process
   // works on it.
   static absl::StatusOr<RunDirectory> Open(const std::string& path);
-  RunDirectory(RunDirectory&& other) noexcept;
-  RunDirectory& operator=(RunDirectory&& other) noexcept;
-  ~RunDirectory();
-
-  // Whether a process holds the lock now.
-  static bool IsWorkedOn(const std::string& path);
 
   const std::string& Path() const { return path_; }
   std::string ConfigPath() const { return path_ + "/config.toml"; }
   std::string StorePath() const { return path_ + "/run.db"; }
   std::string LogPath() const { return path_ + "/log.txt"; }
-  std::string CheckpointPath(const CheckpointName& name) const;
+  std::string CheckpointPath(const CheckpointName& name) const {
+    return ponder::CheckpointPath(path_, name);
+  }
 
-  // Whole checkpoints, oldest first (sft before step). Removes what a killed save left behind.
+  // Those that are there, as ListCheckpoints has them. Removes what a killed save left behind.
   std::vector<CheckpointName> Checkpoints() const;
   // Removes all but the newest `keep`.
   void PruneCheckpoints(int64_t keep) const;
 
  private:
-  RunDirectory(std::string path, int lock) : path_(std::move(path)), lock_(lock) {}
+  RunDirectory(std::string path, RunLock lock) : path_(std::move(path)), lock_(std::move(lock)) {}
 
   std::string path_;
-  int lock_ = -1;
+  RunLock lock_;
 };
 
 }  // namespace ponder

@@ -7,7 +7,9 @@
 
 #include "app/config_convert.h"
 #include "app/evaluate.h"
+#include "app/run_settings.h"
 #include "app/step_score.h"
+#include "app/train_phases.h"
 #include "base/random.h"
 
 namespace ponder {
@@ -47,7 +49,7 @@ absl::StatusOr<TrainSummary> TrainLoop::Run(const std::vector<SftExample>& cold_
   started_ = parts_.clock->Now();
   CheckpointName at{.phase = "", .step = 0};
   if (resume) {
-    PONDER_ASSIGN_OR_RETURN(at, Resume(SftUpdates(cold_start)));
+    PONDER_ASSIGN_OR_RETURN(at, Resume(SupervisedUpdates(config_, std::ssize(cold_start))));
   }
   const bool past_cold_start = at.phase == "step";
   TrainSummary summary{.cancelled = true, .last_step = at.step};
@@ -61,10 +63,7 @@ absl::StatusOr<TrainSummary> TrainLoop::Run(const std::vector<SftExample>& cold_
       PONDER_ASSIGN_OR_RETURN(const bool finished, Supervise(cold_start, at.step));
       if (!finished) return summary;
     }
-    PONDER_RETURN_IF_ERROR(
-        parts_.trainer->BeginPhase(ToOptimizerSettings(config_), ToLossSettings(config_)));
-    if (config_.learner.kl_weight > 0)
-      PONDER_RETURN_IF_ERROR(parts_.trainer->SetReferenceFromCurrent());
+    PONDER_RETURN_IF_ERROR(BeginReinforcement(config_, *parts_.trainer));
     PONDER_RETURN_IF_ERROR(parts_.groups->PublishWeights(parts_.trainer->PolicyVersion()));
     PONDER_ASSIGN_OR_RETURN(
         const bool evaluated,
@@ -82,8 +81,19 @@ absl::StatusOr<TrainSummary> TrainLoop::Run(const std::vector<SftExample>& cold_
   return summary;
 }
 
+// A resumed run is warned as an undisturbed one: not again of what it was told before.
+absl::Status TrainLoop::RecallSteps() {
+  PONDER_ASSIGN_OR_RETURN(const std::vector<StoredMetric> stored,
+                          parts_.store->ReadMetrics(kTrain));
+  std::map<int64_t, Metrics> steps;
+  for (const StoredMetric& metric : stored) steps[metric.step][metric.name] = metric.value;
+  for (const auto& [step, metrics] : steps) diagnosis_.Add(step, metrics);
+  return absl::OkStatus();
+}
+
 // False where it was cancelled with something left to do.
 absl::StatusOr<bool> TrainLoop::Steps(TrainSummary& summary) {
+  PONDER_RETURN_IF_ERROR(RecallSteps());
   StepPipeline pipeline({.groups = parts_.groups,
                          .verifier = parts_.verifier,
                          .judge = parts_.judge,
@@ -122,16 +132,11 @@ absl::StatusOr<TrainSummary> TrainLoop::RunSupervised(const std::vector<SftExamp
   started_ = parts_.clock->Now();
   CheckpointName at{.phase = "", .step = 0};
   if (resume) {
-    PONDER_ASSIGN_OR_RETURN(at, Resume(SftUpdates(examples)));
+    PONDER_ASSIGN_OR_RETURN(at, Resume(SupervisedUpdates(config_, std::ssize(examples))));
   }
   PONDER_ASSIGN_OR_RETURN(const bool finished, Supervise(examples, at.step));
   PONDER_ASSIGN_OR_RETURN(const int64_t last, parts_.store->LastStep(kSft));
   return TrainSummary{.cancelled = !finished, .last_step = last};
-}
-
-int64_t TrainLoop::SftUpdates(const std::vector<SftExample>& examples) const {
-  const auto count = static_cast<int64_t>(examples.size());
-  return (count + config_.sft.batch - 1) / config_.sft.batch * config_.sft.epochs;
 }
 
 // Loads the newest whole checkpoint and drops the rows after it: those steps are done again, with
@@ -140,6 +145,8 @@ absl::StatusOr<CheckpointName> TrainLoop::Resume(int64_t sft_updates) {
   const std::vector<CheckpointName> names = parts_.directory->Checkpoints();
   if (names.empty()) {
     parts_.console->Say("no checkpoint yet: the run begins anew");
+    PONDER_RETURN_IF_ERROR(
+        NoteSettings(*parts_.store, parts_.directory->ConfigPath(), {}, config_));
     for (const char* phase : {kSft, kTrain, "eval/untrained", "eval/train"}) {
       PONDER_RETURN_IF_ERROR(parts_.store->TruncateAfter(phase, -1));
     }
@@ -147,15 +154,13 @@ absl::StatusOr<CheckpointName> TrainLoop::Resume(int64_t sft_updates) {
   }
   const CheckpointName at = names.back();
   const bool rl = at.phase == "step";
-  // A checkpoint holds moments and counters; the settings are the configuration's.
-  PONDER_RETURN_IF_ERROR(parts_.trainer->BeginPhase(
-      rl ? ToOptimizerSettings(config_) : ToSftOptimizerSettings(config_, sft_updates),
-      ToLossSettings(config_)));
-  PONDER_RETURN_IF_ERROR(parts_.trainer->LoadCheckpoint(parts_.directory->CheckpointPath(at)));
+  PONDER_RETURN_IF_ERROR(LoadRunCheckpoint(config_, at, parts_.directory->CheckpointPath(at),
+                                           sft_updates, *parts_.trainer));
   PONDER_RETURN_IF_ERROR(parts_.store->TruncateAfter(kTrain, rl ? at.step : 0));
   PONDER_RETURN_IF_ERROR(parts_.store->TruncateAfter("eval/train", rl ? at.step : -1));
   if (!rl) PONDER_RETURN_IF_ERROR(parts_.store->TruncateAfter(kSft, at.step));
   PONDER_RETURN_IF_ERROR(parts_.groups->PublishWeights(parts_.trainer->PolicyVersion()));
+  PONDER_RETURN_IF_ERROR(NoteSettings(*parts_.store, parts_.directory->ConfigPath(), at, config_));
   checkpointed_ = at.step;
   PONDER_ASSIGN_OR_RETURN(const std::vector<StoredMetric> before,
                           parts_.store->ReadMetrics(kTrain));
@@ -172,30 +177,19 @@ absl::StatusOr<CheckpointName> TrainLoop::Resume(int64_t sft_updates) {
 }
 
 absl::StatusOr<bool> TrainLoop::Supervise(const std::vector<SftExample>& examples, int64_t done) {
-  const int64_t batch = config_.sft.batch;
-  const int64_t count = static_cast<int64_t>(examples.size());
-  const int64_t per_epoch = (count + batch - 1) / batch;
-  const int64_t updates = SftUpdates(examples);
+  const int64_t updates = SupervisedUpdates(config_, std::ssize(examples));
   if (done == 0) {
-    PONDER_RETURN_IF_ERROR(parts_.trainer->BeginPhase(ToSftOptimizerSettings(config_, updates),
-                                                      ToLossSettings(config_)));
-    parts_.console->Say(fmt::format("supervised fine-tuning: {} examples, {} updates of {}", count,
-                                    updates, batch));
+    PONDER_RETURN_IF_ERROR(BeginSupervised(config_, updates, *parts_.trainer));
+    parts_.console->Say(fmt::format("supervised fine-tuning: {} examples, {} updates of {}",
+                                    examples.size(), updates, config_.sft.batch));
   }
   for (int64_t update = done + 1; update <= updates; ++update) {
     const absl::Time step_started = parts_.clock->Now();
     parts_.monitor->Begin("cold start", update, updates);
-    const int64_t epoch = (update - 1) / per_epoch;
-    const std::vector<int64_t> order = RandomPermutation(
-        MakeRandomKey(static_cast<uint64_t>(config_.run.seed), "sft order"), epoch, count);
-    const int64_t begin = (update - 1) % per_epoch * batch;
-    std::vector<SftExample> chosen;
+    const std::vector<SftExample> chosen = SupervisedBatch(config_, examples, update);
     int64_t tokens = 0;
-    for (int64_t i = begin; i < std::min(begin + batch, count); ++i) {
-      chosen.push_back(examples[order[i]]);
-      tokens += static_cast<int64_t>(chosen.back().prompt_ids.size() +
-                                     chosen.back().completion_ids.size());
-    }
+    for (const SftExample& example : chosen)
+      tokens += std::ssize(example.prompt_ids) + std::ssize(example.completion_ids);
     PONDER_ASSIGN_OR_RETURN(UpdateReport report, parts_.trainer->Supervise(chosen));
     const double seconds = Seconds(step_started);
     StepRecord record{.step = update,
@@ -340,11 +334,7 @@ absl::StatusOr<bool> TrainLoop::Step(int64_t step, StepPipeline& pipeline) {
   const SamplerNumerics numerics = Numerics(collected->stats);
   parts_.train_tasks->Feedback(step - 1, scored.solve_rates);
 
-  const LearnerKeys& learner = config_.learner;
-  if (learner.kl_weight > 0 && learner.kl_reference_every > 0 && step > 1 &&
-      (step - 1) % learner.kl_reference_every == 0) {
-    PONDER_RETURN_IF_ERROR(parts_.trainer->SetReferenceFromCurrent());
-  }
+  PONDER_RETURN_IF_ERROR(RenewReference(config_, step, *parts_.trainer));
   parts_.console->Progress(fmt::format("step {}/{}  learn", step, config_.run.steps), 0, 1);
   parts_.monitor->Begin("learning", step, config_.run.steps);
   const absl::Time learn_started = parts_.clock->Now();
@@ -389,10 +379,14 @@ absl::StatusOr<bool> TrainLoop::Step(int64_t step, StepPipeline& pipeline) {
   if (report->skipped_updates > 0) {
     parts_.monitor->Warn("update_skipped", "update skipped: " + report->skip_reason);
   }
+  const std::vector<Hint> hints = diagnosis_.Add(step, metrics);
   ShowSample(step, record.groups);
   const Metrics said = metrics;
   PONDER_RETURN_IF_ERROR(Record(std::move(record)));
   parts_.console->EndStep(step, config_.run.steps, said);
+  for (const Hint& hint : hints) {
+    parts_.monitor->Warn(hint.kind, hint.text + ". Try: " + hint.remedy);
+  }
   return true;
 }
 
@@ -474,6 +468,9 @@ absl::Status TrainLoop::Record(StepRecord record) {
   if (record.phase != "eval/untrained") {  // the curve of step 0 is the trained one's
     for (MetricSink* sink : parts_.sinks) {
       PONDER_RETURN_IF_ERROR(sink->WriteStep(record.step, named));
+      if (record.phase == kTrain) {
+        PONDER_RETURN_IF_ERROR(sink->WriteGroups(record.step, record.groups));
+      }
     }
   }
   return parts_.store->WriteStep(std::move(record));

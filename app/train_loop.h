@@ -20,6 +20,7 @@
 #include "base/status.h"
 #include "learner/trainer.h"
 #include "observe/console.h"
+#include "observe/diagnosis.h"
 #include "observe/metric_sink.h"
 #include "observe/run_store.h"
 #include "rewards/advantage.h"
@@ -76,7 +77,6 @@ class TrainLoop {
 
  private:
   absl::StatusOr<CheckpointName> Resume(int64_t sft_updates);
-  int64_t SftUpdates(const std::vector<SftExample>& examples) const;
   absl::StatusOr<bool> Supervise(const std::vector<SftExample>& examples,
                                  int64_t done);  // false: cancelled
   absl::StatusOr<bool> Steps(TrainSummary& summary);
@@ -88,6 +88,7 @@ class TrainLoop {
   void WarnOnce(const std::string& kind, const std::string& about, const std::string& message);
   SamplerNumerics Numerics(const GenerateStats& stats);
   void SayWhyDropped(const ScoredStep& scored);
+  absl::Status RecallSteps();
   absl::StatusOr<bool> EvaluateHeldOut(const std::string& phase, int64_t step,
                                        const std::string& label);
   absl::Status Record(StepRecord record);
@@ -105,6 +106,7 @@ class TrainLoop {
   absl::Time sample_shown_ = absl::InfinitePast();
   int64_t checkpointed_ = -1;                             // newest step with a checkpoint
   std::set<std::pair<std::string, std::string>> warned_;  // kinds, and what they were about
+  Diagnosis diagnosis_;
   std::string phase_ = "train";
 };
 

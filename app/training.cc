@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <fstream>
 #include <iostream>
 #include <nlohmann/json.hpp>
@@ -12,6 +13,7 @@
 #include "app/commands/command.h"
 #include "app/config_convert.h"
 #include "app/machine_watch.h"
+#include "app/run_dashboard.h"
 #include "app/run_directory.h"
 #include "app/run_memory.h"
 #include "app/run_monitor.h"
@@ -84,6 +86,13 @@ absl::StatusOr<std::vector<SftExample>> ReadExamples(const std::string& path, in
   return examples;
 }
 
+std::string DefaultRunDirectory(const RunConfig& config) {
+  return fmt::format("runs/{}-{}", config.run.name,
+                     absl::FormatTime("%Y%m%d-%H%M%S", absl::Now(), absl::LocalTimeZone()));
+}
+
+}  // namespace
+
 absl::StatusOr<std::vector<SftExample>> ColdStartExamples(const RunConfig& config,
                                                           const PromptBuilder& prompts) {
   if (!config.sft.Wanted()) return std::vector<SftExample>();
@@ -102,13 +111,6 @@ absl::StatusOr<std::vector<SftExample>> ColdStartExamples(const RunConfig& confi
   return examples;
 }
 
-std::string DefaultRunDirectory(const RunConfig& config) {
-  return fmt::format("runs/{}-{}", config.run.name,
-                     absl::FormatTime("%Y%m%d-%H%M%S", absl::Now(), absl::LocalTimeZone()));
-}
-
-}  // namespace
-
 std::vector<std::string> Vocabulary(const Tokenizer& tokenizer) {
   std::vector<std::string> pieces;
   for (int32_t id = 0; id < tokenizer.Size(); ++id) pieces.emplace_back(tokenizer.TokenBytes(id));
@@ -119,7 +121,7 @@ absl::StatusOr<std::vector<Task>> CollectTasks(const RunConfig& config, Split sp
                                                int64_t count) {
   PONDER_ASSIGN_OR_RETURN(std::unique_ptr<TaskSource> source,
                           CreateTaskSource(ToTaskSourceOptions(config, split)));
-  return source->TasksFor(0, count);
+  return source->TasksFor(0, source->Size() > 0 ? std::min(count, source->Size()) : count);
 }
 
 absl::StatusOr<PromptBuilder> MakePromptBuilder(const RunConfig& config, const ModelConfig& model,
@@ -203,6 +205,7 @@ absl::Status RunTraining(TrainingRequest request) {
   monitor.Begin("starting", 0, config.run.steps);
   const MachineWatch watch(*store, request.supervised_only ? "sft" : "learner", path);
   PONDER_RETURN_IF_ERROR(store->WriteVocabulary(Vocabulary(*tokenizer)));
+  const std::unique_ptr<HttpServer> dashboard = StartRunDashboard(config.dashboard, path, *console);
   PONDER_ASSIGN_OR_RETURN(const std::unique_ptr<MetricSink> events, CreateEventFileSink(path));
   const std::unique_ptr<MetricSink> json_lines = CreateJsonLineSink(std::cout);
   std::vector<MetricSink*> sinks = {events.get()};

@@ -25,8 +25,12 @@ struct TrainingRequest {
 // store, console) and runs it to its end or to Ctrl-C. Says on standard error what it does.
 absl::Status RunTraining(TrainingRequest request);
 
-// `count` tasks of a configuration's split, from the first on.
+// `count` tasks of a configuration's split, from the first on; all where it has fewer.
 absl::StatusOr<std::vector<Task>> CollectTasks(const RunConfig& config, Split split, int64_t count);
+
+// The examples of a configuration's cold start, in their order; none where it wants none.
+absl::StatusOr<std::vector<SftExample>> ColdStartExamples(const RunConfig& config,
+                                                          const PromptBuilder& prompts);
 
 // The prompt builder a configuration asks for, for a loaded tokenizer.
 absl::StatusOr<PromptBuilder> MakePromptBuilder(const RunConfig& config, const ModelConfig& model,

@@ -10,6 +10,7 @@
 
 #include "base/check.h"
 #include "base/file.h"
+#include "base/utf8.h"
 #include "model/added_tokens.h"
 #include "model/bpe.h"
 #include "model/byte_alphabet.h"

@@ -10,10 +10,6 @@ namespace ponder {
 
 bool IsValidUtf8(std::string_view text);
 
-// Every maximal ill-formed part becomes one U+FFFD: what Python's bytes.decode("utf-8",
-// errors="replace") does.
-std::string ToValidUtf8(std::string_view text);
-
 // The code point at `*position` of valid UTF-8; moves `*position` behind it. Requires *position <
 // text.size().
 char32_t NextCodePoint(std::string_view text, size_t* position);

@@ -47,6 +47,7 @@ absl::StatusOr<StoredCompletion> CompletionRows::ReadRow(const SqliteStatement& 
   StoredCompletion stored;
   int column = 0;
   stored.rowid = row.Integer(column++);
+  stored.group = row.Integer(column++);
   const auto read = [&]() -> absl::Status {
     stored.phase = row.Text(column++);
     stored.step = row.Integer(column++);

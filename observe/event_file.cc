@@ -4,17 +4,47 @@
 #include <atomic>
 #include <cerrno>
 #include <cstring>
+#include <map>
 #include <utility>
+#include <vector>
 
 #include "base/clock.h"
 #include "base/file.h"
 #include "observe/event_record.h"
+#include "observe/histogram.h"
 #include "observe/metric_sink.h"
+#include "observe/sample_text.h"
 
 namespace ponder {
 namespace {
 
 double NowSeconds() { return absl::ToDoubleSeconds(RealClock().Now() - absl::UnixEpoch()); }
+
+std::map<std::string, Histogram> Histograms(std::span<const ScoredGroup> groups) {
+  std::map<std::string, std::vector<double>> values;
+  for (const ScoredGroup& scored : groups) {
+    for (const Completion& completion : scored.group.completions) {
+      values["completions/length"].push_back(static_cast<double>(completion.token_ids.size()));
+      for (size_t t = 0; t < completion.token_ids.size(); ++t) {
+        if (completion.sampled_mask[t] == 0) continue;
+        values["tokens/logprob"].push_back(completion.logprobs[t]);
+        values["tokens/entropy"].push_back(completion.entropies[t]);
+      }
+    }
+    for (const Reward& reward : scored.rewards)
+      values["completions/reward"].push_back(reward.total);
+    for (const float advantage : scored.advantages) {
+      values["completions/advantage"].push_back(advantage);
+    }
+  }
+  std::map<std::string, Histogram> histograms;
+  for (const auto& [name, of_name] : values) {
+    if (Histogram histogram = MakeHistogram(of_name); histogram.count > 0) {
+      histograms[name] = std::move(histogram);
+    }
+  }
+  return histograms;
+}
 
 class EventFileSink : public MetricSink {
  public:
@@ -35,6 +65,17 @@ class EventFileSink : public MetricSink {
 
   absl::Status WriteStep(int64_t step, const Metrics& metrics) override {
     return Append(FrameTfRecord(EncodeScalarEvent(NowSeconds(), step, metrics)));
+  }
+
+  absl::Status WriteGroups(int64_t step, std::span<const ScoredGroup> groups) override {
+    std::map<std::string, std::string> texts;
+    if (const SamplePick pick = PickSamples(step, groups); pick.group != nullptr) {
+      texts["samples/best"] = SampleMarkdown(*pick.group, pick.best);
+      if (pick.worst != pick.best) {
+        texts["samples/worst"] = SampleMarkdown(*pick.group, pick.worst);
+      }
+    }
+    return Append(FrameTfRecord(EncodeSampleEvent(NowSeconds(), step, Histograms(groups), texts)));
   }
 
   absl::Status Flush() override {

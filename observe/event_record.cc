@@ -52,6 +52,55 @@ void AppendFloat(std::string& out, uint32_t field, float value) {
   AppendLittleEndian(out, std::bit_cast<uint32_t>(value));
 }
 
+void AppendPackedDoubles(std::string& out, uint32_t field, const std::vector<double>& values) {
+  std::string packed;
+  for (const double value : values) AppendLittleEndian(packed, std::bit_cast<uint64_t>(value));
+  AppendBytes(out, field, packed);
+}
+
+std::string EncodeHistogram(const Histogram& histogram) {
+  std::string out;
+  AppendDouble(out, /*min*/ 1, histogram.min);
+  AppendDouble(out, /*max*/ 2, histogram.max);
+  AppendDouble(out, /*num*/ 3, histogram.count);
+  AppendDouble(out, /*sum*/ 4, histogram.sum);
+  AppendDouble(out, /*sum_squares*/ 5, histogram.sum_squares);
+  AppendPackedDoubles(out, /*bucket_limit*/ 6, histogram.limits);
+  AppendPackedDoubles(out, /*bucket*/ 7, histogram.counts);
+  return out;
+}
+
+// What tells the text plugin that a value is its own.
+std::string EncodeTextMetadata() {
+  constexpr uint64_t kTensorData = 2;
+  std::string plugin, metadata;
+  AppendBytes(plugin, /*plugin_name*/ 1, "text");
+  AppendBytes(metadata, /*plugin_data*/ 1, plugin);
+  AppendTag(metadata, /*data_class*/ 4, kVarint);
+  AppendVarint(metadata, kTensorData);
+  return metadata;
+}
+
+// A tensor of no dimension.
+std::string EncodeStringTensor(std::string_view text) {
+  constexpr uint64_t kString = 7;
+  std::string tensor;
+  AppendTag(tensor, /*dtype*/ 1, kVarint);
+  AppendVarint(tensor, kString);
+  AppendBytes(tensor, /*tensor_shape*/ 2, "");
+  AppendBytes(tensor, /*string_val*/ 8, text);
+  return tensor;
+}
+
+std::string EncodeSummaryEvent(double wall_time_s, int64_t step, std::string_view summary) {
+  std::string event;
+  AppendDouble(event, /*wall_time*/ 1, wall_time_s);
+  AppendTag(event, /*step*/ 2, kVarint);
+  AppendVarint(event, static_cast<uint64_t>(step));
+  AppendBytes(event, /*summary*/ 5, summary);
+  return event;
+}
+
 }  // namespace
 
 uint32_t Crc32c(std::string_view bytes) {
@@ -85,12 +134,27 @@ std::string EncodeScalarEvent(double wall_time_s, int64_t step, const Metrics& m
     AppendFloat(value, /*simple_value*/ 2, static_cast<float>(number));
     AppendBytes(summary, /*value*/ 1, value);
   }
-  std::string event;
-  AppendDouble(event, /*wall_time*/ 1, wall_time_s);
-  AppendTag(event, /*step*/ 2, kVarint);
-  AppendVarint(event, static_cast<uint64_t>(step));
-  AppendBytes(event, /*summary*/ 5, summary);
-  return event;
+  return EncodeSummaryEvent(wall_time_s, step, summary);
+}
+
+std::string EncodeSampleEvent(double wall_time_s, int64_t step,
+                              const std::map<std::string, Histogram>& histograms,
+                              const std::map<std::string, std::string>& texts) {
+  std::string summary;
+  for (const auto& [tag, histogram] : histograms) {
+    std::string value;
+    AppendBytes(value, /*tag*/ 1, tag);
+    AppendBytes(value, /*histo*/ 5, EncodeHistogram(histogram));
+    AppendBytes(summary, /*value*/ 1, value);
+  }
+  for (const auto& [tag, text] : texts) {
+    std::string value;
+    AppendBytes(value, /*tag*/ 1, tag);
+    AppendBytes(value, /*tensor*/ 8, EncodeStringTensor(text));
+    AppendBytes(value, /*metadata*/ 9, EncodeTextMetadata());
+    AppendBytes(summary, /*value*/ 1, value);
+  }
+  return EncodeSummaryEvent(wall_time_s, step, summary);
 }
 
 }  // namespace ponder

@@ -320,10 +320,13 @@ absl::StatusOr<SampleList> SqliteRunReader::FindSamples(const SampleFilter& filt
                                                         SampleOrder order, int64_t offset,
                                                         int64_t limit, absl::Duration time_limit) {
   Conditions conditions = ToConditions(filter);
+  // Between two steps SQLite has to begin with them: left to itself it takes the index of statuses,
+  // which in a long run names most of the completions. CROSS JOIN keeps the order written.
+  const std::string_view join = filter.first_step && filter.last_step ? "CROSS JOIN" : "JOIN";
   const std::string sql = fmt::format(
-      "SELECT {} FROM steps s JOIN groups g ON g.step_id = s.id JOIN completions c ON "
-      "c.group_id = g.id {} {} LIMIT ? OFFSET ?",
-      kSummaryColumns, conditions.sql, ToSql(order));
+      "SELECT {0} FROM steps s {1} groups g ON g.step_id = s.id {1} completions c ON "
+      "c.group_id = g.id {2} {3} LIMIT ? OFFSET ?",
+      kSummaryColumns, join, conditions.sql, ToSql(order));
   conditions.values.emplace_back(limit + 1);  // one more tells whether there are more
   conditions.values.emplace_back(offset);
   SampleList list;

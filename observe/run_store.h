@@ -74,6 +74,7 @@ struct StoredMetric {
 
 struct StoredCompletion {
   int64_t rowid = 0;  // the SAMPLE of `ponder replay`
+  int64_t group = 0;  // the same for all of a group
   int64_t step = 0;
   Task task;
   std::string prompt;

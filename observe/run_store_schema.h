@@ -202,8 +202,8 @@ inline constexpr char kSelectMetrics[] =
     "WHERE s.phase = ? ORDER BY s.step, m.name";
 
 inline constexpr char kSelectCompletions[] =
-    "SELECT c.id, s.phase, s.step, g.task_id, g.task_kind, g.task_source, g.question, g.gold, "
-    "g.data, g.solution, g.difficulty, g.prompt, g.prompt_count, g.prompt_ids, g.seed, "
+    "SELECT c.id, g.id, s.phase, s.step, g.task_id, g.task_kind, g.task_source, g.question, "
+    "g.gold, g.data, g.solution, g.difficulty, g.prompt, g.prompt_count, g.prompt_ids, g.seed, "
     "g.temperature, c.sample_index, c.finish, c.text, c.token_count, t.token_ids, t.sampled_mask, "
     "t.logprobs, t.entropies, t.clips, c.version_count, t.versions, c.status, c.score, "
     "c.extracted, c.reason, c.elapsed_us, c.reward, c.advantage "

@@ -29,6 +29,12 @@ CLI::App* AddCommand(CLI::App& parent, const std::string& name, const std::strin
   return command;
 }
 
+void AddOverrides(CLI::App& command, std::vector<std::string>& overrides,
+                  const std::string& description) {
+  // What follows the key is an argument of its own: the configuration file may come behind.
+  command.add_option("--set", overrides, description)->allow_extra_args(false);
+}
+
 void AddSessionOptions(CLI::App& command, SessionOptions& options) {
   command.add_option("--model", options.model_directory, "Hugging Face directory of the model")
       ->required();

@@ -4,6 +4,7 @@
 #include <functional>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "app/session.h"
 #include "base/status.h"
@@ -22,6 +23,10 @@ struct CommandLine {
 // A subcommand with its example at the foot of --help.
 CLI::App* AddCommand(CLI::App& parent, const std::string& name, const std::string& description,
                      const std::string& example);
+
+// --set, a key of the configuration that is overridden; may be repeated, one key each time.
+void AddOverrides(CLI::App& command, std::vector<std::string>& overrides,
+                  const std::string& description);
 
 // --model, --dtype, --threads, --isa and --chat-template.
 void AddSessionOptions(CLI::App& command, SessionOptions& options);
@@ -55,6 +60,8 @@ void AddDoctorCommand(CommandLine& line);      // doctor
 void AddCompletionCommand(CommandLine& line);  // completion
 void AddInitCommand(CommandLine& line);        // init
 void AddInspectCommand(CommandLine& line);     // inspect
+void AddReplayCommand(CommandLine& line);      // replay
+void AddDashboardCommand(CommandLine& line);   // dashboard
 void AddTrainCommands(CommandLine& line);      // train, learner, rollout, sft, config
 
 }  // namespace ponder

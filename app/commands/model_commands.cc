@@ -166,7 +166,7 @@ void AddModelCommands(CommandLine& line) {
   info->add_option("directory", options->directory, "Hugging Face directory");
   info->add_option("--plan", options->plan,
                    "a run's configuration: its memory, and which settings would make it fit");
-  info->add_option("--set", options->overrides, "override a key of it; may be repeated");
+  AddOverrides(*info, options->overrides, "override a key of it; may be repeated");
   info->add_flag("--json", options->as_json, "one JSON object");
   info->callback([&line, options] { line.chosen = [options] { return RunInfo(*options); }; });
 

@@ -191,7 +191,7 @@ void AddTaskCommands(CommandLine& line) {
       AddCommand(line.app, "tasks", "Show the tasks of a configuration as JSON lines",
                  "ponder tasks configs/quickstart.toml --split held_out --count 3");
   command->add_option("config", tasks->config, "TOML file; the defaults where none is given");
-  command->add_option("--set", tasks->overrides, "override a key; may be repeated");
+  AddOverrides(*command, tasks->overrides, "override a key; may be repeated");
   command->add_option("--split", tasks->split, "train or held_out")
       ->capture_default_str()
       ->check(CLI::IsMember({"train", "held_out"}));
@@ -208,7 +208,7 @@ void AddTaskCommands(CommandLine& line) {
   AddSessionOptions(*command, eval->session);
   command->add_option("--config", eval->config,
                       "TOML file with [tasks], [prompt] and [rollout]; held-out tasks are taken");
-  command->add_option("--set", eval->overrides, "override a key; may be repeated");
+  AddOverrides(*command, eval->overrides, "override a key; may be repeated");
   command->add_option("--tasks", eval->tasks,
                       "a file of JSON lines instead of the configuration's tasks");
   command->add_option("--count", eval->count, "how many tasks")

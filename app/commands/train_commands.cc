@@ -32,8 +32,7 @@ struct RolloutOptions {
 
 void AddRunOptions(CLI::App& command, TrainOptions& options) {
   command.add_option("config", options.config, "TOML file; with --resume the run's own is used");
-  command.add_option("--set", options.overrides,
-                     "override a key: --set run.seed=2; may be repeated");
+  AddOverrides(command, options.overrides, "override a key: --set run.seed=2; may be repeated");
   command.add_option("--run", options.run, "the run's folder");
   command.add_flag("--resume", options.resume, "go on behind the newest checkpoint of --run");
   command.add_flag("--json", options.json,
@@ -143,9 +142,15 @@ void AddTrainCommands(CommandLine& line) {
   command = AddCommand(line.app, "config", "The resolved configuration, every key with its meaning",
                        "ponder config configs/quickstart.toml --set rollout.temperature=0.8");
   command->add_option("config", config->config, "TOML file; the defaults where none is given");
-  command->add_option("--set", config->overrides, "override a key; may be repeated");
-  command->callback([&line, config] {
-    line.chosen = [config]() -> absl::Status {
+  AddOverrides(*command, config->overrides, "override a key; may be repeated");
+  auto reference = std::make_shared<bool>(false);
+  command->add_flag("--reference", *reference, "every key as a page of Markdown");
+  command->callback([&line, config, reference] {
+    line.chosen = [config, reference]() -> absl::Status {
+      if (*reference) {
+        std::cout << ConfigReference();
+        return absl::OkStatus();
+      }
       absl::StatusOr<RunConfig> resolved = config->config.empty()
                                                ? ParseConfig("", "the defaults", config->overrides)
                                                : LoadConfig(config->config, config->overrides);

@@ -50,10 +50,12 @@ void AddVerifierOptions(CLI::App& command, const std::string& name_flag, Verifie
   command.add_option("--command", choice.command,
                      "a program that reads and writes JSON lines instead");
   command.add_option("--plugin", choice.plugin, "a shared object instead");
-  command.add_option(
-      "--set", choice.settings,
-      "a setting of a built-in verifier: extraction=anywhere, anchors=box,tag, decimal_places=4, "
-      "percent=exact, units=match, allow_weak_sandbox=true; may be repeated");
+  command
+      .add_option("--set", choice.settings,
+                  "a setting of a built-in verifier: extraction=anywhere, anchors=box,tag, "
+                  "decimal_places=4, "
+                  "percent=exact, units=match, allow_weak_sandbox=true; may be repeated")
+      ->allow_extra_args(false);
 }
 
 absl::StatusOr<std::unique_ptr<Verifier>> MakeVerifier(const VerifierChoice& choice,

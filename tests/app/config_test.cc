@@ -207,6 +207,8 @@ TEST(ConfigTest, ChecksWhatKeysDemandOfEachOther) {
               HasSubstr("chat.custom.user_turn must hold {content}"));
   EXPECT_THAT(Problem("[verifier]\naddress = \"localhost\"\n"), HasSubstr("host:port"));
   EXPECT_THAT(Problem("[rollout]\nlisten = \"0.0.0.0:99999\"\n"), HasSubstr("host:port"));
+  EXPECT_THAT(Problem("[dashboard]\nlisten = \"6100\"\n"), HasSubstr("host:port"));
+  EXPECT_THAT(Problem("[dashboard]\ntoken_file = \"x\"\n"), HasSubstr("dashboard.listen"));
   EXPECT_THAT(Problem("[eval]\ntasks = 5\n[tasks]\nheld_out_share = 0\n"),
               HasSubstr("held-out tasks"));
   EXPECT_THAT(Problem("[sft]\nexamples = 9\n[tasks]\nkind = \"file\"\nfile.path = \"x\"\n"),
@@ -307,6 +309,7 @@ void Disturb(RunConfig& config) {
   config.run.name = "other";
   config.chat.template_name = "custom";
   config.rollout.listen = "127.0.0.1:0";
+  config.dashboard.listen = "127.0.0.1:0";
 }
 
 std::vector<std::string> Values(RunConfig config) {

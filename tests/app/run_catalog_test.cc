@@ -11,7 +11,7 @@
 #include "app/run_directory.h"
 #include "app/run_export.h"
 #include "base/file.h"
-#include "tests/app/tiny_run.h"
+#include "tests/app/stored_run.h"
 #include "tests/observe/store_records.h"
 
 namespace ponder {
@@ -57,8 +57,8 @@ class RunCatalogTest : public testing::Test {
 };
 
 TEST_F(RunCatalogTest, FindsRunsAndSummarizesThem) {
-  WriteTinyRun(folder_ + "/b", 2, 2);
-  WriteTinyRun(folder_ + "/a", 2, 5);
+  WriteStoredRun(folder_ + "/b", 2, 2);
+  WriteStoredRun(folder_ + "/a", 2, 5);
   ASSERT_TRUE(MakeDirectories(folder_ + "/no_run").ok());
   EXPECT_THAT(RunsIn(folder_), ElementsAre(folder_ + "/a", folder_ + "/b"));
   EXPECT_THAT(RunsIn(folder_ + "/a"), ElementsAre(folder_ + "/a"));
@@ -74,7 +74,7 @@ TEST_F(RunCatalogTest, FindsRunsAndSummarizesThem) {
 
 TEST_F(RunCatalogTest, ARunIsRunningWhereItsFolderIsLocked) {
   const std::string run = folder_ + "/run";
-  WriteTinyRun(run, 2, 2);
+  WriteStoredRun(run, 2, 2);
   EXPECT_EQ(SummarizeRun(run).status, "finished");  // by its steps: it has no state
   SetState(run, "generating");
   EXPECT_EQ(SummarizeRun(run).status, "stopped");  // killed
@@ -97,15 +97,15 @@ TEST_F(RunCatalogTest, SaysWhatIsWrongWithAStoreThatCannotBeRead) {
 }
 
 TEST_F(RunCatalogTest, AMistypedRunNamesTheNearest) {
-  WriteTinyRun(folder_ + "/first", 1, 1);
+  WriteStoredRun(folder_ + "/first", 1, 1);
   EXPECT_THAT(Message(folder_ + "/frist"), ContainsRegex("did you mean .*/first\\?"));
   EXPECT_THAT(Message(folder_), HasSubstr(folder_ + "/first"));
   EXPECT_THAT(Message(folder_ + "/something"), ContainsRegex("`ponder runs .*` lists runs"));
 }
 
 TEST_F(RunCatalogTest, ComparesSettingsMetricsAndEvaluations) {
-  WriteTinyRun(folder_ + "/a", 8, 8, "[rollout]\ntemperature = 0.8\n");
-  WriteTinyRun(folder_ + "/b", 6, 6);
+  WriteStoredRun(folder_ + "/a", 8, 8, "[rollout]\ntemperature = 0.8\n");
+  WriteStoredRun(folder_ + "/b", 6, 6);
   const auto comparison = CompareRuns(folder_ + "/a", folder_ + "/b");
   ASSERT_TRUE(comparison.ok()) << comparison.status();
   ASSERT_EQ(comparison->settings.size(), 2u);
@@ -126,7 +126,7 @@ TEST_F(RunCatalogTest, ComparesSettingsMetricsAndEvaluations) {
 }
 
 TEST_F(RunCatalogTest, ExportsMetricsAsATable) {
-  WriteTinyRun(folder_ + "/run", 2, 2);
+  WriteStoredRun(folder_ + "/run", 2, 2);
   const std::vector<std::string> csv = Lines(folder_ + "/run", ExportMetricsCsv);
   ASSERT_EQ(csv.size(), 4u);
   EXPECT_EQ(csv[0],
@@ -141,7 +141,7 @@ TEST_F(RunCatalogTest, ExportsMetricsAsATable) {
 }
 
 TEST_F(RunCatalogTest, ExportsCompletionsAndEvents) {
-  WriteTinyRun(folder_ + "/run", 2, 2);
+  WriteStoredRun(folder_ + "/run", 2, 2);
   const auto completions = [](bool tokens) {
     return [tokens](RunReader& reader, const TextSink& sink) {
       return ExportCompletions(reader, tokens, sink);

@@ -7,8 +7,8 @@
 
 #include "base/file.h"
 #include "tests/app/program.h"
+#include "tests/app/stored_run.h"
 #include "tests/app/tiny_model_directory.h"
-#include "tests/app/tiny_run.h"
 
 namespace ponder {
 namespace {
@@ -23,8 +23,8 @@ class TerminalProgramTest : public testing::Test {
  protected:
   void SetUp() override {
     folder_ = TestFolder("terminal");
-    WriteTinyRun(folder_ + "/first", 3, 3);
-    WriteTinyRun(folder_ + "/second", 2, 4, "[rollout]\ntop_k = 7\n");
+    WriteStoredRun(folder_ + "/first", 3, 3);
+    WriteStoredRun(folder_ + "/second", 2, 4, "[rollout]\ntop_k = 7\n");
   }
   void TearDown() override { std::filesystem::remove_all(folder_); }
 

@@ -1,38 +1,67 @@
 #include "tests/app/tiny_run.h"
 
-#include <gtest/gtest.h>
-
 #include "base/file.h"
-#include "tests/observe/store_records.h"
+#include "tests/app/tiny_model_directory.h"
 
 namespace ponder {
+namespace {
 
-void WriteTinyRun(const std::string& folder, int64_t steps, int64_t steps_planned,
-                  const std::string& settings) {
-  ASSERT_TRUE(MakeDirectories(folder).ok());
-  ASSERT_TRUE(WriteFileAtomically(folder + "/config.toml",
-                                  fmt::format("[run]\nsteps = {}\n{}", steps_planned, settings))
-                  .ok());
-  const auto store = RunStore::Open(folder + "/run.db", RunStore::Mode::kCreate);
-  ASSERT_TRUE(store.ok()) << store.status();
-  for (int64_t step = 1; step <= steps; ++step) {
-    StepRecord record = MakeStep("train", step);
-    record.metrics = {{"reward/mean", 0.1 * static_cast<double>(step)}, {"length/mean", 40}};
-    // A question that would clear the screen, and rewards that differ.
-    record.groups[0].group.task.question = "what\033[2J is it?";
-    for (size_t i = 0; i < record.groups[0].rewards.size(); ++i) {
-      record.groups[0].rewards[i].total = static_cast<double>(i);
-    }
-    ASSERT_TRUE((*store)->WriteStep(record).ok());
-  }
-  StepRecord evaluation{.step = steps, .phase = "eval/train"};
-  evaluation.metrics = {{"eval/greedy_accuracy", 0.5},
-                        {"eval/greedy_accuracy_low", 0.4},
-                        {"eval/greedy_accuracy_high", 0.6}};
-  ASSERT_TRUE((*store)->WriteStep(evaluation).ok());
-  ASSERT_TRUE((*store)
-                  ->WriteEvent({.step = steps, .kind = "checkpoint", .message = "step, \"last\""})
-                  .ok());
+constexpr char kRun[] = R"(
+[run]
+steps = {}
+checkpoint_every = 2
+keep_checkpoints = 10
+[model]
+directory = "{}/model"
+dtype = "f32"
+[chat]
+template = "chatml"
+[tasks]
+kind = "file"
+[tasks.file]
+path = "{}/tasks.jsonl"
+[prompt]
+template = "plain"
+[rollout]
+prompts_per_step = 6
+completions_per_prompt = 8
+max_new_tokens = 12
+max_sequences = 48
+cache_tokens = 4096
+[verifier]
+extraction = "anywhere"
+[learner]
+micro_batch_tokens = 256
+[optimizer]
+learning_rate = 1e-3
+[sft]
+path = "{}/sft.jsonl"
+batch = 2
+epochs = 2
+[eval]
+tasks = 3
+[machine]
+threads = 1
+)";
+
+}  // namespace
+
+absl::Status WriteTinyRun(const std::string& folder, int64_t steps) {
+  PONDER_RETURN_IF_ERROR(WriteTinyModelDirectory(folder + "/model"));
+  // Right answers must come up by chance: the last number anywhere in a random text, against
+  // one-digit golds.
+  std::string tasks;
+  for (int i = 0; i < 40; ++i)
+    tasks += fmt::format("{{\"question\":\"say {}\",\"answer\":\"{}\"}}\n", i, i % 3 + 1);
+  PONDER_RETURN_IF_ERROR(WriteFileAtomically(folder + "/tasks.jsonl", tasks));
+  PONDER_RETURN_IF_ERROR(
+      WriteFileAtomically(folder + "/sft.jsonl",
+                          "{\"prompt\":\"say 1\",\"completion\":\"1 1 2\"}\n"
+                          "{\"prompt\":\"say 2\",\"completion\":\"2 3 1\"}\n"
+                          "{\"messages\":[{\"role\":\"user\",\"content\":\"say 3\"},"
+                          "{\"role\":\"assistant\",\"content\":\"3 2 1\"}]}\n"));
+  return WriteFileAtomically(folder + "/run.toml",
+                             fmt::format(kRun, steps, folder, folder, folder));
 }
 
 }  // namespace ponder

@@ -1,16 +1,14 @@
 #pragma once
 
-#include <memory>
+#include <cstdint>
 #include <string>
 
-#include "observe/run_store.h"
+#include "base/status.h"
 
 namespace ponder {
 
-// A run's folder with a configuration and a store of a few small steps (tests/observe/
-// store_records.h), as if a run had left them: train steps 1 to `steps` of `steps_planned`, and an
-// evaluation behind the last. `settings` is TOML after [run].
-void WriteTinyRun(const std::string& folder, int64_t steps, int64_t steps_planned,
-                  const std::string& settings = "");
+// Leaves in `folder` a tiny model (model/), tasks, examples of a cold start and run.toml: a run of
+// so many steps, 48 completions each, that takes a second or two.
+absl::Status WriteTinyRun(const std::string& folder, int64_t steps);
 
 }  // namespace ponder

@@ -257,6 +257,49 @@ TEST_F(TrainLoopTest, WorkersOfOtherNumericsAreCorrectedForInTheirStepsAndSaidOn
   EXPECT_EQ(std::ranges::count(events, "numerics_differ", &EventRecord::kind), 1);
 }
 
+TEST_F(TrainLoopTest, SaysInWordsWhatGoesWrongOnceAndNotAgainWhenResumed) {
+  config_.run.steps = 6;
+  engine_ = CreateFakeEngine({.script = [](const RolloutRequest&, int64_t, int64_t) {
+    return Completion{.token_ids = {65, 66}, .text = "no"};
+  }});
+  groups_ = CreateLocalGroupSource(*engine_);
+  ASSERT_TRUE(TrainLoop(config_, Parts()).Run({}, false).ok());
+  const auto told = [&] {
+    std::vector<EventRecord> events = *store_->ReadEvents();
+    std::erase_if(events, [](const EventRecord& event) { return event.kind != "no_signal_hard"; });
+    return events;
+  };
+  ASSERT_EQ(told().size(), 1u);
+  EXPECT_EQ(told()[0].step, 3);
+  EXPECT_THAT(told()[0].message, testing::HasSubstr("the tasks are too hard. Try: easier tasks"));
+  EXPECT_THAT(console_.warnings, testing::ElementsAre(told()[0].message));
+
+  ASSERT_TRUE(std::filesystem::create_directories(
+      directory_->CheckpointPath({.phase = "step", .step = 4})));
+  ASSERT_TRUE(TrainLoop(config_, Parts()).Run({}, true).ok());
+  EXPECT_EQ(told().size(), 1u);
+}
+
+TEST_F(TrainLoopTest, SinksGetTheCompletionsOfTrainingSteps) {
+  class Sink : public MetricSink {
+   public:
+    absl::Status WriteStep(int64_t step, const Metrics&) override {
+      calls.push_back(fmt::format("step {}", step));
+      return absl::OkStatus();
+    }
+    absl::Status WriteGroups(int64_t step, std::span<const ScoredGroup> groups) override {
+      calls.push_back(fmt::format("{} groups of step {}", groups.size(), step));
+      return absl::OkStatus();
+    }
+    std::vector<std::string> calls;
+  } sink;
+  TrainParts parts = Parts();
+  parts.sinks = {&sink};
+  ASSERT_TRUE(TrainLoop(config_, parts).Run({}, false).ok());
+  EXPECT_THAT(sink.calls,
+              testing::ElementsAre("step 1", "3 groups of step 1", "step 2", "3 groups of step 2"));
+}
+
 TEST_F(TrainLoopTest, GroupsAreJudgedWhileOthersAreGenerated) {
   config_.run.steps = 1;
   engine_ =
@@ -346,6 +389,7 @@ TEST_F(TrainLoopTest, AnInterruptWithLaterStepsUnderWayLeavesTheEngineEmpty) {
 TEST_F(TrainLoopTest, AResumedRunGeneratesAnewWhatWasUnderWay) {
   config_.run.steps = 4;
   config_.rollout.max_staleness = 1;
+  config_.learner.importance_cap = 2;
   ASSERT_TRUE(TrainLoop(config_, Parts()).Run({}, false).ok());
   ASSERT_TRUE(std::filesystem::create_directories(
       directory_->CheckpointPath({.phase = "step", .step = 2})));

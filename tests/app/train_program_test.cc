@@ -14,7 +14,7 @@
 #include "base/random.h"
 #include "observe/run_store.h"
 #include "tests/app/program.h"
-#include "tests/app/tiny_model_directory.h"
+#include "tests/app/tiny_run.h"
 
 namespace ponder {
 namespace {
@@ -28,59 +28,7 @@ class TrainProgramTest : public testing::Test {
  protected:
   void SetUp() override {
     folder_ = TestFolder("train");
-    ASSERT_TRUE(WriteTinyModelDirectory(folder_ + "/model").ok());
-    // Right answers must come up by chance: the last number anywhere in a random text, against
-    // one-digit golds.
-    std::string tasks;
-    for (int i = 0; i < 40; ++i)
-      tasks += fmt::format("{{\"question\":\"say {}\",\"answer\":\"{}\"}}\n", i, i % 3 + 1);
-    ASSERT_TRUE(WriteFileAtomically(folder_ + "/tasks.jsonl", tasks).ok());
-    ASSERT_TRUE(WriteFileAtomically(folder_ + "/sft.jsonl",
-                                    "{\"prompt\":\"say 1\",\"completion\":\"1 1 2\"}\n"
-                                    "{\"prompt\":\"say 2\",\"completion\":\"2 3 1\"}\n"
-                                    "{\"messages\":[{\"role\":\"user\",\"content\":\"say 3\"},"
-                                    "{\"role\":\"assistant\",\"content\":\"3 2 1\"}]}\n")
-                    .ok());
-    ASSERT_TRUE(
-        WriteFileAtomically(folder_ + "/run.toml", fmt::format(R"(
-[run]
-steps = {}
-checkpoint_every = 2
-keep_checkpoints = 10
-[model]
-directory = "{}/model"
-dtype = "f32"
-[chat]
-template = "chatml"
-[tasks]
-kind = "file"
-[tasks.file]
-path = "{}/tasks.jsonl"
-[prompt]
-template = "plain"
-[rollout]
-prompts_per_step = 6
-completions_per_prompt = 8
-max_new_tokens = 12
-max_sequences = 48
-cache_tokens = 4096
-[verifier]
-extraction = "anywhere"
-[learner]
-micro_batch_tokens = 256
-[optimizer]
-learning_rate = 1e-3
-[sft]
-path = "{}/sft.jsonl"
-batch = 2
-epochs = 2
-[eval]
-tasks = 3
-[machine]
-threads = 1
-)",
-                                                               kSteps, folder_, folder_, folder_))
-            .ok());
+    ASSERT_TRUE(WriteTinyRun(folder_, kSteps).ok());
   }
   void TearDown() override { fs::remove_all(folder_); }
 

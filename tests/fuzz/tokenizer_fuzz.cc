@@ -6,6 +6,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/utf8.h"
 #include "model/byte_alphabet.h"
 #include "model/chat_template.h"
 #include "model/tokenizer.h"

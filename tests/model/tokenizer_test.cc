@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "base/file.h"
+#include "base/utf8.h"
 #include "model/bpe.h"
 #include "model/split_pattern.h"
 #include "model/unicode_stand_ins.h"

@@ -42,6 +42,22 @@ TEST(EventRecordTest, WritesTheBytesThatTensorBoardWrites) {
             "15000080bf139dbadb");
 }
 
+// As before.
+TEST(EventRecordTest, WritesHistogramsAndTextsAsTensorBoardDoes) {
+  const Histogram histogram{.count = 3,
+                            .min = 1,
+                            .max = 3,
+                            .sum = 6,
+                            .sum_squares = 14,
+                            .limits = {2, 3},
+                            .counts = {2, 1}};
+  EXPECT_EQ(
+      Hex(EncodeSampleEvent(1.5, 300, {{"h", histogram}}, {{"t", "hi"}})),
+      "09000000000000f83f10ac022a730a560a01682a5109000000000000f03f11000000000000084019000000"
+      "0000000840210000000000001840290000000000002c403210000000000000004000000000000008403a10"
+      "0000000000000040000000000000f03f0a190a0174420808071200420268694a0a0a060a04746578742002");
+}
+
 // The file cut into payloads; a broken frame ends the list with "broken".
 std::vector<std::string> Payloads(std::string_view file) {
   std::vector<std::string> payloads;
@@ -93,6 +109,32 @@ TEST_F(EventFileTest, BeginsWithTheVersionAndHoldsARecordAStep) {
   std::memcpy(&wall_time, payloads[1].data() + 1, sizeof(wall_time));
   EXPECT_EQ(payloads[1], EncodeScalarEvent(wall_time, 1, {{"a", 1.0}}));
   EXPECT_GT(wall_time, 1.7e9);
+}
+
+TEST_F(EventFileTest, HoldsAStepsCompletionsInALimitedSize) {
+  auto sink = CreateEventFileSink(directory_);
+  ASSERT_TRUE(sink.ok()) << sink.status();
+  StepRecord record = MakeStep("train", 5, {.groups = 3, .completions = 4, .tokens = 64});
+  for (ScoredGroup& scored : record.groups) {
+    scored.group.prompt = std::string(100000, '\xff');
+    for (Completion& completion : scored.group.completions) completion.text = scored.group.prompt;
+    for (Verdict& verdict : scored.verdicts) verdict.reason = scored.group.prompt;
+    for (size_t i = 0; i < scored.rewards.size(); ++i) {
+      scored.rewards[i].total = static_cast<double>(i);
+      for (int part = 0; part < 1000; ++part) {
+        scored.rewards[i].parts[std::string(100, 'p') + std::to_string(part)] = part;
+      }
+    }
+  }
+  ASSERT_TRUE((*sink)->WriteGroups(5, record.groups).ok());
+  const std::vector<std::string> payloads = Payloads(*ReadFile(Files()[0]));
+  ASSERT_EQ(payloads.size(), 2u);
+  EXPECT_LT(payloads[1].size(), 24u << 10);
+  for (const char* tag : {"completions/length", "completions/reward", "completions/advantage",
+                          "tokens/logprob", "tokens/entropy", "samples/best", "samples/worst"}) {
+    EXPECT_THAT(payloads[1], ::testing::HasSubstr(tag));
+  }
+  ASSERT_TRUE((*sink)->WriteGroups(6, {}).ok());
 }
 
 TEST_F(EventFileTest, BeginsANewFileEachTime) {

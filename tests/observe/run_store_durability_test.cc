@@ -60,7 +60,8 @@ TEST_F(RunStoreDurabilityTest, HoldsExactlyWholeStepsAfterEachOfManyKills) {
     for (int i = 0; i <= round % 2; ++i) {
       ASSERT_EQ(read(pipe_ends[0], &reported, sizeof(reported)), ssize_t{sizeof(reported)});
     }
-    const auto moment = std::chrono::steady_clock::now() + std::chrono::microseconds(331) * (round % 25);
+    const auto moment =
+        std::chrono::steady_clock::now() + std::chrono::microseconds(331) * (round % 25);
     while (std::chrono::steady_clock::now() < moment) {
     }
     ASSERT_EQ(kill(child, SIGKILL), 0);

@@ -1,0 +1,32 @@
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "observe/dashboard/routes.h"
+
+namespace ponder {
+namespace {
+
+absl::StatusOr<PrometheusRun> Read(RunList& runs, const ServedRun& run) {
+  PONDER_ASSIGN_OR_RETURN(const ReaderPool::Loan reader, runs.OpenReader(run));
+  PONDER_ASSIGN_OR_RETURN(const RunOverview overview, ReadRunState(run, *reader));
+  return ReadPrometheusRun(*reader, run.id, overview.status);
+}
+
+}  // namespace
+
+RouteAnswer PrometheusRoute(RunList& runs, PrometheusCache& cache, QueryReader& query) {
+  PONDER_RETURN_IF_ERROR(query.Check());
+  std::vector<PrometheusRun> all;
+  for (const ServedRun& run : runs.Runs()) {
+    std::optional<PrometheusRun> one = cache.Get(run, [&]() -> std::optional<PrometheusRun> {
+      absl::StatusOr<PrometheusRun> read = Read(runs, run);
+      if (!read.ok()) return std::nullopt;
+      return *std::move(read);
+    });
+    if (one) all.push_back(*std::move(one));
+  }
+  return HttpResponse{.content_type = kPrometheusContentType, .body = PrometheusText(all)};
+}
+
+}  // namespace ponder

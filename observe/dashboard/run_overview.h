@@ -1,0 +1,35 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "base/status.h"
+#include "observe/dashboard/run_list.h"
+#include "observe/run_reader.h"
+
+namespace ponder {
+
+// A run at a glance.
+struct RunOverview {
+  std::string status;           // "running", "finished", "stopped"
+  std::string text;             // the same and what it does, in words; where it cannot be read, why
+  RunState state;               // its `steps` are the configuration's where the store has none
+  int64_t last_step = 0;        // of training
+  std::vector<double> rewards;  // at most kMostRewards, each a mean over neighbouring steps
+  double last_reward = 0;       // NaN: none
+  std::string model;
+  std::string started_at;  // UTC; empty: not known
+  std::string written_at;
+  uint64_t store_bytes = 0;
+
+  static constexpr size_t kMostRewards = 60;
+};
+
+// What the reader says now, without rewards, model and times.
+absl::StatusOr<RunOverview> ReadRunState(const ServedRun& run, RunReader& reader);
+
+// Everything; where the run cannot be read, `text` says why.
+RunOverview ReadRunOverview(RunList& runs, const ServedRun& run);
+
+}  // namespace ponder
