@@ -19,6 +19,7 @@ namespace {
 
 using nlohmann::json;
 using testing::AllOf;
+using testing::ContainsRegex;
 using testing::ElementsAre;
 using testing::HasSubstr;
 
@@ -29,6 +30,9 @@ class RunCatalogTest : public testing::Test {
   void SetState(const std::string& run, const std::string& activity) {
     const auto store = RunStore::Open(run + "/run.db", RunStore::Mode::kAppend);
     ASSERT_TRUE((*store)->WriteState({.activity = activity, .steps = 9}).ok());
+  }
+  std::string Message(const std::string& run) {
+    return std::string(OpenRun(run).status().message());
   }
   // The lines that an export writes.
   template <typename Export>
@@ -94,11 +98,9 @@ TEST_F(RunCatalogTest, SaysWhatIsWrongWithAStoreThatCannotBeRead) {
 
 TEST_F(RunCatalogTest, AMistypedRunNamesTheNearest) {
   WriteStoredRun(folder_ + "/first", 1, 1);
-  EXPECT_THAT(OpenRun(folder_ + "/frist").status().message(),
-              HasSubstr("did you mean " + folder_ + "/first?"));
-  EXPECT_THAT(OpenRun(folder_).status().message(), HasSubstr(folder_ + "/first"));
-  EXPECT_THAT(OpenRun(folder_ + "/something").status().message(),
-              HasSubstr("`ponder runs " + folder_ + "` lists runs"));
+  EXPECT_THAT(Message(folder_ + "/frist"), ContainsRegex("did you mean .*/first\\?"));
+  EXPECT_THAT(Message(folder_), HasSubstr(folder_ + "/first"));
+  EXPECT_THAT(Message(folder_ + "/something"), ContainsRegex("`ponder runs .*` lists runs"));
 }
 
 TEST_F(RunCatalogTest, ComparesSettingsMetricsAndEvaluations) {
