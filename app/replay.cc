@@ -137,7 +137,9 @@ absl::Status Replayer::Run(std::vector<StoredCompletion> samples) {
     if (std::exchange(news, false)) {
       Announce(legs);
       learnt_ = to_learn_ = 0;
-      for (const RunLeg& leg : legs) to_learn_ += leg.end - leg.begin;
+      const RunPoint start = timeline_.OfStep(0);
+      for (const RunLeg& leg : legs)
+        to_learn_ += leg.end - leg.begin - (leg.begin < start && leg.end >= start);
     }
     const RunLeg& leg = legs.front();
     const absl::Status begun = parts_.relearner->Begin(leg);
@@ -162,6 +164,7 @@ absl::Status Replayer::Follow(const RunLeg& leg) {
     parts_.console->Progress("learn again", learnt_, to_learn_);
     PONDER_RETURN_IF_ERROR(parts_.relearner->Advance());
     parts_.console->Progress("", 0, 0);
+    if (point == timeline_.supervised) continue;  // the steps begin: nothing was learnt
     parts_.console->Say(fmt::format("{} learnt again, {}/{}",
                                     timeline_.NameOf(point + 1).ToString(), ++learnt_, to_learn_));
     const std::string& difference = parts_.relearner->Difference();

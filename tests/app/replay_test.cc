@@ -132,6 +132,10 @@ TEST_F(ReplayTest, AHundredSamplesFromAllStepsComeOutTheSameFromPrunedCheckpoint
   EXPECT_THAT(words, HasSubstr("learning updates 1 to 4 of the cold start and steps 1 to 4 again "
                                "from the base model; learning steps 6 to 11 again from checkpoint "
                                "step-000005, then 100 samples"));
+  EXPECT_THAT(
+      words,
+      AllOf(HasSubstr("sft-000004 learnt again, 4/14"), HasSubstr("step-000001 learnt again, 5/14"),
+            HasSubstr("step-000011 learnt again, 14/14"), Not(HasSubstr("step-000000 learnt"))));
   EXPECT_THAT(words, HasSubstr("100 samples of 12 steps: the same, token for token"));
   ASSERT_EQ(rows.size(), 100u);
   std::set<int64_t> samples, steps;
