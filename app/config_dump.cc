@@ -80,11 +80,16 @@ std::string DumpChosenKeys(const RunConfig& config, const std::map<std::string, 
 std::string ConfigReference() {
   RunConfig defaults;
   defaults.verifiers["NAME"];
-  std::string out;
+  std::string out =
+      "# Configuration\n\nA run is a TOML file with these keys; those that are left out have their "
+      "default. `--set section.key=value` "
+      "overrides one. `ponder config FILE` prints what a file comes to, `ponder init` writes one. "
+      "This page is what `ponder config "
+      "--reference` prints.\n";
   for (const ConfigSection& section : ConfigSections(defaults)) {
-    if (!out.empty()) out += "\n";
-    out += fmt::format("## [{}]\n{}\n\n| Key | What it is | Value | Default |\n|---|---|---|---|\n",
-                       section.name, section.help);
+    out +=
+        fmt::format("\n## [{}]\n{}\n\n| Key | What it is | Value | Default |\n|---|---|---|---|\n",
+                    section.name, section.help);
     for (const ConfigKey& key : section.keys) {
       const ConfigValue value = key.find(defaults);
       out += fmt::format("| `{}` | {} | {} | `{}` |\n", key.name, Cell(key.help),

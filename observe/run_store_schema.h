@@ -79,6 +79,8 @@ CREATE TABLE completions (
   UNIQUE (group_id, sample_index)
 );
 CREATE INDEX completions_by_status ON completions (status);
+CREATE INDEX completions_by_reward ON completions (reward);
+CREATE INDEX completions_by_length ON completions (token_count);
 
 CREATE TABLE tokens (
   completion_id INTEGER PRIMARY KEY REFERENCES completions (id) ON DELETE CASCADE,

@@ -14,26 +14,32 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 
 MISSING = 77
+START_S = 120
 END_S = 60
 
 TINY_RUN = """
 [run]
 steps = 1000000
-checkpoint_every = 0
+checkpoint_every = 1000000
 [model]
 directory = "{folder}/model"
 dtype = "f32"
 [tasks]
-kind = "arithmetic"
+kind = "file"
+[tasks.file]
+path = "{folder}/tasks.jsonl"
+[verifier]
+extraction = "anywhere"
 [prompt]
 template = "plain"
 [rollout]
-prompts_per_step = 2
+prompts_per_step = 6
 completions_per_prompt = 4
-max_new_tokens = 16
-max_sequences = 8
+max_new_tokens = 12
+max_sequences = 24
 cache_tokens = 4096
 [learner]
 micro_batch_tokens = 256
@@ -80,25 +86,32 @@ def look_at_stored(options, folder):
 
 def look_at_live(options, folder):
     subprocess.run([options.make_tiny_model, folder / "model"], check=True)
+    # Random text is right now and then where any digit is an answer.
+    tasks = [{"question": f"say {i}", "answer": str(i % 3 + 1)} for i in range(40)]
+    (folder / "tasks.jsonl").write_text("".join(json.dumps(task) + "\n" for task in tasks))
     (folder / "run.toml").write_text(TINY_RUN.format(folder=folder))
     run = subprocess.Popen([options.program, "train", folder / "run.toml", "--run", folder / "live"], stderr=subprocess.PIPE, text=True,
                            errors="replace")
-    try:
-        url = None
+    lines, url, ready = [], [], threading.Event()
+
+    def listen():
         for line in run.stderr:
-            if found := re.search(r"http://127\.0\.0\.1:\d+/", line):
-                url = found[0]
-            if url and line.startswith("step 3/"):
-                break
-        else:
-            print("the run ended before its third step")
+            lines.append(line)
+            url.extend(re.findall(r"http://127\.0\.0\.1:\d+/", line))
+            if line.startswith("step 3/"):
+                ready.set()
+        ready.set()
+
+    listener = threading.Thread(target=listen)
+    listener.start()
+    try:
+        if not (ready.wait(START_S) and url and run.poll() is None):
+            print("the run did not come to its third step with a dashboard:\n" + "".join(lines))
             return False
-        drain = subprocess.Popen(["cat"], stdin=run.stderr, stdout=subprocess.DEVNULL)
-        fine = look(options, url, ["live"], "live", "--live")
-        return fine and run.poll() is None
+        return look(options, url[0], ["live"], "live", "--live") and run.poll() is None
     finally:
         end(run)
-        drain.wait(END_S)
+        listener.join()
 
 
 def main():

@@ -258,7 +258,7 @@ TEST_F(TrainLoopTest, WorkersOfOtherNumericsAreCorrectedForInTheirStepsAndSaidOn
 }
 
 TEST_F(TrainLoopTest, SaysInWordsWhatGoesWrongOnceAndNotAgainWhenResumed) {
-  config_.run.steps = 6;
+  config_.run.steps = 9;
   engine_ = CreateFakeEngine({.script = [](const RolloutRequest&, int64_t, int64_t) {
     return Completion{.token_ids = {65, 66}, .text = "no"};
   }});

@@ -29,10 +29,14 @@ void PseudoTerminal::Resize(int columns, int rows) {
 }
 
 std::string PseudoTerminal::Read() {
-  std::string text(65536, '\0');
-  fcntl(master_, F_SETFL, O_NONBLOCK);
-  const ssize_t size = read(master_, text.data(), text.size());
-  text.resize(size < 0 ? 0 : static_cast<size_t>(size));
+  // What was written arrives a little later: it is all there when a mark behind it is.
+  constexpr char kMark = '\x1e';
+  std::fputc(kMark, slave_);
+  std::fflush(slave_);
+  std::string text;
+  char byte = 0;
+  while (read(master_, &byte, 1) == 1 && byte != kMark) text += byte;
+  EXPECT_EQ(byte, kMark) << "the terminal ended";
   return text;
 }
 

@@ -149,7 +149,10 @@ export class Chart {
     this.drawn = {rows, smoothed};
 
     const shape = `${this.spec.kind}${Boolean(smoothed)}${labels(this).join()}`;
-    const options = this.options([low, high], rows);
+    // What is nowhere above 0 has no place on a log axis.
+    const log = this.isLog() &&
+      series.some(({values}) => values.slice(from, to).some((value) => value > 0));
+    const options = this.options([low, high], rows, log);
     if (this.graph && this.shape === shape) {
       if (this.plot.clientWidth !== this.graph.width_) this.graph.resize();
       this.graph.updateOptions(options);
@@ -161,7 +164,7 @@ export class Chart {
     this.showCrosshair();
   }
 
-  options(dateWindow, rows) {
+  options(dateWindow, rows, log) {
     const {unit, kind} = this.spec;
     const colors = palette();
     const time = this.group.axis === 'time';
@@ -172,8 +175,8 @@ export class Chart {
       series: seriesOptions(this),
       dateWindow: padded(dateWindow),
       valueRange: share ? [0, 1.001] : null,
-      includeZero: kind === 'stack' || this.isFlat(),
-      logscale: this.isLog(),
+      includeZero: kind === 'stack' || (this.isFlat() && !log),
+      logscale: log,
       stackedGraph: kind === 'stack',
       customBars: kind === 'interval',
       fillAlpha: kind === 'stack' ? kStackAlpha : kBandAlpha,
