@@ -14,6 +14,7 @@
 #include "app/verifier_start.h"
 #include "observe/console.h"
 #include "observe/curve_svg.h"
+#include "observe/terminal_text.h"
 #include "verifiers/item_json.h"
 
 namespace ponder {
@@ -42,16 +43,6 @@ std::string AgreementTable(const Rescored& rescored) {
   return text;
 }
 
-// One line of a terminal: no control characters, cut between characters.
-std::string OneLine(const std::string& text, size_t width) {
-  std::string line;
-  for (const char c : text) line += static_cast<unsigned char>(c) < 0x20 ? ' ' : c;
-  if (line.size() <= width) return line;
-  size_t length = width;
-  while (length > 0 && (line[length] & 0xC0) == 0x80) --length;
-  return line.substr(0, length) + "...";
-}
-
 void PrintText(const Rescored& rescored, const RescoreCommand& command) {
   const Share agreement = WilsonShare(rescored.agreed, rescored.judged);
   fmt::print("{} completions judged anew, {} without a verdict\n", rescored.judged,
@@ -67,10 +58,10 @@ void PrintText(const Rescored& rescored, const RescoreCommand& command) {
   for (int64_t i = 0; i < std::min<int64_t>(shown, rescored.disputed.size()); ++i) {
     const Disputed& one = rescored.disputed[i];
     fmt::print("  sample {}, step {}, task {}, gold {}\n", one.sample, one.step,
-               OneLine(one.task_id, 40), OneLine(one.gold, 60));
+               Shorten(OneLine(one.task_id), 40), Shorten(OneLine(one.gold), 60));
     for (const auto& [when, verdict] : {std::pair("was", &one.was), std::pair("now", &one.now)}) {
       fmt::print("    {} {:<12} {}  ({})\n", when, ToString(verdict->status),
-                 OneLine(verdict->extracted, 60), OneLine(verdict->reason, 120));
+                 Shorten(OneLine(verdict->extracted), 60), Shorten(OneLine(verdict->reason), 120));
     }
   }
   fmt::print("{:>6} {:>8} {:>12} {:>12} {:>13} {:>13}\n", "step", "judged", "reward was",
