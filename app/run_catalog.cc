@@ -11,7 +11,7 @@
 #include "app/config.h"
 #include "app/run_directory.h"
 #include "base/nearest_name.h"
-#include "observe/run_lock.h"
+#include "observe/run_state_text.h"
 
 namespace ponder {
 namespace {
@@ -37,14 +37,6 @@ absl::Time ModifiedAt(const std::string& path) {
                                           : absl::UnixEpoch();
 }
 
-// "running" is what holds the lock; a run of a store without states has finished at its last step.
-std::string StatusOf(const RunSummary& summary, const RunState& state) {
-  if (RunLock::IsHeld(summary.path)) return "running";
-  if (state.activity == "finished" || state.activity == "failed") return state.activity;
-  const bool whole = summary.steps > 0 && summary.step >= summary.steps;
-  return state.activity.empty() && whole ? "finished" : "stopped";
-}
-
 absl::Status ReadAccuracy(RunReader& reader, RunSummary& summary) {
   for (const std::string mode : {"greedy", "sampled"}) {
     const std::string name = "eval/" + mode + "_accuracy";
@@ -67,7 +59,7 @@ absl::Status ReadAccuracy(RunReader& reader, RunSummary& summary) {
 
 absl::Status Fill(RunSummary& summary) {
   PONDER_ASSIGN_OR_RETURN(const std::unique_ptr<RunReader> reader, OpenRun(summary.path));
-  PONDER_ASSIGN_OR_RETURN(const RunState state, reader->State());
+  PONDER_ASSIGN_OR_RETURN(RunState state, reader->State());
   PONDER_ASSIGN_OR_RETURN(const std::vector<StepInfo> steps, reader->Steps());
   PONDER_ASSIGN_OR_RETURN(MetricSeries rewards, ReadSeries(*reader, "train", "reward/mean"));
   summary.rewards = std::move(rewards.values);
@@ -75,19 +67,19 @@ absl::Status Fill(RunSummary& summary) {
   for (const StepInfo& step : steps) {
     if (step.phase == "train") summary.step = std::max(summary.step, step.step);
   }
-  summary.steps = state.steps;
-  if (summary.steps == 0) {
+  if (state.steps == 0) {
     // A configuration of another version may not be readable; the list does without.
     const absl::StatusOr<RunConfig> config = LoadConfig(summary.path + "/config.toml");
-    if (config.ok()) summary.steps = config->run.steps;
+    if (config.ok()) state.steps = config->run.steps;
   }
+  summary.steps = state.steps;
   absl::Time written;
   std::string ignored;
   if (!steps.empty() &&
       absl::ParseTime(absl::RFC3339_full, steps.back().written_at, &written, &ignored)) {
     summary.written_at = written;
   }
-  summary.status = StatusOf(summary, state);
+  summary.status = RunStatus(summary.path, state, summary.step);
   return ReadAccuracy(*reader, summary);
 }
 

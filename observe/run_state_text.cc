@@ -4,6 +4,8 @@
 
 #include <cmath>
 
+#include "observe/run_lock.h"
+
 namespace ponder {
 namespace {
 
@@ -12,6 +14,13 @@ std::string Steps(int64_t step, int64_t steps) {
 }
 
 }  // namespace
+
+std::string RunStatus(const std::string& run_directory, const RunState& state, int64_t last_step) {
+  if (RunLock::IsHeld(run_directory)) return "running";
+  if (state.activity == "finished" || state.activity == "failed") return state.activity;
+  const bool whole = state.steps > 0 && last_step >= state.steps;
+  return state.activity.empty() && whole ? "finished" : "stopped";
+}
 
 std::string DurationText(double seconds) {
   if (seconds < 100) return fmt::format("{:.0f} s", seconds);

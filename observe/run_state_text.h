@@ -7,6 +7,11 @@
 
 namespace ponder {
 
+// "running" (a process works on the run's folder), "finished", "failed" or "stopped". A store of an
+// older program has no activity; such a run has finished at its last step. `state.steps` is 0 where
+// it is not known.
+std::string RunStatus(const std::string& run_directory, const RunState& state, int64_t last_step);
+
 // "step 41 of 200, generating 61 of 128, 3 workers, 12 min left": what a run does, for people.
 // `status` is "running" (a process works on it), "finished" or "stopped"; of the last two it says
 // how far the run came.

@@ -80,11 +80,8 @@ absl::StatusOr<RunOverview> ReadRunState(const ServedRun& run, RunReader& reader
   }
   RunState& state = overview.state;
   if (state.steps == 0) state.steps = ConfiguredSteps(run.path);
-  // A store of an older program has no activity; such a run has finished at its last step.
-  const bool finished =
-      state.activity == "finished" ||
-      (state.activity.empty() && state.steps > 0 && overview.last_step >= state.steps);
-  overview.status = RunLock::IsHeld(run.path) ? "running" : finished ? "finished" : "stopped";
+  overview.status = RunStatus(run.path, state, overview.last_step);
+  if (overview.status == "failed") overview.status = "stopped";  // the text says why
   overview.text = RunStateText(overview.status, state, overview.last_step);
   return overview;
 }
