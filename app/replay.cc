@@ -14,15 +14,12 @@
 #include "base/random.h"
 #include "kernels/kv_cache.h"
 #include "model/decoder.h"
+#include "observe/terminal_text.h"
 
 namespace ponder {
 namespace {
 
 bool SameBits(float a, float b) { return std::bit_cast<uint32_t>(a) == std::bit_cast<uint32_t>(b); }
-
-std::string HumanTime(double seconds) {
-  return seconds < 100 ? fmt::format("{:.0f} s", seconds) : fmt::format("{:.0f} min", seconds / 60);
-}
 
 class Replayer {
  public:
@@ -113,7 +110,7 @@ void Replayer::Announce(const std::vector<RunLeg>& legs) const {
     for (RunPoint point = leg.begin + 1; point <= leg.end; ++point)
       seconds += parts_.learn_s ? parts_.learn_s(point) : 0;
   }
-  if (seconds >= 1) words += fmt::format(" ({} in the run)", HumanTime(seconds));
+  if (seconds >= 1) words += fmt::format(" ({} in the run)", HumanDuration(seconds));
   const int64_t left = std::ssize(items_) - done_;
   parts_.console->Say(fmt::format("{}, then {} sample{}", words, left, left == 1 ? "" : "s"));
 }
