@@ -138,6 +138,14 @@ absl::StatusOr<std::unique_ptr<RunReader>> OpenRun(const std::string& path) {
                   advice);
 }
 
+absl::StatusOr<StoredCompletion> ReadSample(RunReader& reader, const std::string& path,
+                                            int64_t sample) {
+  absl::StatusOr<StoredCompletion> stored = reader.ReadCompletion(sample);
+  if (!absl::IsNotFound(stored.status())) return stored;
+  return NotFound("the run has no sample {}; `ponder inspect {}` shows some with their numbers",
+                  sample, path);
+}
+
 absl::Status CheckPhase(const std::vector<StepInfo>& steps, const std::string& phase) {
   std::vector<std::string> phases;
   for (const StepInfo& step : steps) {

@@ -47,6 +47,10 @@ RunSummary SummarizeRun(const std::string& path);
 // The run's store. NOT_FOUND names runs near by whose names are near.
 absl::StatusOr<std::unique_ptr<RunReader>> OpenRun(const std::string& path);
 
+// One completion with everything; NOT_FOUND says how to find samples of the run at `path`.
+absl::StatusOr<StoredCompletion> ReadSample(RunReader& reader, const std::string& path,
+                                            int64_t sample);
+
 // OK where the store has steps of that phase; else NOT_FOUND with the phases it has.
 absl::Status CheckPhase(const std::vector<StepInfo>& steps, const std::string& phase);
 

@@ -186,23 +186,20 @@ absl::Status RunInspect(const InspectOptions& options) {
   }
   const bool colours =
       options.colour == "always" || (options.colour == "auto" && WantsColour(stdout));
-  const std::vector<std::string> vocabulary = VocabularyOf(*reader, options.run);
+  std::vector<std::string> vocabulary;  // of a JSON line's tokens only the ids are told
+  if (!options.as_json) vocabulary = VocabularyOf(*reader, options.run);
   const SampleTextOptions look{.columns = SizeOfTerminal(stdout).columns,
                                .colours = colours,
                                .prompt = options.prompt,
                                .vocabulary = &vocabulary};
   if (!options.as_json) fmt::print("{}", head);
   for (size_t i = 0; i < chosen.size(); ++i) {
-    absl::StatusOr<StoredCompletion> stored = reader->ReadCompletion(chosen[i]);
-    if (absl::IsNotFound(stored.status())) {
-      return NotFound("the run has no sample {}; `ponder inspect {}` shows some with their numbers",
-                      chosen[i], options.run);
-    }
-    PONDER_RETURN_IF_ERROR(stored.status());
+    PONDER_ASSIGN_OR_RETURN(const StoredCompletion stored,
+                            ReadSample(*reader, options.run, chosen[i]));
     if (options.as_json) {
-      std::cout << CompletionJson(*stored, /*tokens=*/true) << '\n';
+      std::cout << CompletionJson(stored, /*tokens=*/true) << '\n';
     } else {
-      fmt::print("{}{}", i == 0 ? "" : "\n", SampleText(*stored, look));
+      fmt::print("{}{}", i == 0 ? "" : "\n", SampleText(stored, look));
     }
   }
   if (options.as_json) return absl::OkStatus();
