@@ -31,10 +31,10 @@ uint64_t FolderBytes(const std::string& path) {
   return bytes;
 }
 
-absl::Time ModifiedAt(const std::string& path) {
+std::optional<absl::Time> ModifiedAt(const std::string& path) {
   struct stat status = {};
-  return stat(path.c_str(), &status) == 0 ? absl::TimeFromTimespec(status.st_mtim)
-                                          : absl::UnixEpoch();
+  if (stat(path.c_str(), &status) != 0) return std::nullopt;
+  return absl::TimeFromTimespec(status.st_mtim);
 }
 
 absl::Status ReadAccuracy(RunReader& reader, RunSummary& summary) {

@@ -102,6 +102,29 @@ json SummaryJson(const RunSummary& run, absl::Time now) {
   return out;
 }
 
+// A mistyped command is taken for a folder.
+void CheckFolders(const std::vector<std::string>& folders) {
+  std::error_code ignored;
+  for (const std::string& folder : folders) {
+    const std::string word = NearestName(folder, std::vector<std::string>{"compare", "export"});
+    if (!IsNear(folder, word) || std::filesystem::exists(folder, ignored)) continue;
+    throw CLI::ValidationError(
+        fmt::format("{} is no folder; did you mean `ponder runs {}`?", folder, word));
+  }
+}
+
+void CheckExport(const ExportOptions& options) {
+  if (options.out.empty() == options.format.empty()) {
+    throw CLI::ValidationError(
+        "expected either --out, a folder for everything, or --format csv or jsonl for standard "
+        "output");
+  }
+  if (options.format == "csv" && options.rows != "metrics") {
+    throw CLI::ValidationError(
+        fmt::format("expected --format jsonl for {}: csv is for metrics", options.rows));
+  }
+}
+
 absl::Status RunList(const ListOptions& options) {
   const bool usual = options.folders.empty();
   const std::vector<std::string> folders =
@@ -111,10 +134,6 @@ absl::Status RunList(const ListOptions& options) {
   for (const std::string& folder : folders) {
     const std::vector<std::string> found = RunsIn(folder);
     if (found.empty() && !usual) {
-      const std::string word = NearestName(folder, std::vector<std::string>{"compare", "export"});
-      if (IsNear(folder, word)) {
-        return NotFound("{} is no folder; did you mean `ponder runs {}`?", folder, word);
-      }
       std::error_code ignored;
       if (!std::filesystem::is_directory(folder, ignored)) return OpenRun(folder).status();
       fmt::print(stderr, "{} holds no runs\n", folder);
@@ -263,11 +282,6 @@ absl::Status ExportTo(const std::string& path,
 }
 
 absl::Status RunExport(const ExportOptions& options) {
-  if (options.out.empty() == options.format.empty()) {
-    return InvalidArgument(
-        "expected either --out, a folder for everything, or --format csv or jsonl for standard "
-        "output");
-  }
   PONDER_ASSIGN_OR_RETURN(const std::unique_ptr<RunReader> reader, OpenRun(options.run));
   const auto metrics_csv = [&](const TextSink& sink) { return ExportMetricsCsv(*reader, sink); };
   const auto metrics_json = [&](const TextSink& sink) { return ExportMetricsJson(*reader, sink); };
@@ -281,9 +295,6 @@ absl::Status RunExport(const ExportOptions& options) {
     PONDER_RETURN_IF_ERROR(ExportTo(options.out + "/metrics.jsonl", metrics_json));
     PONDER_RETURN_IF_ERROR(ExportTo(options.out + "/events.jsonl", events));
     return ExportTo(options.out + "/completions.jsonl", completions);
-  }
-  if (options.format == "csv" && options.rows != "metrics") {
-    return InvalidArgument("expected --format jsonl for {}: csv is for metrics", options.rows);
   }
   const TextSink print = [](std::string_view text) -> absl::Status {
     std::cout << text;
@@ -306,7 +317,9 @@ void AddRunsCommands(CommandLine& line) {
   runs->add_flag("--json", list->as_json, "a JSON line a run");
   runs->require_subcommand(0, 1);
   runs->final_callback([&line, list] {
-    if (!line.chosen) line.chosen = [list] { return RunList(*list); };
+    if (line.chosen) return;
+    CheckFolders(list->folders);
+    line.chosen = [list] { return RunList(*list); };
   });
 
   auto compare = std::make_shared<CompareOptions>();
@@ -333,8 +346,10 @@ void AddRunsCommands(CommandLine& line) {
       ->check(CLI::IsMember({"metrics", "events", "completions"}));
   command->add_flag("--tokens", exported->tokens,
                     "completions with token ids, log-probs, entropies and clips");
-  command->callback(
-      [&line, exported] { line.chosen = [exported] { return RunExport(*exported); }; });
+  command->callback([&line, exported] {
+    CheckExport(*exported);
+    line.chosen = [exported] { return RunExport(*exported); };
+  });
 }
 
 }  // namespace ponder

@@ -94,6 +94,7 @@ TEST_F(RunCatalogTest, SaysWhatIsWrongWithAStoreThatCannotBeRead) {
   const RunSummary summary = SummarizeRun(folder_);
   EXPECT_EQ(summary.status, "unreadable");
   EXPECT_NE(summary.fault, "");
+  EXPECT_FALSE(summary.written_at.has_value());  // it has no configuration either
 }
 
 TEST_F(RunCatalogTest, AMistypedRunNamesTheNearest) {
