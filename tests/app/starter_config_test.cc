@@ -92,7 +92,7 @@ TEST_F(StarterConfigTest, ProgramsAreJudgedByTheirTestsAndNoAnswerIsNamed) {
 TEST_F(StarterConfigTest, SaysWhereAFileIsTooSmall) {
   EXPECT_THAT(Make(Tasks(R"({"question":"N?","answer":"N"})", 1)).status().message(),
               HasSubstr("at least 2 tasks to train on"));
-  const auto starter = Make(Tasks(R"({"question":"N?","answer":"N"})", 3));
+  const auto starter = Make(Tasks(R"({"question":"1+N?","answer":"N"})", 5));
   ASSERT_TRUE(starter.ok()) << starter.status();
   EXPECT_EQ(starter->config.eval.tasks, 0);
   EXPECT_THAT(starter->said, testing::Contains(HasSubstr("held out   none")));
