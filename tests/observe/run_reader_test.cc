@@ -165,6 +165,20 @@ TEST_F(RunReaderTest, FollowsATaskThroughTheSteps) {
   EXPECT_THAT(history->back().samples, SizeIs(3));
 }
 
+TEST_F(RunReaderTest, KeepsGroupsOfStepsWithOneNumberApart) {
+  for (const char* phase : {"eval/untrained", "eval/train"}) {
+    StepRecord record = MakeStep(phase, 0);
+    record.groups[0].group.task.id = "held out";
+    ASSERT_TRUE(store_->WriteStep(record).ok());
+  }
+  const auto history = reader_->TaskHistory("held out", 9);
+  ASSERT_TRUE(history.ok()) << history.status();
+  ASSERT_THAT(*history, SizeIs(2));
+  EXPECT_EQ(history->front().phase, "eval/untrained");
+  EXPECT_THAT(history->front().samples, SizeIs(3));
+  EXPECT_THAT(history->back().samples, SizeIs(3));
+}
+
 TEST_F(RunReaderTest, GivesMetricsAsColumnsWithHolesAsNaN) {
   ASSERT_TRUE(store_->WriteStep({.step = 1, .metrics = {{"a", 1}}}).ok());
   ASSERT_TRUE(store_->WriteStep({.step = 2}).ok());
