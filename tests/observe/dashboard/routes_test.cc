@@ -185,6 +185,8 @@ TEST_F(RoutesTest, SaysWhatMadeAPoint) {
   EXPECT_NEAR(why["before"], 0.5, 1e-9);
   EXPECT_NEAR(why["mean"], 0.5, 1e-9);
   EXPECT_NEAR(why["std"], 0, 1e-9);
+  EXPECT_EQ(why["mean_of"], 5);
+  EXPECT_EQ(why["share_of"], "distance");
   ASSERT_EQ(why["groups"].size(), 3u);
   double sum = 0;
   for (const json& group : why["groups"]) sum += group["share"].get<double>();
@@ -204,7 +206,10 @@ TEST_F(RoutesTest, SaysWhatMadeAPoint) {
   Get("why?metric=reward/mean", 400);
   EXPECT_EQ(Get("why?metric=time/step_s&step=6")["groups"], json::array());
   EXPECT_EQ(Get("why?metric=reward/correct&step=6")["groups"].size(), 3u);
-  EXPECT_EQ(Get("why?metric=reward/mean&step=1")["mean"], json());
+  const json first = Get("why?metric=reward/mean&step=1");
+  EXPECT_EQ(first["mean"], json());
+  EXPECT_EQ(first["share_of"], "value");
+  EXPECT_NEAR(first["groups"][0]["share"], 4.0 / 12, 1e-9);
 }
 
 TEST_F(RoutesTest, ShowsTheTokensThatMadeAPoint) {
@@ -213,6 +218,7 @@ TEST_F(RoutesTest, ShowsTheTokensThatMadeAPoint) {
   EXPECT_EQ(entropy[0]["value"], 50);
   EXPECT_EQ(entropy[0]["position"], 3);
   EXPECT_EQ(entropy[0]["what"], "entropy");
+  EXPECT_EQ(Get("why?metric=policy/entropy&step=2")["share_of"], "distance");
   const json clipped = Get("why?metric=policy/clip_high&step=2")["tokens"];
   ASSERT_EQ(clipped.size(), 1u);
   EXPECT_EQ(clipped[0]["position"], 7);
