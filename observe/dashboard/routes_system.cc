@@ -58,7 +58,9 @@ RouteAnswer RunsRoute(RunList& runs, ChangeCache<RunOverview>& overviews, QueryR
   PONDER_RETURN_IF_ERROR(query.Check());
   json list = json::array();
   for (const ServedRun& run : runs.Runs()) {
-    const RunOverview overview = overviews.Get(run, [&] { return ReadRunOverview(runs, run); });
+    const absl::StatusOr<RunOverview> read =
+        overviews.Get(run, [&] { return ReadRunOverview(runs, run); });
+    const RunOverview overview = read.ok() ? *read : UnreadRun(run, read.status());
     list.push_back({{"id", run.id},
                     {"name", run.name},
                     {"path", run.path},
