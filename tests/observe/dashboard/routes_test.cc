@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <filesystem>
 #include <string>
 #include <vector>
 
@@ -284,6 +285,10 @@ TEST_F(RoutesTest, ComparesRuns) {
                                               {"phase", "eval/train"},
                                               {"step", 6},
                                               {"metrics", {{"eval/greedy_accuracy", 0.5}}}}));
+  EXPECT_EQ(compared["runs"][0]["settings_fault"], "");
+  std::filesystem::remove(runs_.PathOf("second") + "/config.toml");
+  const json fault = runs_.Json("/api/compare?runs=first,second")["runs"][1]["settings_fault"];
+  EXPECT_THAT(fault.get<std::string>(), HasSubstr("config.toml"));
   runs_.Json("/api/compare?runs=first", 400);
   runs_.Json("/api/compare?runs=a,b,c,d,e,f,g", 400);
   runs_.Json("/api/compare?runs=first,none", 404);
