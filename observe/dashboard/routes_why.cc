@@ -122,9 +122,9 @@ void DescribeGroups(const std::vector<GroupSummary>& groups, Sentences& sentence
 void DescribeShares(const Shares& shares, Sentences& sentences) {
   double all = 0;
   for (const GroupShare& share : shares.groups) all += std::abs(share.share);
-  if (shares.groups.size() < 2) return;
+  if (shares.groups.size() < 2 || !(all > 0)) return;
   const GroupShare& first = shares.groups.front();
-  if (!(std::abs(first.share) >= kLargePart * all)) return;
+  if (std::abs(first.share) < kLargePart * all) return;
   const std::string_view what = shares.of == "distance" ? "movement"
                                 : shares.of == "spread" ? "spread of the rewards"
                                 : shares.of == "pull"   ? "pull on the policy"

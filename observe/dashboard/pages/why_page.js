@@ -57,8 +57,8 @@ export function whyPage(root, session, run) {
     fill(head, h('dl', {class: 'figures'},
       [[`at step ${why.step}`, why.value], ['the step before', why.before]].map(([name, x]) =>
         h('div', {}, h('dt', {}, name), h('dd', {}, h('b', {}, value(x))))),
-      why.mean_of > 0 && h('div', {},
-        h('dt', {}, `mean of ${format.plural(why.mean_of, 'step')} before`),
+      why.mean_of > 1 && h('div', {},
+        h('dt', {}, stepsBefore(why)),
         h('dd', {}, h('b', {}, value(why.mean)), ` ± ${value(why.std)}`))));
     fill(body, h('div', {},
       h('section', {class: 'why-sentences'}, h('h2', {}, 'In words'), h('ul', {},
@@ -122,16 +122,19 @@ const sampleLink = (id, text = `sample ${id}`, more = {}) =>
 
 // By what a group's share is a share of: the head of its column, what it means, how it is written.
 const kShares = {
-  distance: ['Moved it by', (why, unit) => 'How far each group moved the value away from the mean ' +
-    `of ${format.plural(why.mean_of, 'step')} before. All groups of the step together make the ` +
-    `difference, ${format.change(why.value - why.mean, unit)}.`, format.change],
+  distance: ['Moved it by', (why, unit) => 'How far each group moved the value away from ' +
+    `${stepsBefore(why)}. All groups of the step together make the difference, ` +
+    `${format.change(why.value - why.mean, unit)}.`, format.change],
   value: ['Makes of it', () => 'What each group makes of the value: no step before it has one to ' +
-    'compare with. All groups of the step together make the value.', format.change],
-  spread: ['Share', () => 'Of the squared distances of the rewards from their mean, whose mean is ' +
-    'the square of this value.', format.percent],
-  pull: ['Share', () => 'Of what pulls on the policy, the sum of |advantage| × tokens. The value ' +
-    'itself is no mean over groups.', format.percent],
+    'compare with. All groups of the step together make the value.', format.value],
+  spread: ['Share', () => 'Each group’s share of the spread of the rewards: of their squared ' +
+    'distances from their mean.', format.percent],
+  pull: ['Share', () => 'Each group’s share of what pulls on the policy: of the sum of ' +
+    '|advantage| × tokens. The value itself is no mean over groups.', format.percent],
 };
+
+const stepsBefore = ({mean_of: count}) =>
+  (count === 1 ? 'the step before' : `the mean of the ${count} steps before`);
 
 function groupTable(why, unit) {
   const {groups} = why;

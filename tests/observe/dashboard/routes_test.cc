@@ -18,6 +18,7 @@ namespace {
 using nlohmann::json;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using ::testing::Not;
 using ::testing::StartsWith;
 
 class RoutesTest : public ::testing::Test {
@@ -207,6 +208,9 @@ TEST_F(RoutesTest, SaysWhatMadeAPoint) {
   Get("why?metric=reward/mean", 400);
   EXPECT_EQ(Get("why?metric=time/step_s&step=6")["groups"], json::array());
   EXPECT_EQ(Get("why?metric=reward/correct&step=6")["groups"].size(), 3u);
+  // Nothing has moved: no group made it.
+  EXPECT_THAT(Get("why?metric=length/mean&step=3")["sentences"].dump(),
+              Not(HasSubstr("One group of")));
   const json first = Get("why?metric=reward/mean&step=1");
   EXPECT_EQ(first["mean"], json());
   EXPECT_EQ(first["share_of"], "value");
