@@ -36,7 +36,8 @@ const session = {
     return this.data.get(id);
   },
 };
-let shown = {run: null, page: null, view: null};  // no view while it is made, no page if that failed
+// Without a view while it is made, without a page where that failed.
+let shown = {run: null, page: null, view: null};
 let turn = 0;  // counts the pages: what comes late for one that is left is dropped
 
 async function show() {
