@@ -215,6 +215,16 @@ TEST_F(HttpServerTest, ServesOnBehindACrowd) {
   EXPECT_EQ(status, 200);
 }
 
+TEST(HttpErrorTest, GivesStatusesTheirNumbers) {
+  EXPECT_EQ(HttpError(absl::NotFoundError("")).status, 404);
+  EXPECT_EQ(HttpError(absl::InvalidArgumentError("")).status, 400);
+  EXPECT_EQ(HttpError(absl::UnavailableError("")).status, 503);
+  EXPECT_EQ(HttpError(absl::ResourceExhaustedError("")).status, 503);
+  EXPECT_EQ(HttpError(absl::DeadlineExceededError("")).status, 503);
+  EXPECT_EQ(HttpError(absl::DataLossError("")).status, 500);
+  EXPECT_EQ(HttpError(absl::InternalError("a \xff")).body, "{\"error\":\"a \xef\xbf\xbd\"}");
+}
+
 TEST_F(HttpServerTest, SaysWhatAHandlerThrew) {
   Start();
   const ReceivedResponse response = HttpClient(server_->Port()).Get("/throw");
