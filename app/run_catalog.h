@@ -35,12 +35,6 @@ struct RunSummary {
   std::string fault;
 };
 
-// A folder that holds a run's store.
-bool HoldsRun(const std::string& path);
-
-// The folders of runs: `folder` itself where it holds one, else those right below it, by name.
-std::vector<std::string> RunsIn(const std::string& folder);
-
 // Always gives a summary: a run that cannot be read has its fault in words.
 RunSummary SummarizeRun(const std::string& path);
 

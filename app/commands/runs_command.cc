@@ -12,6 +12,7 @@
 #include "app/run_export.h"
 #include "base/file.h"
 #include "base/nearest_name.h"
+#include "observe/run_folders.h"
 #include "observe/terminal_text.h"
 #include "verifiers/item_json.h"
 
@@ -184,11 +185,11 @@ void PrintJson(const CompareOptions& options, const RunComparison& comparison) {
                      {"b", {{"run", options.b}, {"step", comparison.b_step}}},
                      {"equal_step", comparison.equal_step}})
             << '\n';
-  for (const RunComparison::Setting& setting : comparison.settings) {
-    std::cout << Dump({{"kind", "setting"},
-                       {"key", setting.key},
-                       {"a", setting.a.empty() ? json() : json(setting.a)},
-                       {"b", setting.b.empty() ? json() : json(setting.b)}})
+  for (const SettingDifference& setting : comparison.settings) {
+    const auto value = [&](size_t i) {
+      return setting.values[i] ? json(*setting.values[i]) : json();
+    };
+    std::cout << Dump({{"kind", "setting"}, {"key", setting.key}, {"a", value(0)}, {"b", value(1)}})
               << '\n';
   }
   for (const RunComparison::Metric& metric : comparison.metrics) {
@@ -232,9 +233,11 @@ absl::Status RunCompare(const CompareOptions& options) {
   fmt::print("\nsettings that differ{}\n", comparison.settings.empty() ? ": none" : "");
   Table settings;
   if (!comparison.settings.empty()) settings.Row({"", "A", "B"});
-  for (const RunComparison::Setting& setting : comparison.settings) {
-    settings.Row(
-        {setting.key, Shorten(OneLine(setting.a), room), Shorten(OneLine(setting.b), room)});
+  for (const SettingDifference& setting : comparison.settings) {
+    const auto cell = [&](size_t i) {
+      return Shorten(OneLine(setting.values[i].value_or("")), room);
+    };
+    settings.Row({setting.key, cell(0), cell(1)});
   }
   settings.Print("  ");
   fmt::print("\nmetrics, means of {} steps up to the one named\n", kComparedSteps);
