@@ -11,8 +11,6 @@
 
 #include "app/bench_limits.h"
 #include "base/random.h"
-#include "base/thread_pool.h"
-#include "kernels/cpu/probe.h"
 #include "learner/library.h"
 #include "rollout/group_source.h"
 
@@ -51,12 +49,11 @@ class PeakMemory {
 // Probes of this machine, each also a row of its own at the end.
 class Prober {
  public:
-  Prober(const kernels::Backend& backend, kernels::DType dtype)
-      : pool_(backend.Info().threads), isa_(backend.Info().isa), dtype_(dtype) {}
+  Prober(kernels::Backend& backend, kernels::DType dtype) : backend_(backend), dtype_(dtype) {}
 
   MachineRates Probe() {
     memory_.Take();
-    const kernels::cpu::MachineLimits limits = kernels::cpu::ProbeMachine(pool_, isa_);
+    const kernels::MachineLimits limits = backend_.Probe();
     const double operations =
         dtype_ == kernels::DType::kBF16 ? limits.bf16_flops : limits.f32_flops;
     read_.push_back(limits.read_bytes * 1e-9);
@@ -72,8 +69,7 @@ class Prober {
   }
 
  private:
-  ThreadPool pool_;
-  std::string isa_;
+  kernels::Backend& backend_;
   kernels::DType dtype_;
   std::vector<double> read_, matrix_;
   PeakMemory memory_;

@@ -3,6 +3,7 @@
 #include <string_view>
 
 #include "app/config_schema.h"
+#include "app/device.h"
 
 namespace ponder {
 namespace {
@@ -201,6 +202,12 @@ absl::Status CheckConfig(const RunConfig& config, const std::string& origin) {
   CheckTasks(config.tasks, check);
   CheckChat(config.chat, check);
   CheckSizes(config.rollout, config.learner, check);
+  check.Require(ParseDevice(config.machine.device).ok(),
+                "machine.device must be cpu, cuda or cuda:N (a GPU's number), found \"{}\"",
+                config.machine.device);
+  check.Require(config.machine.device == "cpu" || config.machine.isa == "best",
+                "machine.isa is of the cpu: expected best with the device {}, found {}",
+                config.machine.device, config.machine.isa);
   check.Require(config.rollout.listen.empty() || IsHostAndPort(config.rollout.listen),
                 "rollout.listen must be host:port, found \"{}\"", config.rollout.listen);
   check.Require(config.dashboard.listen.empty() || IsHostAndPort(config.dashboard.listen),

@@ -1,11 +1,10 @@
 #include "app/session.h"
 
-#include <absl/strings/numbers.h>
-
 #include <algorithm>
 #include <numeric>
 #include <optional>
 
+#include "app/device.h"
 #include "kernels/cuda_library.h"
 
 namespace ponder {
@@ -33,16 +32,6 @@ absl::StatusOr<kernels::CpuIsa> ParseIsa(const std::string& name) {
   return InvalidArgument(
       "expected best, portable, avx2, avx512, avx512_bf16 or amx as instruction set, found '{}'",
       name);
-}
-
-absl::StatusOr<std::optional<int>> ParseDevice(const std::string& name) {
-  if (name == "cpu") return std::nullopt;
-  if (name == "cuda") return 0;
-  int number = 0;
-  if (name.starts_with("cuda:") && absl::SimpleAtoi(name.substr(5), &number) && number >= 0)
-    return number;
-  return InvalidArgument("expected cpu, cuda or cuda:N (a GPU's number) as device, found '{}'",
-                         name);
 }
 
 absl::StatusOr<std::unique_ptr<kernels::Backend>> CreateBackend(const SessionOptions& options) {

@@ -28,8 +28,6 @@ struct SessionOptions {
 
 absl::StatusOr<kernels::DType> ParseDType(const std::string& name);
 absl::StatusOr<kernels::CpuIsa> ParseIsa(const std::string& name);
-// What a device's name stands for: the number of a GPU, or nothing for the CPU.
-absl::StatusOr<std::optional<int>> ParseDevice(const std::string& name);
 absl::StatusOr<std::unique_ptr<kernels::Backend>> CreateBackend(const SessionOptions& options);
 
 // A model ready to run in this process. The engine is made on first use.

@@ -31,12 +31,13 @@ endfunction()
 # Tests without LibTorch run under the address and undefined-behaviour sanitizers too: target sanitized_tests builds them,
 # CTest's label "sanitized" runs them. NO_SANITIZER leaves one out (say why where it is used). THREADS adds those whose threads
 # meet in atomics alone to target thread_tests, with "threads" in the label, for the thread sanitizer: Debian's Abseil and gRPC are not
-# instrumented, so that it cannot see what their locks order.
+# instrumented, so that it cannot see what their locks order. NEEDS_GPU: one test to CTest, which calls it
+# skipped where there is none.
 add_custom_target(sanitized_tests)
 add_custom_target(thread_tests)
 
 function(ponder_test name)
-  cmake_parse_arguments(ARG "NO_SANITIZER;THREADS" "TIMEOUT" "SOURCES;DEPS" ${ARGN})
+  cmake_parse_arguments(ARG "NO_SANITIZER;THREADS;NEEDS_GPU" "TIMEOUT" "SOURCES;DEPS" ${ARGN})
   if(NOT ARG_TIMEOUT)
     set(ARG_TIMEOUT 300)
   endif()
@@ -51,6 +52,11 @@ function(ponder_test name)
     else()
       list(APPEND properties LABELS sanitized)
     endif()
+  endif()
+  if(ARG_NEEDS_GPU)
+    add_test(NAME ${name} COMMAND ${name})
+    set_tests_properties(${name} PROPERTIES ${properties} SKIP_REGULAR_EXPRESSION "did not run:")
+    return()
   endif()
   gtest_discover_tests(${name} DISCOVERY_TIMEOUT 60 PROPERTIES ${properties})
 endfunction()

@@ -1,11 +1,13 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <utility>
 
 #include "base/status.h"
+#include "kernels/machine_limits.h"
 #include "kernels/operations.h"
 
 // The small set of fused operations over which the decoder is written once. The CPU and the CUDA
@@ -23,6 +25,15 @@ struct BackendInfo {
   int64_t threads = 0;      // of a processor, or a GPU's multiprocessors
   MatrixOrder order = MatrixOrder::kPanels;
   bool is_host_memory = true;  // whether the host may follow the backend's pointers
+  bool can_record = false;     // whether Record is worth the batches' padding
+};
+
+// Operations with the pointers and sizes that they had, to be enqueued again at once. Its backend
+// outlives it.
+class Recording {
+ public:
+  virtual ~Recording() = default;
+  virtual void Replay() = 0;
 };
 
 class Backend {
@@ -41,6 +52,16 @@ class Backend {
   // is the host's.
   virtual void Copy(void* to, const void* from, int64_t bytes) { CopyIn(to, from, bytes); }
   virtual void Synchronize() = 0;
+  // Keeps what `work` enqueues instead of doing it. `work` calls operations alone, and was run
+  // before with the same sizes, so that their work space is there. Null where it could not be
+  // kept: then it was done.
+  virtual std::unique_ptr<Recording> Record(const std::function<void()>& work) {
+    work();
+    return nullptr;
+  }
+
+  // Takes a quarter of a second.
+  virtual MachineLimits Probe() = 0;
 
   virtual void Embed(const EmbedArgs& args) = 0;
   virtual void RmsNorm(const RmsNormArgs& args) = 0;

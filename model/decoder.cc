@@ -1,11 +1,13 @@
 #include "model/decoder.h"
 
 #include <algorithm>
+#include <cstring>
 #include <utility>
 
 #include "base/check.h"
 #include "model/activations.h"
 #include "model/decoder_pass.h"
+#include "model/recordings.h"
 
 namespace ponder {
 namespace {
@@ -93,14 +95,18 @@ struct Decoder::Scratch {
   DeviceBuffer batch;       // DeviceBatch's arrays
   DeviceBuffer rope_table;  // [table_positions, E]
   int64_t table_positions = 0;
-  DeviceBuffer gathered;   // [rows, padded D] act
-  DeviceBuffer log_probs;  // LogProbs' arrays
+  DeviceBuffer gathered;      // [rows, padded D] act
+  DeviceBuffer log_probs;     // LogProbs' arrays
+  std::vector<char> staging;  // a batch on its way to the device
+  Recordings recordings;
 
   absl::Status ReserveArena(kernels::Backend& backend, const ModelConfig& config, DType dtype,
                             int64_t rows);
   absl::Status ReserveRopeTable(kernels::Backend& backend, const ModelConfig& config,
                                 const DecoderBatch& batch);
-  absl::StatusOr<DeviceBatch> Upload(kernels::Backend& backend, const DecoderBatch& batch);
+  // With rows up to `rows` that belong to no sequence and write to `spare_slot`.
+  absl::StatusOr<DeviceBatch> Upload(kernels::Backend& backend, const DecoderBatch& batch,
+                                     int64_t rows, int64_t spare_slot);
 };
 
 absl::Status Decoder::Scratch::ReserveArena(kernels::Backend& backend, const ModelConfig& config,
@@ -145,42 +151,56 @@ absl::Status Decoder::Scratch::ReserveRopeTable(kernels::Backend& backend,
 }
 
 absl::StatusOr<DeviceBatch> Decoder::Scratch::Upload(kernels::Backend& backend,
-                                                     const DecoderBatch& host) {
-  const int64_t rows = host.Rows();
+                                                     const DecoderBatch& host, int64_t rows,
+                                                     int64_t spare_slot) {
   int64_t page_count = 0;
-  for (const std::vector<int32_t>& pages : host.page_tables)
-    page_count += static_cast<int64_t>(pages.size());
-
-  // [sequences][ids][positions][slots][pages], each part padded to 64 bytes.
-  const auto padded = [](int64_t bytes) { return (bytes + 63) / 64 * 64; };
-  const int64_t sequence_bytes = padded(host.sequences.size() * sizeof(AttentionSequence));
-  const int64_t row_bytes = padded(rows * 4);
-  PONDER_RETURN_IF_ERROR(
-      Reserve(backend, sequence_bytes + 3 * row_bytes + padded(page_count * 4) + 64, &batch));
-  char* const base = batch.As<char>();
-  auto* const ids = reinterpret_cast<int32_t*>(base + sequence_bytes);
-  auto* const positions = reinterpret_cast<int32_t*>(base + sequence_bytes + row_bytes);
-  auto* const slots = reinterpret_cast<int32_t*>(base + sequence_bytes + 2 * row_bytes);
-  auto* const pages = reinterpret_cast<int32_t*>(base + sequence_bytes + 3 * row_bytes);
-
-  std::vector<AttentionSequence> sequences = host.sequences;
-  std::vector<int32_t> all_pages;
-  all_pages.reserve(page_count);
-  for (size_t s = 0; s < sequences.size(); ++s) {
-    sequences[s].pages = pages + all_pages.size();
-    all_pages.insert(all_pages.end(), host.page_tables[s].begin(), host.page_tables[s].end());
+  int64_t max_queries = 0;
+  for (size_t s = 0; s < host.sequences.size(); ++s) {
+    page_count += static_cast<int64_t>(host.page_tables[s].size());
+    max_queries = std::max(max_queries, host.sequences[s].query_count);
   }
-  backend.CopyIn(base, sequences.data(), sequences.size() * sizeof(AttentionSequence));
-  backend.CopyIn(ids, host.ids.data(), rows * 4);
-  backend.CopyIn(positions, host.positions.data(), rows * 4);
-  backend.CopyIn(slots, host.slots.data(), rows * 4);
-  backend.CopyIn(pages, all_pages.data(), page_count * 4);
-  return DeviceBatch{.ids = ids,
-                     .positions = positions,
-                     .slots = slots,
-                     .sequences = reinterpret_cast<const AttentionSequence*>(base),
-                     .rows = rows,
-                     .sequence_count = static_cast<int64_t>(sequences.size())};
+  const int64_t padding = rows - host.Rows();
+  const auto sequences = static_cast<int64_t>(host.sequences.size()) + padding;
+
+  // [sequences][ids][positions][slots][pages], each part padded to 64 bytes; in one piece, since
+  // each copy to a device takes as long as a small kernel.
+  const auto padded = [](int64_t bytes) { return (bytes + 63) / 64 * 64; };
+  const int64_t sequence_bytes = padded(sequences * int64_t{sizeof(AttentionSequence)});
+  const int64_t row_bytes = padded(rows * 4);
+  const int64_t bytes = sequence_bytes + 3 * row_bytes + padded(page_count * 4) + 64;
+  PONDER_RETURN_IF_ERROR(Reserve(backend, bytes, &batch));
+  staging.assign(static_cast<size_t>(bytes), 0);
+  char* const from = staging.data();
+  char* const to = batch.As<char>();
+  const int64_t pages_at = sequence_bytes + 3 * row_bytes;
+
+  auto* const pages = reinterpret_cast<int32_t*>(from + pages_at);
+  int64_t at = 0;
+  for (int64_t s = 0; s < sequences; ++s) {
+    AttentionSequence sequence;  // of padding: no queries, no keys
+    if (s < static_cast<int64_t>(host.sequences.size())) {
+      sequence = host.sequences[s];
+      sequence.pages = reinterpret_cast<const int32_t*>(to + pages_at) + at;
+      std::ranges::copy(host.page_tables[s], pages + at);
+      at += static_cast<int64_t>(host.page_tables[s].size());
+    }
+    std::memcpy(from + s * int64_t{sizeof(AttentionSequence)}, &sequence, sizeof(sequence));
+  }
+  const auto fill = [&](int64_t part, const std::vector<int32_t>& values, int64_t rest) {
+    auto* const out = reinterpret_cast<int32_t*>(from + sequence_bytes + part * row_bytes);
+    std::ranges::copy(values, out);
+    std::fill(out + values.size(), out + rows, static_cast<int32_t>(rest));
+    return reinterpret_cast<const int32_t*>(to + sequence_bytes + part * row_bytes);
+  };
+  const DeviceBatch device{.ids = fill(0, host.ids, 0),
+                           .positions = fill(1, host.positions, 0),
+                           .slots = fill(2, host.slots, spare_slot),
+                           .sequences = reinterpret_cast<const AttentionSequence*>(to),
+                           .rows = rows,
+                           .sequence_count = sequences,
+                           .max_queries = max_queries};
+  backend.CopyIn(to, from, bytes);
+  return device;
 }
 
 Decoder::Decoder(kernels::Backend& backend, const Weights& weights)
@@ -188,16 +208,38 @@ Decoder::Decoder(kernels::Backend& backend, const Weights& weights)
 
 Decoder::~Decoder() = default;
 
+int64_t Decoder::Replays() const { return scratch_->recordings.Replays(); }
+
 absl::StatusOr<const void*> Decoder::Forward(const DecoderBatch& batch, KvCache& cache) {
   const ModelConfig& config = weights_->Config();
   CheckBatch(batch, cache.Shape(), config.vocabulary);
   PONDER_RETURN_IF_ERROR(scratch_->ReserveRopeTable(*backend_, config, batch));
-  PONDER_RETURN_IF_ERROR(
-      scratch_->ReserveArena(*backend_, config, weights_->Dtype(), batch.Rows()));
-  PONDER_ASSIGN_OR_RETURN(const DeviceBatch device, scratch_->Upload(*backend_, batch));
-  DecoderPass(*backend_, *weights_, cache, scratch_->rope_table.As<float>(), device,
-              scratch_->arrays)
-      .Forward();
+  const bool is_recorded = backend_->Info().can_record && batch.Rows() > 0 &&
+                           std::ranges::all_of(batch.sequences, [](const AttentionSequence& s) {
+                             return s.query_count == 1;
+                           });
+  const int64_t rows = is_recorded ? Recordings::PaddedRows(batch.Rows()) : batch.Rows();
+  PONDER_RETURN_IF_ERROR(scratch_->ReserveArena(*backend_, config, weights_->Dtype(), rows));
+  PONDER_ASSIGN_OR_RETURN(const DeviceBatch device,
+                          scratch_->Upload(*backend_, batch, rows, cache.SpareSlot()));
+  const auto forward = [&] {
+    DecoderPass(*backend_, *weights_, cache, scratch_->rope_table.As<float>(), device,
+                scratch_->arrays)
+        .Forward();
+  };
+  if (is_recorded) {
+    scratch_->recordings.Run(*backend_,
+                             {.rows = rows,
+                              .weights = weights_->Vector(weights_->Layout().final_norm),
+                              .cache = cache.Layer(0).keys,
+                              .batch = scratch_->batch.As<void>(),
+                              .scratch = scratch_->arena.As<void>(),
+                              .scratch_rows = scratch_->arena_rows,
+                              .rope_table = scratch_->rope_table.As<void>()},
+                             forward);
+  } else {
+    forward();
+  }
   return scratch_->arrays.hidden;
 }
 
@@ -211,7 +253,8 @@ absl::StatusOr<const void*> Decoder::ForwardForTraining(const DecoderBatch& batc
       fmt::format("{} rows, pages below {}; activations hold {} rows, pages below {}", batch.Rows(),
                   PagesUpTo(batch), activations.MaxRows(), activations.MaxPages()));
   PONDER_RETURN_IF_ERROR(scratch_->ReserveRopeTable(*backend_, config, batch));
-  PONDER_ASSIGN_OR_RETURN(const DeviceBatch device, scratch_->Upload(*backend_, batch));
+  PONDER_ASSIGN_OR_RETURN(const DeviceBatch device,
+                          scratch_->Upload(*backend_, batch, batch.Rows(), 0));
   DecoderPass(*backend_, *weights_, cache, scratch_->rope_table.As<float>(), device,
               activations.Forward())
       .Forward();
@@ -227,7 +270,8 @@ absl::Status Decoder::Backward(const DecoderBatch& batch, const KvCache& cache,
       fmt::format("{} rows, pages below {}; the training forward had {} rows, pages below {}",
                   batch.Rows(), PagesUpTo(batch), activations.Rows(), activations.MaxPages()));
   PONDER_RETURN_IF_ERROR(scratch_->ReserveRopeTable(*backend_, weights_->Config(), batch));
-  PONDER_ASSIGN_OR_RETURN(const DeviceBatch device, scratch_->Upload(*backend_, batch));
+  PONDER_ASSIGN_OR_RETURN(const DeviceBatch device,
+                          scratch_->Upload(*backend_, batch, batch.Rows(), 0));
   DecoderPass pass(*backend_, *weights_, cache, scratch_->rope_table.As<float>(), device,
                    activations.Forward());
   pass.Backward(activations.Backward(), d_hidden, PagesUpTo(batch), activations.Kept(), gradients);
@@ -277,9 +321,11 @@ Decoder::Scored Decoder::LogProbs(const void* hidden_rows, std::span<const int32
                      .entropies = base + 3 * stride,
                      .logsumexps = base + 4 * stride,
                      .rows = rows});
-  backend_->CopyOut(scored.logprobs.data(), base + 2 * stride, rows * 4);
-  backend_->CopyOut(scored.entropies.data(), base + 3 * stride, rows * 4);
-  backend_->CopyOut(scored.logsumexps.data(), base + 4 * stride, rows * 4);
+  std::vector<float> all(static_cast<size_t>(2 * stride + rows));  // one copy: each waits
+  backend_->CopyOut(all.data(), base + 2 * stride, std::ssize(all) * 4);
+  std::copy_n(all.begin(), rows, scored.logprobs.begin());
+  std::copy_n(all.begin() + stride, rows, scored.entropies.begin());
+  std::copy_n(all.begin() + 2 * stride, rows, scored.logsumexps.begin());
   return scored;
 }
 

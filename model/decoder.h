@@ -19,11 +19,15 @@ class KvCache {
                                                          const ModelConfig& config,
                                                          kernels::DType dtype, int64_t pages);
   const kernels::KvShape& Shape() const { return shape_; }
+  // A slot behind the pages, for the rows that pad a recorded batch; only where the backend
+  // records.
+  int64_t SpareSlot() const { return shape_.pages * kernels::kPageTokens; }
   kernels::KvLayer Layer(int64_t layer) const;
 
  private:
   kernels::KvShape shape_;
   int64_t layers_ = 0;
+  int64_t pages_of_layer_ = 0;  // the spare one included
   // A layer's keys, then its values, layer after layer: one piece, since each piece of memory ends
   // with a huge page of which it uses a part.
   kernels::DeviceBuffer memory_;
@@ -66,6 +70,9 @@ class Decoder {
   // The final hidden states of chosen rows, gathered as [rows.size(), padded D] act; valid until
   // the next call.
   absl::StatusOr<const void*> GatherRows(const void* hidden, std::span<const int64_t> rows);
+
+  // How many forwards were replays of a recorded one (kernels::Backend::Record).
+  int64_t Replays() const;
 
   const Weights& GetWeights() const { return *weights_; }
   kernels::Backend& GetBackend() const { return *backend_; }

@@ -13,7 +13,9 @@ absl::StatusOr<std::unique_ptr<KvCache>> KvCache::Create(kernels::Backend& backe
   cache->shape_ = {
       .dtype = dtype, .kv_heads = config.kv_heads, .head_width = config.head_width, .pages = pages};
   cache->layers_ = config.layers;
-  const int64_t bytes = 2 * config.layers * pages * kernels::KvPageBytes(cache->shape_);
+  cache->pages_of_layer_ = pages + (backend.Info().can_record ? 1 : 0);
+  const int64_t bytes =
+      2 * config.layers * cache->pages_of_layer_ * kernels::KvPageBytes(cache->shape_);
   auto memory = kernels::DeviceBuffer::Create(backend, bytes);
   if (!memory.ok()) {
     return Annotate(memory.status(),
@@ -26,7 +28,7 @@ absl::StatusOr<std::unique_ptr<KvCache>> KvCache::Create(kernels::Backend& backe
 
 kernels::KvLayer KvCache::Layer(int64_t layer) const {
   PONDER_CHECK(layer >= 0 && layer < layers_, fmt::format("layer = {}", layer));
-  const int64_t bytes = shape_.pages * kernels::KvPageBytes(shape_);
+  const int64_t bytes = pages_of_layer_ * kernels::KvPageBytes(shape_);
   char* const keys = memory_.As<char>() + 2 * layer * bytes;
   return {.keys = keys, .values = keys + bytes};
 }

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <cstring>
 
 #include "base/check.h"
 #include "kernels/kv_cache.h"
@@ -9,6 +10,8 @@ namespace {
 
 using kernels::DeviceBuffer;
 
+constexpr int64_t kAlignedFloats = 16;
+
 class DecoderRunner : public StepRunner {
  public:
   static absl::StatusOr<std::unique_ptr<StepRunner>> Create(Decoder& decoder, int64_t max_sequences,
@@ -18,14 +21,12 @@ class DecoderRunner : public StepRunner {
     const Weights& weights = decoder.GetWeights();
     PONDER_ASSIGN_OR_RETURN(runner->cache_,
                             KvCache::Create(backend, weights.Config(), weights.Dtype(), pages));
-    const auto allocate = [&](DeviceBuffer& buffer, int64_t element_bytes) -> absl::Status {
-      PONDER_ASSIGN_OR_RETURN(buffer, DeviceBuffer::Create(backend, max_sequences * element_bytes));
+    const auto allocate = [&](DeviceBuffer& buffer, int64_t row_bytes) -> absl::Status {
+      PONDER_ASSIGN_OR_RETURN(buffer, DeviceBuffer::Create(backend, runner->stride_ * row_bytes));
       return absl::OkStatus();
     };
     PONDER_RETURN_IF_ERROR(allocate(runner->params_, sizeof(kernels::SampleRow)));
-    PONDER_RETURN_IF_ERROR(allocate(runner->tokens_, sizeof(int32_t)));
-    PONDER_RETURN_IF_ERROR(allocate(runner->logprobs_, sizeof(float)));
-    PONDER_RETURN_IF_ERROR(allocate(runner->entropies_, sizeof(float)));
+    PONDER_RETURN_IF_ERROR(allocate(runner->drawn_, 3 * 4));
     return runner;
   }
 
@@ -57,7 +58,9 @@ class DecoderRunner : public StepRunner {
 
  private:
   DecoderRunner(Decoder& decoder, int64_t max_sequences)
-      : decoder_(decoder), max_sequences_(max_sequences) {}
+      : decoder_(decoder),
+        max_sequences_(max_sequences),
+        stride_((max_sequences + kAlignedFloats - 1) / kAlignedFloats * kAlignedFloats) {}
 
   std::vector<SampledToken> Sample(const void* hidden,
                                    const std::vector<kernels::SampleRow>& params) {
@@ -68,29 +71,35 @@ class DecoderRunner : public StepRunner {
       return row.top_p < 1 || row.top_k > 0;
     };
     backend.CopyIn(params_.As<void>(), params.data(), count * sizeof(kernels::SampleRow));
+    float* const drawn = drawn_.As<float>();
     backend.Sample({.hidden = hidden,
                     .w = decoder_.GetWeights().Head(),
                     .params = params_.As<kernels::SampleRow>(),
                     .may_restrict = std::ranges::any_of(params, is_restricted),
-                    .tokens = tokens_.As<int32_t>(),
-                    .logprobs = logprobs_.As<float>(),
-                    .entropies = entropies_.As<float>(),
+                    .tokens = drawn_.As<int32_t>(),
+                    .logprobs = drawn + stride_,
+                    .entropies = drawn + 2 * stride_,
                     .rows = count});
-    std::vector<int32_t> tokens(count);
-    std::vector<float> logprobs(count), entropies(count);
+    // One copy: each waits for the device.
+    host_.resize(static_cast<size_t>(3 * stride_));
     backend.Synchronize();
-    backend.CopyOut(tokens.data(), tokens_.As<void>(), count * sizeof(int32_t));
-    backend.CopyOut(logprobs.data(), logprobs_.As<void>(), count * sizeof(float));
-    backend.CopyOut(entropies.data(), entropies_.As<void>(), count * sizeof(float));
+    backend.CopyOut(host_.data(), drawn, (2 * stride_ + count) * int64_t{sizeof(float)});
     std::vector<SampledToken> sampled(count);
-    for (int64_t i = 0; i < count; ++i) sampled[i] = {tokens[i], logprobs[i], entropies[i]};
+    for (int64_t i = 0; i < count; ++i) {
+      std::memcpy(&sampled[i].id, &host_[i], sizeof(int32_t));
+      sampled[i].logprob = host_[stride_ + i];
+      sampled[i].entropy = host_[2 * stride_ + i];
+    }
     return sampled;
   }
 
   Decoder& decoder_;
   const int64_t max_sequences_;
+  const int64_t stride_;  // max_sequences, so rounded up that each array starts on 64 bytes
   std::unique_ptr<KvCache> cache_;
-  DeviceBuffer params_, tokens_, logprobs_, entropies_;  // [max_sequences]
+  DeviceBuffer params_;      // [stride]
+  DeviceBuffer drawn_;       // [3, stride]: tokens, log-probs, entropies
+  std::vector<float> host_;  // the same
 };
 
 }  // namespace

@@ -32,12 +32,16 @@ namespace {
 
 constexpr size_t kJudgedAtOnce = 256;  // of JudgeItems, for the deadline of a call
 
-// The instruction set that computes the bits of `numerics`; the best where none here does.
+// The device and instruction set that compute the bits of `numerics`; the CPU's best where none
+// here does.
 absl::StatusOr<std::unique_ptr<kernels::Backend>> MatchBackend(const std::string& numerics,
                                                                int64_t threads) {
-  for (const char* isa : {"best", "amx", "avx512_bf16", "avx512", "avx2", "portable"}) {
-    absl::StatusOr<std::unique_ptr<kernels::Backend>> backend =
-        CreateBackend({.isa = isa, .threads = threads});
+  std::vector<SessionOptions> choices;
+  if (numerics.starts_with("cuda")) choices.push_back({.device = "cuda"});
+  for (const char* isa : {"best", "amx", "avx512_bf16", "avx512", "avx2", "portable"})
+    choices.push_back({.isa = isa, .threads = threads});
+  for (const SessionOptions& choice : choices) {
+    absl::StatusOr<std::unique_ptr<kernels::Backend>> backend = CreateBackend(choice);
     if (backend.ok() && (*backend)->Info().fingerprint == numerics) return backend;
   }
   return CreateBackend({.threads = threads});

@@ -13,6 +13,7 @@
 #include "kernels/cpu/linear.h"
 #include "kernels/cpu/logits.h"
 #include "kernels/cpu/optimizer.h"
+#include "kernels/cpu/probe.h"
 #include "kernels/cpu/rows.h"
 #include "kernels/cpu/sample.h"
 #include "kernels/cpu/workspace.h"
@@ -75,6 +76,7 @@ class CpuBackend final : public Backend {
     });
   }
   void Synchronize() override {}
+  MachineLimits Probe() override { return cpu::ProbeMachine(pool_, info_.isa); }
 
   void Embed(const EmbedArgs& args) override { cpu::Embed(context_, args); }
   void RmsNorm(const RmsNormArgs& args) override { cpu::RmsNorm(context_, args); }

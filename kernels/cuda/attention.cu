@@ -248,19 +248,12 @@ __global__ void __launch_bounds__(kAttentionThreads, kBlocksAtOnce)
       for (int half = 0; half < 2; ++half) {
         const float sum = QuadSum(chain.sum[half]);
         float change, other_change;
-        if (block % kStreams == 0) {
-          total.max[half] = chain.max[half];
-          total.sum[half] = sum;
-        } else {
-          MergeSums(total.max[half], total.sum[half], chain.max[half], sum, &change, &other_change);
-        }
+        MergeSums(total.max[half], total.sum[half], chain.max[half], sum, &change, &other_change);
 #pragma unroll
         for (int j = 0; j < kE / 8; ++j) {
 #pragma unroll
           for (int i = 2 * half; i < 2 * half + 2; ++i) {
-            total.acc[j][i] = block % kStreams == 0 ? chain.acc[j][i]
-                                                    : MergeValue(total.acc[j][i], change,
-                                                                 chain.acc[j][i], other_change);
+            total.acc[j][i] = MergeValue(total.acc[j][i], change, chain.acc[j][i], other_change);
           }
         }
       }
@@ -302,7 +295,7 @@ constexpr int64_t PromptBytes() {
 __global__ void __launch_bounds__(kPlanThreads)
     PlanTilesKernel(const AttentionSequence* sequences, int64_t count, int64_t group,
                     int64_t skipped_rows, int32_t* ends) {
-  __shared__ int32_t sums[kPlanThreads];
+  PONDER_SHARED(int32_t, sums, kPlanThreads);
   const auto tiles = [&](int64_t i) {
     const int64_t rows = sequences[i].query_count * group;
     return rows <= skipped_rows ? 0 : static_cast<int32_t>((rows + kTileRows - 1) / kTileRows);

@@ -133,7 +133,7 @@ __global__ void __launch_bounds__(kThreads)
 // One block: begins [pages + 1] from counts, which become zero again.
 __global__ void __launch_bounds__(kThreads)
     CumulateKernel(int32_t* counts, int64_t pages, int32_t* begins) {
-  __shared__ int32_t sums[kThreads];
+  PONDER_SHARED(int32_t, sums, kThreads);
   const int64_t run = (pages + kThreads - 1) / kThreads;
   const int64_t begin = threadIdx.x * run;
   const int64_t end = begin + run < pages ? begin + run : pages;

@@ -7,12 +7,24 @@
 #include "kernels/cuda/context.h"
 #include "kernels/cuda/create_backend.h"
 #include "kernels/cuda/operations.h"
+#include "kernels/cuda/probe.h"
 
 namespace ponder::kernels {
 namespace {
 
 // Raised by whoever changes a last digit of a forward operation.
 constexpr int kKernelRevision = 1;
+
+class GraphRecording final : public Recording {
+ public:
+  GraphRecording(cudaGraphExec_t graph, cudaStream_t stream) : graph_(graph), stream_(stream) {}
+  ~GraphRecording() override { cudaGraphExecDestroy(graph_); }
+  void Replay() override { cuda::CheckCuda(cudaGraphLaunch(graph_, stream_), "cudaGraphLaunch"); }
+
+ private:
+  cudaGraphExec_t graph_;
+  cudaStream_t stream_;
+};
 
 class CudaBackend final : public Backend {
  public:
@@ -23,6 +35,7 @@ class CudaBackend final : public Backend {
     info_.fingerprint = fmt::format("cuda-{}-r{}", info_.isa, kKernelRevision);
     info_.order = MatrixOrder::kRows;
     info_.is_host_memory = false;
+    info_.can_record = true;
     info_.threads = properties.multiProcessorCount;
   }
   ~CudaBackend() override {
@@ -73,6 +86,26 @@ class CudaBackend final : public Backend {
   }
   void Synchronize() override {
     cuda::CheckCuda(cudaStreamSynchronize(context_.stream), "cudaStreamSynchronize");
+  }
+
+  MachineLimits Probe() override { return cuda::Probe(context_); }
+  std::unique_ptr<Recording> Record(const std::function<void()>& work) override {
+    cuda::CheckCuda(cudaStreamBeginCapture(context_.stream, cudaStreamCaptureModeThreadLocal),
+                    "cudaStreamBeginCapture");
+    cudaGraph_t graph = nullptr;
+    try {
+      work();
+    } catch (...) {
+      cudaStreamEndCapture(context_.stream, &graph);
+      if (graph != nullptr) cudaGraphDestroy(graph);
+      throw;
+    }
+    cuda::CheckCuda(cudaStreamEndCapture(context_.stream, &graph), "cudaStreamEndCapture");
+    cudaGraphExec_t ready = nullptr;
+    const cudaError_t error = cudaGraphInstantiate(&ready, graph, 0);
+    cudaGraphDestroy(graph);
+    cuda::CheckCuda(error, "cudaGraphInstantiate");
+    return std::make_unique<GraphRecording>(ready, context_.stream);
   }
 
   void Embed(const EmbedArgs& args) override { cuda::Embed(context_, args); }

@@ -53,6 +53,17 @@ __device__ inline uint32_t NarrowPair(float first, float second) {
          static_cast<uint32_t>(Narrow<BF16>(second).bits) << 16;
 }
 
+// `count` elements that the threads of a block share, uninitialised. A macro, so that the emulation
+// can give each block its own and fill it with NaNs.
+#ifdef PONDER_CUDA_EMULATION
+#define PONDER_SHARED(type, name, count) \
+  static const char name##_key = 0;      \
+  type* const name = static_cast<type*>( \
+      ::ponder::cuda_emulation::SharedArray(&name##_key, sizeof(type) * (count)))
+#else
+#define PONDER_SHARED(type, name, count) __shared__ type name[count]
+#endif
+
 // ---- sums ----
 
 // Every lane gets it. A butterfly: the same bits in each lane, since a + b is b + a.
@@ -83,7 +94,7 @@ __device__ inline float QuadMax(float value) {
 // with a barrier, so that it may be called again at once.
 template <int kThreads, typename Number>
 __device__ Number BlockSum(Number value) {
-  __shared__ Number warps[kThreads / kWarp];
+  PONDER_SHARED(Number, warps, kThreads / kWarp);
   value = WarpSum(value);
   if (threadIdx.x % kWarp == 0) warps[threadIdx.x / kWarp] = value;
   __syncthreads();
@@ -94,7 +105,7 @@ __device__ Number BlockSum(Number value) {
 }
 template <int kThreads>
 __device__ float BlockMax(float value) {
-  __shared__ float warps[kThreads / kWarp];
+  PONDER_SHARED(float, warps, kThreads / kWarp);
   value = WarpMax(value);
   if (threadIdx.x % kWarp == 0) warps[threadIdx.x / kWarp] = value;
   __syncthreads();

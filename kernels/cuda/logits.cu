@@ -27,7 +27,7 @@ template <typename Tile>
 __global__ void __launch_bounds__(Tile::kThreads)
     TileStatsKernel(Operand<typename Tile::T> hidden, Operand<typename Tile::T> w, int64_t inputs,
                     int64_t tiles_m, LogitRows args) {
-  __shared__ float parts[Tile::kWarpsN * Tile::kTileM];
+  PONDER_SHARED(float, parts, Tile::kWarpsN* Tile::kTileM);
   const int64_t m0 = blockIdx.x % tiles_m * Tile::kTileM;
   const int64_t vocabulary_tile = blockIdx.x / tiles_m;
   const int64_t n0 = vocabulary_tile * kVocabularyTile;
@@ -105,7 +105,7 @@ __global__ void __launch_bounds__(kThreads) FillKernel(float* to, int64_t count,
 __global__ void __launch_bounds__(kThreads)
     FindRowsKernel(const float* d_logprobs, int64_t count, int32_t* rows, int32_t* found) {
   constexpr int kWarps = kThreads / kWarp;
-  __shared__ unsigned bits[kWarps];
+  PONDER_SHARED(unsigned, bits, kWarps);
   int at = 0;
   for (int64_t begin = 0; begin < count; begin += kThreads) {
     const int64_t row = begin + threadIdx.x;

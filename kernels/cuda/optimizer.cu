@@ -23,7 +23,7 @@ struct AdamWFactors {
   float second_correction = 1;
 };
 
-__global__ void __launch_bounds__(kThreads)
+__global__ void __launch_bounds__(kThreads, 1)
     AdamWKernel(AdamWArgs args, AdamWFactors factors, int64_t padded) {
   const int64_t count = args.rows * args.columns;
   for (int64_t i = blockIdx.x * int64_t{kThreads} + threadIdx.x; i < count;

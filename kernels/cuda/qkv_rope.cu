@@ -59,6 +59,14 @@ __device__ inline Head Times(const Head& a, float factor) {
   return product;
 }
 
+__device__ inline void AddWhere(bool adds, const Head& part, Head& sum) {
+#pragma unroll
+  for (int j = 0; j < kPairs; ++j) {
+    sum.low[j] += adds ? part.low[j] : 0.0f;
+    sum.high[j] += adds ? part.high[j] : 0.0f;
+  }
+}
+
 __device__ inline float InverseRms(const Head& x, int half, float epsilon) {
   return 1.0f / sqrtf(Dot(x, x) / static_cast<float>(2 * half) + epsilon);
 }
@@ -129,7 +137,7 @@ __device__ inline void StoreNormGradient(const Head& mine, float* parts, float* 
 // A block a row, a warp a head; d_norms [N, 2, E] or null: the row's part of d_q_norm and d_k_norm.
 __global__ void __launch_bounds__(kThreads)
     QkvRopeBackwardKernel(QkvRopeBackwardArgs args, float* d_norms) {
-  __shared__ float parts[kWarps * kMaxHeadWidth];
+  PONDER_SHARED(float, parts, kWarps* kMaxHeadWidth);
   const int64_t row = blockIdx.x, width = args.shape.head_width, kv_heads = args.shape.kv_heads;
   const int half = static_cast<int>(width / 2);
   const int64_t row_width = (args.heads + 2 * kv_heads) * width;
@@ -150,12 +158,13 @@ __global__ void __launch_bounds__(kThreads)
         const Head x = LoadHead(args.qkv + row * row_width + index * width, half);
         const float inverse = InverseRms(x, half, args.norm_epsilon);
         const Head xhat = Times(x, inverse);
-        Head& d_norm = is_query ? d_q_norm : d_k_norm;
+        // Not a reference to one of the two: that would put them into memory.
+        const Head part = Times(d, xhat);
+        AddWhere(is_query, part, d_q_norm);
+        AddWhere(!is_query, part, d_k_norm);
         const Head d_xhat = Times(d, LoadHead(norm, half));
         const float mean = Dot(d_xhat, xhat) / static_cast<float>(width);
         ForPairs(half, [&](int, int j) {
-          d_norm.low[j] = fmaf(d.low[j], xhat.low[j], d_norm.low[j]);
-          d_norm.high[j] = fmaf(d.high[j], xhat.high[j], d_norm.high[j]);
           d.low[j] = fmaf(-xhat.low[j], mean, d_xhat.low[j]) * inverse;
           d.high[j] = fmaf(-xhat.high[j], mean, d_xhat.high[j]) * inverse;
         });

@@ -15,7 +15,7 @@ template <typename Value>
 __global__ void __launch_bounds__(kReduceThreads)
     RunSumsKernel(Value value, int64_t rows, int64_t width, float* parts) {
   constexpr int kWarps = kReduceThreads / kWarp;
-  __shared__ float sums[kWarps][kWarp];
+  PONDER_SHARED(float, sums, kReduceThreads);
   const int lane = threadIdx.x % kWarp, warp = threadIdx.x / kWarp;
   const int64_t column = blockIdx.x * int64_t{kWarp} + lane;
   const int64_t begin = blockIdx.y * int64_t{kReduceRows};
@@ -24,10 +24,10 @@ __global__ void __launch_bounds__(kReduceThreads)
   if (column < width) {
     for (int64_t row = begin + warp; row < end; row += kWarps) sum += value(row, column);
   }
-  sums[warp][lane] = sum;
+  sums[threadIdx.x] = sum;
   __syncthreads();
   if (warp > 0 || column >= width) return;
-  for (int i = 1; i < kWarps; ++i) sum += sums[i][lane];
+  for (int i = 1; i < kWarps; ++i) sum += sums[i * kWarp + lane];
   parts[blockIdx.y * width + column] = sum;
 }
 

@@ -25,17 +25,17 @@ __global__ void __launch_bounds__(kThreads)
     EmbedBackwardKernel(const int32_t* ids, const float* d_out, float* d_table, int64_t rows,
                         int64_t width) {
   constexpr int kWarps = kThreads / kWarp;
-  __shared__ int is_later;
-  __shared__ unsigned matches[kWarps];
+  PONDER_SHARED(int, is_later, 1);
+  PONDER_SHARED(unsigned, matches, kWarps);
   const int64_t first = blockIdx.x;
   const int32_t id = ids[first];
-  if (threadIdx.x == 0) is_later = 0;
+  if (threadIdx.x == 0) *is_later = 0;
   __syncthreads();
   for (int64_t row = threadIdx.x; row < first; row += kThreads) {
-    if (ids[row] == id) is_later = 1;
+    if (ids[row] == id) *is_later = 1;
   }
   __syncthreads();
-  if (is_later != 0) return;
+  if (*is_later != 0) return;
   float* const to = d_table + id * width;
   for (int64_t begin = first; begin < rows; begin += kThreads) {
     const int64_t mine = begin + threadIdx.x;

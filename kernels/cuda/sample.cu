@@ -32,8 +32,8 @@ __device__ inline bool IsRestricted(const SampleRow& row, int64_t vocabulary) {
 // is before it; a run without weight is never chosen. sums: [kThreads] of shared memory.
 template <int kBlock>
 __device__ int FindRun(double mine, double uniform, double* sums, double* before) {
-  __shared__ int run;
-  __shared__ double place;
+  PONDER_SHARED(int, run, 1);
+  PONDER_SHARED(double, place, 1);
   sums[threadIdx.x] = mine;
   __syncthreads();
   if (threadIdx.x == 0) {
@@ -41,27 +41,27 @@ __device__ int FindRun(double mine, double uniform, double* sums, double* before
     for (int i = 0; i < kBlock; ++i) total += sums[i];
     const double wanted = uniform * total;
     double sum = 0;
-    run = 0;
-    place = wanted;
+    *run = 0;
+    *place = wanted;
     for (int i = 0; i < kBlock; ++i) {
       if (!(sums[i] > 0)) continue;
       // Rounding may lead beyond the end: then it is the last run that weighs anything.
-      run = i;
-      place = wanted - sum;
+      *run = i;
+      *place = wanted - sum;
       if (sum + sums[i] > wanted) break;
       sum += sums[i];
     }
   }
   __syncthreads();
-  *before = place;
-  return run;
+  *before = *place;
+  return *run;
 }
 
 // A block a row: merges the tiles and decides in which one the token lies.
 __global__ void __launch_bounds__(kThreads)
     ChooseKernel(const SampleRow* params, const TileStats* tiles, int64_t tile_count,
                  Choice* choices) {
-  __shared__ double sums[kThreads];
+  PONDER_SHARED(double, sums, kThreads);
   const int64_t row = blockIdx.x;
   const TileStats* const stats = tiles + row * tile_count;
   Choice choice = {MergeTiles(stats, tile_count), 0, 0};
@@ -101,11 +101,11 @@ __global__ void __launch_bounds__(kThreads)
 
 // A block a row: makes the chosen tile's scores once more, with the same bits, and picks.
 template <typename Tile>
-__global__ void __launch_bounds__(Tile::kThreads)
+__global__ void __launch_bounds__(Tile::kThreads, 1)
     PickKernel(Operand<typename Tile::T> hidden, Operand<typename Tile::T> w, int64_t inputs,
                const float* inverse_temperatures, const TileStats* tiles, const Choice* choices,
                SampleArgs args) {
-  __shared__ float scores[kVocabularyTile];
+  PONDER_SHARED(float, scores, kVocabularyTile);
   const int64_t row = blockIdx.x;
   const SampleRow params = args.params[row];
   const Choice choice = choices[row];
@@ -162,7 +162,7 @@ __global__ void __launch_bounds__(kWarp)
 
 // scores [kRestrictRows, V] of the restricted rows first, first + 1, ...
 template <typename Tile>
-__global__ void __launch_bounds__(Tile::kThreads)
+__global__ void __launch_bounds__(Tile::kThreads, 1)
     ScoresKernel(Operand<typename Tile::T> hidden, Operand<typename Tile::T> w, int64_t inputs,
                  const float* inverse_temperatures, const int32_t* rows, int first, float* scores) {
   const int index = first + static_cast<int>(blockIdx.y);
@@ -210,10 +210,10 @@ struct Allowed {
 
 // A block a restricted row: top-k first, then top-p of what is left, then the token.
 template <int kRestrictThreads>
-__global__ void __launch_bounds__(kRestrictThreads)
+__global__ void __launch_bounds__(kRestrictThreads, 1)
     RestrictKernel(const float* all_scores, int64_t vocabulary, const int32_t* rows, int first,
                    const Choice* choices, SampleArgs args) {
-  __shared__ double sums[kRestrictThreads];
+  PONDER_SHARED(double, sums, kRestrictThreads);
   const int index = first + static_cast<int>(blockIdx.x);
   if (index >= rows[0]) return;
   const int64_t row = rows[1 + index];

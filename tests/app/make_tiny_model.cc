@@ -1,5 +1,6 @@
-// make_tiny_model DIR: a tiny random model, with ChatML's template, for tests that are no C++
-// programs.
+// make_tiny_model DIR [STEPS]: a tiny random model, with ChatML's template, for tests that are no
+// C++ programs; with STEPS a whole tiny run around it (WriteTinyRun).
+#include <absl/strings/numbers.h>
 #include <fmt/format.h>
 
 #include <cstdio>
@@ -19,12 +20,15 @@ constexpr char kChatMl[] =
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc != 2) {
-    fmt::print(stderr, "expected one argument, the directory to make\n");
+  int64_t steps = 0;
+  if (argc < 2 || argc > 3 || (argc == 3 && !absl::SimpleAtoi(argv[2], &steps))) {
+    fmt::print(stderr, "usage: make_tiny_model DIR [STEPS]\n");
     return 2;
   }
-  const std::string directory = argv[1];
-  absl::Status status = ponder::WriteTinyModelDirectory(directory);
+  std::string directory = argv[1];
+  absl::Status status = argc == 3 ? ponder::WriteTinyRun(directory, steps)
+                                  : ponder::WriteTinyModelDirectory(directory);
+  if (argc == 3) directory += "/model";
   if (status.ok()) {
     status = ponder::WriteFileAtomically(directory + "/chat_template.jinja", kChatMl);
   }

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <string>
 
 #include "base/status.h"
@@ -10,5 +11,9 @@ namespace ponder {
 // of 256 bytes and the three tokens of ChatML: runs the whole program in milliseconds a step. It
 // says nothing sensible; digits come up now and then.
 absl::Status WriteTinyModelDirectory(const std::string& directory);
+
+// Leaves in `folder` such a model (model/), tasks, examples of a cold start and run.toml: a run of
+// so many steps, 48 completions each, that takes a second or two.
+absl::Status WriteTinyRun(const std::string& folder, int64_t steps);
 
 }  // namespace ponder

@@ -51,7 +51,7 @@ volatile float sink = 0;
 
 class Bench {
  public:
-  Bench(Backend& backend, DType dtype, const cpu::MachineLimits& limits, int repeats)
+  Bench(Backend& backend, DType dtype, const MachineLimits& limits, int repeats)
       : backend_(backend), dtype_(dtype), limits_(limits), repeats_(repeats) {}
 
   void Heading(const std::string& model) {
@@ -123,7 +123,7 @@ class Bench {
 
   Backend& backend_;
   DType dtype_;
-  cpu::MachineLimits limits_;
+  MachineLimits limits_;
   int repeats_;
   std::vector<DeviceBuffer> buffers_;
 };
@@ -424,7 +424,7 @@ int Main(int argc, char** argv) {
     return 1;
   }
   ThreadPool pool((*backend)->Info().threads);
-  const cpu::MachineLimits limits = cpu::ProbeMachine(pool, (*backend)->Info().isa);
+  const MachineLimits limits = cpu::ProbeMachine(pool, (*backend)->Info().isa);
   std::printf("limits: %.1f GFLOP/s fp32, %.1f GFLOP/s bf16, %.1f GB/s read\n",
               limits.f32_flops * 1e-9, limits.bf16_flops * 1e-9, limits.read_bytes * 1e-9);
   Bench bench(**backend, type == "f32" ? DType::kF32 : DType::kBF16, limits, repeats);

@@ -26,7 +26,6 @@
 #define __device__
 #define __host__
 #define __forceinline__ inline
-#define __shared__ static
 #define __launch_bounds__(...)
 
 struct uint3 {
@@ -70,8 +69,10 @@ T FromLane(const T& value, unsigned lane) {
   return found;
 }
 
-// Dynamic shared memory of the block that runs.
+// Dynamic shared memory of the block that runs, and what it shares by name: an address of the
+// program's that stands for the array.
 char* SharedMemory();
+void* SharedArray(const void* key, size_t bytes);
 
 // Copies that take place when their thread waits for them (cp.async).
 void CopyLater(void* to, const void* from, size_t bytes, size_t valid_bytes);

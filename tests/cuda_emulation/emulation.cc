@@ -155,6 +155,14 @@ class Device {
 
   Thread& Current() { return threads_[current_]; }
   char* Shared() { return shared_.data(); }
+  void* SharedArray(const void* key, size_t bytes) {
+    for (const auto& [name, memory] : arrays_) {
+      if (name == key) return memory.get();
+    }
+    auto memory = std::make_unique<std::max_align_t[]>(bytes / sizeof(std::max_align_t) + 1);
+    std::memset(memory.get(), 0xff, bytes);
+    return arrays_.emplace_back(key, std::move(memory)).second.get();
+  }
   void SetOrder(ThreadOrder order) { order_ = order; }
   int64_t Launches() const { return launches_; }
 
@@ -167,6 +175,7 @@ class Device {
     if (config.dynamicSmemBytes > kSharedBytes) throw std::logic_error("too much shared memory");
     // NaN for fp32 and for bf16. A byte beyond what was asked for is a byte of nobody.
     shared_.assign(config.dynamicSmemBytes + 16, static_cast<char>(0xff));
+    arrays_.clear();
     threads_.clear();
     threads_.resize(count);
     warps_.assign(count / kWarp, Warp{});
@@ -187,17 +196,29 @@ class Device {
             return std::move(scheduler_);
           });
     }
+    // A warp goes on until all its lanes wait at the block's barrier: what it must not touch before
+    // the others have come so far, it touches.
+    const unsigned warps = count / kWarp;
     while (alive_ > 0) {
       bool progress = false;
-      for (unsigned i = 0; i < count; ++i) {
-        const unsigned index = order_ == ThreadOrder::kAscending ? i : count - 1 - i;
-        if (threads_[index].state != State::kReady) continue;
-        progress = true;
-        Resume(index);
-        if (failure_) std::rethrow_exception(std::exchange(failure_, nullptr));
+      for (unsigned w = 0; w < warps; ++w) {
+        while (RunLanes(order_ == ThreadOrder::kAscending ? w : warps - 1 - w)) progress = true;
       }
       if (!progress) Deadlock();
     }
+  }
+
+  // Each lane that can goes on; whether there was one.
+  bool RunLanes(unsigned warp) {
+    bool progress = false;
+    for (unsigned i = 0; i < kWarp; ++i) {
+      const unsigned index = warp * kWarp + (order_ == ThreadOrder::kAscending ? i : kWarp - 1 - i);
+      if (threads_[index].state != State::kReady) continue;
+      progress = true;
+      Resume(index);
+      if (failure_) std::rethrow_exception(std::exchange(failure_, nullptr));
+    }
+    return progress;
   }
 
   void Resume(unsigned index) {
@@ -241,6 +262,7 @@ class Device {
 
   context::pooled_fixedsize_stack stacks_{kStackBytes};
   std::vector<char> shared_;
+  std::vector<std::pair<const void*, std::unique_ptr<std::max_align_t[]>>> arrays_;
   std::vector<Thread> threads_;
   std::vector<Warp> warps_;
   unsigned alive_ = 0, waiting_ = 0, current_ = 0;
@@ -301,6 +323,8 @@ char* SharedMemory() {
   char* const memory = TheDevice().Shared();
   return memory + (16 - reinterpret_cast<uintptr_t>(memory) % 16) % 16;
 }
+
+void* SharedArray(const void* key, size_t bytes) { return TheDevice().SharedArray(key, bytes); }
 
 void CopyLater(void* to, const void* from, size_t bytes, size_t valid_bytes) {
   TheDevice().Current().open.push_back({to, from, bytes, valid_bytes});

@@ -13,7 +13,7 @@ std::vector<KernelCase> AllCases() {
 std::vector<KernelCase> AllCasesAndEmulatedTiles() { return AllCases(); }
 
 std::string CaseName(const testing::TestParamInfo<KernelCase>& info) {
-  return "cuda_" + std::string(ToString(info.param.dtype));
+  return TestBackendName() + "_" + std::string(ToString(info.param.dtype));
 }
 
 bool OnTiles(const KernelCase& tested, int64_t) { return tested.dtype == DType::kBF16; }

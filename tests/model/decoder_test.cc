@@ -266,6 +266,26 @@ TEST_P(Exact, PrefillInChunksIsPrefillAtOnce) {
   }
 }
 
+// Batches of decoding alone, which a GPU's backend pads and records.
+TEST_P(Exact, DecodingTogetherFromTheFirstTokenChangesNothing) {
+  DecoderFixture fixture = Fixture();
+  std::vector<std::vector<int32_t>> sequences;
+  for (int64_t s = 0; s < 19; ++s)
+    sequences.push_back(RandomIds(20 + s, Config().vocabulary, static_cast<uint64_t>(s)));
+  const std::vector<Trace> expected = TraceAlone(fixture, sequences);
+  const auto pages = ScatteredPages(sequences);
+  Tracer tracer(fixture, sequences);
+  for (int64_t position = 0; position < std::ssize(sequences.back()); ++position) {
+    for (size_t s = 0; s < sequences.size(); ++s) {
+      if (position < std::ssize(sequences[s])) tracer.Add(s, position, position + 1, pages[s]);
+    }
+    tracer.Run();
+  }
+  EXPECT_TRUE(tracer.Traces() == expected);
+  // 19 rows twenty times, then one fewer each time: a size is recorded when it comes again.
+  EXPECT_EQ(fixture.decoder->Replays() > 18, fixture.backend->Info().can_record);
+}
+
 TEST_P(Exact, MixedBatchesInAnyOrderChangeNothing) {
   DecoderFixture fixture = Fixture(3);
   const auto sequences = UnequalSequences(Config().vocabulary);

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "kernels/backend.h"
@@ -14,6 +15,8 @@ namespace ponder {
 // tiles, and the order of the threads. `isa` means nothing on a GPU.
 std::unique_ptr<kernels::Backend> MakeTestBackend(int64_t threads = 2,
                                                   kernels::CpuIsa isa = kernels::CpuIsa::kBest);
+// "cpu", "cuda", "emulated": for the names of tests.
+std::string TestBackendName();
 
 // What Backend::Sample draws, in host memory.
 struct DrawnTokens {

@@ -6,4 +6,6 @@ std::unique_ptr<kernels::Backend> MakeTestBackend(int64_t threads, kernels::CpuI
   return kernels::CreateCpuBackend({.threads = threads, .isa = isa}).value();
 }
 
+std::string TestBackendName() { return "cpu"; }
+
 }  // namespace ponder

@@ -35,4 +35,12 @@ std::unique_ptr<kernels::Backend> MakeTestBackend(int64_t threads, kernels::CpuI
   return kernels::CreateLocalCudaBackend({}).value();
 }
 
+std::string TestBackendName() {
+#ifdef PONDER_EMULATES_CUDA
+  return "emulated";
+#else
+  return "cuda";
+#endif
+}
+
 }  // namespace ponder
