@@ -182,15 +182,21 @@ void AddWorkers(const PrometheusRun& run, Exposition& out) {
   }
 }
 
-// "cpu/process_percent" -> ponder_machine_cpu_process_ratio
+// "cpu/process_percent" -> ponder_machine_cpu_process_ratio; "gpu0/power_watts" ->
+// ponder_machine_gpu_power_watts{gpu="0"}
 void AddReadings(const PrometheusRun& run, Exposition& out) {
   // Newest first: of series with the same labels the first is kept.
   for (auto reading = run.readings.rbegin(); reading != run.readings.rend(); ++reading) {
-    std::string_view name = reading->name;
-    const bool percent = TakeSuffix(name, "_percent");
-    out.Gauge("ponder_machine_" + SafeName(name) + (percent ? "_ratio" : ""),
-              "The machine's reading " + reading->name + ".",
-              {{"run", run.id}, {"source", reading->source}},
+    std::string name = reading->name;
+    Labels labels = {{"run", run.id}, {"source", reading->source}};
+    if (const size_t end = name.find('/'); name.starts_with("gpu") && end != std::string::npos) {
+      labels.emplace_back("gpu", name.substr(3, end - 3));
+      name.erase(3, end - 3);
+    }
+    const std::string help = "The machine's reading " + name + ".";
+    std::string_view rest = name;
+    const bool percent = TakeSuffix(rest, "_percent");
+    out.Gauge("ponder_machine_" + SafeName(rest) + (percent ? "_ratio" : ""), help, labels,
               percent ? reading->value / 100 : reading->value);
   }
 }

@@ -83,7 +83,10 @@ PrometheusRun MakeRun() {
                  {.name = "far", .role = "rollout", .state = "lost"}};
   run.readings = {{.source = "learner", .name = "memory/process_bytes", .value = 1},
                   {.source = "learner", .name = "memory/process_bytes", .value = 6.5e9},
-                  {.source = "learner", .name = "cpu/process_percent", .value = 150}};
+                  {.source = "learner", .name = "cpu/process_percent", .value = 150},
+                  {.source = "learner", .name = "gpu0/utilization_percent", .value = 87},
+                  {.source = "learner", .name = "gpu1/utilization_percent", .value = 5},
+                  {.source = "learner", .name = "gpu1/power_watts", .value = 412.5}};
   return run;
 }
 
@@ -139,6 +142,9 @@ TEST(PrometheusTest, NamesUnitsAndTurnsConfiguredNamesIntoLabels) {
         "ponder_machine_cpu_process_ratio{run=\"quickstart\",source=\"learner\"} 1.5\n",
         "ponder_machine_memory_process_bytes{run=\"quickstart\",source=\"learner\"} "
         "6500000000\n",
+        "ponder_machine_gpu_utilization_ratio{run=\"quickstart\",source=\"learner\",gpu=\"0\"} "
+        "0.87\n",
+        "ponder_machine_gpu_power_watts{run=\"quickstart\",source=\"learner\",gpu=\"1\"} 412.5\n",
         "ponder_own_nothing{run=\"quickstart\"} +Inf\n"}) {
     EXPECT_THAT(text, HasSubstr(line));
   }
