@@ -65,6 +65,7 @@ absl::StatusOr<TrainSummary> TrainLoop::Run(const std::vector<SftExample>& cold_
     }
     PONDER_RETURN_IF_ERROR(BeginReinforcement(config_, *parts_.trainer));
     PONDER_RETURN_IF_ERROR(parts_.groups->PublishWeights(parts_.trainer->PolicyVersion()));
+    parts_.monitor->Learnt(parts_.trainer->PolicyVersion(), 0);
     PONDER_ASSIGN_OR_RETURN(
         const bool evaluated,
         EvaluateHeldOut("eval/train", 0,
@@ -160,6 +161,7 @@ absl::StatusOr<CheckpointName> TrainLoop::Resume(int64_t sft_updates) {
   PONDER_RETURN_IF_ERROR(parts_.store->TruncateAfter("eval/train", rl ? at.step : -1));
   if (!rl) PONDER_RETURN_IF_ERROR(parts_.store->TruncateAfter(kSft, at.step));
   PONDER_RETURN_IF_ERROR(parts_.groups->PublishWeights(parts_.trainer->PolicyVersion()));
+  parts_.monitor->Learnt(parts_.trainer->PolicyVersion(), 0);
   PONDER_RETURN_IF_ERROR(NoteSettings(*parts_.store, parts_.directory->ConfigPath(), at, config_));
   checkpointed_ = at.step;
   PONDER_ASSIGN_OR_RETURN(const std::vector<StoredMetric> before,
@@ -192,6 +194,7 @@ absl::StatusOr<bool> TrainLoop::Supervise(const std::vector<SftExample>& example
       tokens += std::ssize(example.prompt_ids) + std::ssize(example.completion_ids);
     PONDER_ASSIGN_OR_RETURN(UpdateReport report, parts_.trainer->Supervise(chosen));
     const double seconds = Seconds(step_started);
+    parts_.monitor->Learnt(report.policy_version, tokens);
     StepRecord record{.step = update,
                       .policy_version = report.policy_version,
                       .phase = kSft,
@@ -310,7 +313,6 @@ absl::StatusOr<bool> TrainLoop::Step(int64_t step, StepPipeline& pipeline) {
       step,
       [&](int64_t done, int64_t total) {
         parts_.console->Progress(label, done, total);
-        parts_.monitor->SeeWorkers(parts_.groups->Workers());
         if (done == total) parts_.monitor->Begin("verifying", step, config_.run.steps);
         parts_.monitor->Progress(done, total);
       },
@@ -364,10 +366,10 @@ absl::StatusOr<bool> TrainLoop::Step(int64_t step, StepPipeline& pipeline) {
   metrics["speed/generate_tokens_per_s"] =
       static_cast<double>(collected->stats.completion_tokens) / std::max(generating_s, 1e-9);
   // Of what was learnt from: groups without a signal cost nothing.
-  if (const auto targets = metrics.find("learner/target_tokens");
-      targets != metrics.end() && targets->second > 0) {
-    metrics["speed/learn_tokens_per_s"] = targets->second / std::max(learn_s, 1e-9);
-  }
+  const auto targets = metrics.find("learner/target_tokens");
+  const double learnt = targets == metrics.end() ? 0 : targets->second;
+  if (learnt > 0) metrics["speed/learn_tokens_per_s"] = learnt / std::max(learn_s, 1e-9);
+  parts_.monitor->Learnt(record.policy_version, std::llround(learnt));
   metrics["time/generate_s"] = collected->generate_s;
   metrics["time/wait_for_verdicts_s"] = collected->verdicts_s;
   metrics["time/learn_s"] = learn_s;
@@ -432,7 +434,6 @@ absl::StatusOr<bool> TrainLoop::EvaluateHeldOut(const std::string& phase, int64_
         *parts_.verifier, parts_.judge, options,
         [&](int64_t done, int64_t total) {
           parts_.console->Progress(bar, done, total);
-          parts_.monitor->SeeWorkers(parts_.groups->Workers());
           parts_.monitor->Progress(done, total);
         },
         [&] { return Cancelled(); });

@@ -25,7 +25,7 @@ DROP TABLE steps;
 DROP TABLE events;
 DROP TABLE info;
 )sql";
-constexpr char kIntoVersion2[] = R"sql(
+constexpr char kIntoSchema[] = R"sql(
 INSERT INTO info SELECT * FROM info_1;
 INSERT INTO events SELECT * FROM events_1;
 INSERT INTO steps SELECT * FROM steps_1;
@@ -44,6 +44,14 @@ DROP TABLE metrics_1;
 DROP TABLE steps_1;
 DROP TABLE events_1;
 DROP TABLE info_1;
+)sql";
+
+// Version 3: what a worker runs, how busy it is and what it has done.
+constexpr char kFromVersion2[] = R"sql(
+ALTER TABLE workers ADD COLUMN software TEXT NOT NULL DEFAULT '';
+ALTER TABLE workers ADD COLUMN busy REAL;
+ALTER TABLE workers ADD COLUMN done INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE workers ADD COLUMN restarts INTEGER NOT NULL DEFAULT 0;
 )sql";
 
 // A store whose maker died before the commit has no tables yet and may be made again.
@@ -92,9 +100,13 @@ absl::Status Migrate(SqliteDatabase& database) {
   // Another process may have done it by now.
   PONDER_ASSIGN_OR_RETURN(const int64_t version, SchemaVersion(database));
   if (version == kRunStoreVersion) return absl::OkStatus();
-  PONDER_RETURN_IF_ERROR(database.Execute(kFromVersion1));
-  PONDER_RETURN_IF_ERROR(database.Execute(kRunStoreSchema));
-  PONDER_RETURN_IF_ERROR(database.Execute(kIntoVersion2));
+  if (version == 1) {
+    PONDER_RETURN_IF_ERROR(database.Execute(kFromVersion1));
+    PONDER_RETURN_IF_ERROR(database.Execute(kRunStoreSchema));
+    PONDER_RETURN_IF_ERROR(database.Execute(kIntoSchema));
+  } else {
+    PONDER_RETURN_IF_ERROR(database.Execute(kFromVersion2));
+  }
   PONDER_RETURN_IF_ERROR(SetVersion(database));
   return transaction.Commit();
 }

@@ -74,13 +74,17 @@ PrometheusRun MakeRun() {
   run.dropped = 7;
   run.learnt_tokens = 123456;
   run.events = {{"checkpoint", 4}, {"truncation", 1}};
-  run.workers = {{.name = "local",
-                  .role = "rollout",
-                  .policy_version = 41,
-                  .running = 64,
-                  .waiting = 3,
-                  .state = "working"},
-                 {.name = "far", .role = "rollout", .state = "lost"}};
+  run.workers = {
+      {.name = "local",
+       .role = "rollout",
+       .policy_version = 41,
+       .running = 64,
+       .waiting = 3,
+       .busy = 0.5,
+       .done = 640,
+       .state = "working"},
+      {.name = "verifier", .role = "verifier", .done = 640, .restarts = 2, .state = "idle"},
+      {.name = "far", .role = "rollout", .done = 7, .state = "lost"}};
   run.readings = {{.source = "learner", .name = "memory/process_bytes", .value = 1},
                   {.source = "learner", .name = "memory/process_bytes", .value = 6.5e9},
                   {.source = "learner", .name = "cpu/process_percent", .value = 150},
