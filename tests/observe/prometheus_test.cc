@@ -90,6 +90,7 @@ PrometheusRun MakeRun() {
                   {.source = "learner", .name = "cpu/process_percent", .value = 150},
                   {.source = "learner", .name = "gpu0/utilization_percent", .value = 87},
                   {.source = "learner", .name = "gpu1/utilization_percent", .value = 5},
+                  {.source = "learner", .name = "gpu1/memory_used_bytes", .value = 9e10},
                   {.source = "learner", .name = "gpu1/power_watts", .value = 412.5}};
   return run;
 }
