@@ -131,8 +131,8 @@ function workerTable(workers, state) {
   const shown = shownWorkers(workers, state);
   const row = (worker) => {
     const here = isHere(worker, state);
-    const count = (value) => h('td', {class: 'number'}, here && !isLearner(worker)
-      ? format.number(value) : '');
+    const count = (value, shown) => h('td', {class: 'number'},
+      here && shown ? format.number(value) : '');
     return h('tr', {class: here ? null : 'gone'},
       h('th', {scope: 'row'}, worker.name),
       h('td', {}, worker.role),
@@ -140,8 +140,8 @@ function workerTable(workers, state) {
         : 'stopped'}`, 'aria-hidden': 'true'}), stateOf(worker, here)),
       h('td', {}, version(worker, here)),
       h('td', {}, loadOf(worker, here)),
-      count(worker.running),
-      count(worker.waiting),
+      count(worker.running, !isLearner(worker)),
+      count(worker.waiting, worker.role === 'rollout'),
       h('td', {class: 'number'}, !here ? format.time(worker.seen_at)
         : isLearner(worker) ? 'now' : format.ago(worker.seen_at)),
       h('td', {class: 'mono'}, worker.numerics, stranger(worker) &&
