@@ -209,6 +209,7 @@ struct EvalKeys {
 };
 
 struct MachineKeys {
+  std::string device = "cpu";
   int64_t threads = 0;
   std::string isa = "best";
   double memory_gib = 0;

@@ -423,8 +423,10 @@ ConfigSection MachineSection() {
       "machine", "What the run may take of this machine.",
       [](RunConfig& c) -> MachineKeys& { return c.machine; },
       {
+          {"device", &MachineKeys::device, kAny,
+           "what generates and learns: cpu, cuda or cuda:N (a GPU's number)"},
           {"threads", &MachineKeys::threads, Between(0, 4096),
-           "compute threads; 0: one a core. Results do not depend on it"},
+           "compute threads of the CPU; 0: one a core. Results do not depend on it"},
           {"isa", &MachineKeys::isa,
            Choices{"best", "portable", "avx2", "avx512", "avx512_bf16", "amx"},
            "instruction set; anything but best is for tests and measurements"},

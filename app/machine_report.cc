@@ -220,7 +220,7 @@ Finding AboutDisk(uint64_t free_bytes) {
   finding.level = Level::kWarning;
   finding.advice =
       "a checkpoint of the sample model takes 1.7 GiB: free some, or keep fewer "
-      "(run.keep_checkpoints) ";
+      "(run.keep_checkpoints)";
   return finding;
 }
 

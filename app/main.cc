@@ -5,6 +5,7 @@
 
 #include "app/commands/command.h"
 #include "app/commands/usage_error.h"
+#include "observe/terminal_text.h"
 
 int main(int argc, char** argv) {
   ponder::CommandLine line;
@@ -36,7 +37,8 @@ int main(int argc, char** argv) {
   try {
     const absl::Status status = line.chosen();
     if (status.ok()) return 0;
-    fmt::print(stderr, "ponder: {}\n", status.message());
+    // It may hold what stands in a file.
+    fmt::print(stderr, "ponder: {}\n", ponder::WithoutControls(std::string(status.message())));
     return 1;
   } catch (const std::exception& error) {
     fmt::print(stderr, "ponder: {}\n", error.what());

@@ -1,10 +1,12 @@
 #include "app/relearner.h"
 
 #include <fmt/format.h>
-#include <unistd.h>
+#include <stdlib.h>
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
+#include <cstring>
 #include <filesystem>
 #include <utility>
 
@@ -34,14 +36,24 @@ std::string LearningOf(const RunConfig& config) {
   return DumpConfig(only);
 }
 
-// Removes a folder at the end of its life.
-struct TemporaryFolder {
-  std::string path =
-      fmt::format("{}/ponder-replay-{}", std::filesystem::temp_directory_path().string(), getpid());
+// A folder that nobody else may look into, removed at the end of its life.
+class TemporaryFolder {
+ public:
+  TemporaryFolder() {
+    path_ = std::filesystem::temp_directory_path().string() + "/ponder-replay-XXXXXX";
+    if (mkdtemp(path_.data()) == nullptr) path_.clear();
+  }
   ~TemporaryFolder() {
     std::error_code ignored;
-    std::filesystem::remove_all(path, ignored);
+    std::filesystem::remove_all(path_, ignored);
   }
+  TemporaryFolder(const TemporaryFolder&) = delete;
+
+  // Empty where it could not be made.
+  const std::string& Path() const { return path_; }
+
+ private:
+  std::string path_;
 };
 
 }  // namespace
@@ -80,11 +92,18 @@ absl::Status Relearner::TakeUp(const RunConfig& config) {
   if (config_ == &config || LearningOf(*config_) == LearningOf(config)) return absl::OkStatus();
   // As the resumed run did it: through a checkpoint.
   const TemporaryFolder folder;
-  PONDER_RETURN_IF_ERROR(trainer_->SaveCheckpoint(folder.path));
+  if (folder.Path().empty()) {
+    return Unavailable(
+        "cannot make a temporary folder for a checkpoint: {}; TMPDIR names another "
+        "place",
+        std::strerror(errno));
+  }
+  const std::string checkpoint = folder.Path() + "/checkpoint";
+  PONDER_RETURN_IF_ERROR(trainer_->SaveCheckpoint(checkpoint));
   trainer_ = nullptr;
   PONDER_ASSIGN_OR_RETURN(trainer_, parts_.create_trainer(config));
   config_ = &config;
-  return Load(config, *here_, folder.path);
+  return Load(config, *here_, checkpoint);
 }
 
 absl::Status Relearner::Load(const RunConfig& config, RunPoint point, const std::string& path) {
@@ -103,6 +122,7 @@ absl::Status Relearner::Begin(const RunLeg& leg) {
     return absl::OkStatus();
   }
   here_ = std::nullopt;
+  difference_.clear();
   const RunConfig& config = ConfigAt(leg.begin);
   if (leg.from == RunLeg::From::kBase || trainer_ == nullptr ||
       LearningOf(*config_) != LearningOf(config)) {

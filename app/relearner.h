@@ -47,7 +47,8 @@ class Relearner {
   std::shared_ptr<Trainer> GetTrainer() const { return trainer_; }
   // What was in force when the run went on from `point`.
   const RunConfig& ConfigAt(RunPoint point) const;
-  // The first update that came out otherwise than the run's, in words; empty: none.
+  // The first update of the leg, and of those that it goes on from, that came out otherwise than
+  // the run's, in words; empty: the weights of this point are the run's.
   const std::string& Difference() const { return difference_; }
 
  private:

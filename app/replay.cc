@@ -3,33 +3,25 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <bit>
-#include <cmath>
 #include <map>
 #include <set>
 #include <utility>
 
 #include "app/session.h"
 #include "base/check.h"
-#include "base/random.h"
 #include "kernels/kv_cache.h"
 #include "model/decoder.h"
+#include "observe/terminal_text.h"
 
 namespace ponder {
 namespace {
-
-bool SameBits(float a, float b) { return std::bit_cast<uint32_t>(a) == std::bit_cast<uint32_t>(b); }
-
-std::string HumanTime(double seconds) {
-  return seconds < 100 ? fmt::format("{:.0f} s", seconds) : fmt::format("{:.0f} min", seconds / 60);
-}
 
 class Replayer {
  public:
   Replayer(const ReplayParts& parts, const std::function<absl::Status(ReplayedSample)>& on_sample)
       : parts_(parts), timeline_(*parts.timeline), on_sample_(on_sample) {}
 
-  absl::Status Run(std::vector<StoredCompletion> samples);
+  absl::StatusOr<std::string> Run(std::vector<StoredCompletion> samples);
 
  private:
   struct Item {
@@ -39,7 +31,7 @@ class Replayer {
   };
   // A completion over which weights changed: an engine of its own can stop anywhere.
   struct Flight {
-    const Item* item = nullptr;
+    Item* item = nullptr;
     size_t span = 0;     // under way
     int64_t tokens = 0;  // so far
     std::shared_ptr<Trainer> trainer;
@@ -47,14 +39,15 @@ class Replayer {
     std::unique_ptr<RolloutEngine> engine;
   };
 
-  absl::StatusOr<Item> Place(StoredCompletion recorded) const;
+  absl::StatusOr<Item> Place(const StoredCompletion& recorded) const;
   void Announce(const std::vector<RunLeg>& legs) const;
   absl::Status Follow(const RunLeg& leg);
   absl::Status Serve(RunPoint point);
-  absl::Status Generate(const std::vector<const Item*>& items);
+  absl::Status Generate(const std::vector<Item*>& items);
   absl::Status GoOn(Flight& flight);
   absl::StatusOr<RolloutRequest> Request(const Item& item);
-  absl::Status Finish(const Item& item, Completion found);
+  absl::Status Finish(Item& item, Completion found);
+  std::string LikelyCause(const Completion& recorded, const ReplayDifference& difference) const;
   bool Cancelled() const { return parts_.cancelled && parts_.cancelled(); }
 
   const ReplayParts& parts_;
@@ -66,42 +59,39 @@ class Replayer {
   std::map<const RunConfig*, SamplingParams> sampling_;
   int64_t done_ = 0;
   int64_t learnt_ = 0, to_learn_ = 0;  // updates, for the progress
-  bool warned_ = false;
+  std::string first_difference_;       // of an update, over all legs
 };
 
-// Which weights sampled a completion, by the versions in its record.
-absl::StatusOr<Replayer::Item> Replayer::Place(StoredCompletion recorded) const {
-  const auto broken = [&](const std::string& what) {
-    return DataLoss("sample {} (phase {}, step {}): {}", recorded.rowid, recorded.phase,
-                    recorded.step, what);
-  };
+// Which weights sampled a completion, by the versions in its record; DATA_LOSS where none can be
+// made that did.
+absl::StatusOr<Replayer::Item> Replayer::Place(const StoredCompletion& recorded) const {
   const Completion& completion = recorded.completion;
   const std::vector<VersionSpan>& spans = completion.versions;
   if (completion.token_ids.empty() || spans.empty() || spans.front().begin != 0)
-    return broken("expected tokens, and the policy version of each, found none");
+    return DataLoss("expected tokens, and the policy version of each, found none");
   if (completion.logprobs.size() != completion.token_ids.size())
-    return broken("it has no log-probs to compare with");
+    return DataLoss("it has no log-probs to compare with");
   if (std::ranges::count(completion.sampled_mask, 0) > 0)
-    return broken("it has tokens that the model did not sample: what they came from is not stored");
+    return DataLoss(
+        "it has tokens that the model did not sample: what they came from is not stored");
   Item item;
   const bool untrained = recorded.phase == "eval/untrained";
   for (size_t i = 0; i < spans.size(); ++i) {
     const std::optional<RunPoint> point =
         untrained ? std::optional<RunPoint>(0) : timeline_.OfVersion(spans[i].version);
     if (!point.has_value() || (!item.points.empty() && *point <= item.points.back()))
-      return broken(fmt::format("policy version {} is none that a step of the run left, in order",
-                                spans[i].version));
+      return DataLoss("policy version {} is none that a step of the run left, in order",
+                      spans[i].version);
     if (i > 0 && (spans[i].begin <= spans[i - 1].begin ||
                   spans[i].begin >= std::ssize(completion.token_ids)))
-      return broken(fmt::format("policy version {} from token {} on is out of order",
-                                spans[i].version, spans[i].begin));
+      return DataLoss("policy version {} from token {} on is out of order", spans[i].version,
+                      spans[i].begin);
     item.points.push_back(*point);
   }
   // An evaluation belongs to what was done before its point, and was sampled as that had it.
   const bool evaluation = recorded.phase != "train";
   const RunPoint first = item.points.front();
   item.config = &parts_.relearner->ConfigAt(evaluation ? std::max<RunPoint>(first - 1, 0) : first);
-  item.recorded = std::move(recorded);
   return item;
 }
 
@@ -113,27 +103,37 @@ void Replayer::Announce(const std::vector<RunLeg>& legs) const {
     for (RunPoint point = leg.begin + 1; point <= leg.end; ++point)
       seconds += parts_.learn_s ? parts_.learn_s(point) : 0;
   }
-  if (seconds >= 1) words += fmt::format(" ({} in the run)", HumanTime(seconds));
+  if (seconds >= 1) words += fmt::format(" ({} in the run)", HumanDuration(seconds));
   const int64_t left = std::ssize(items_) - done_;
   parts_.console->Say(fmt::format("{}, then {} sample{}", words, left, left == 1 ? "" : "s"));
 }
 
-absl::Status Replayer::Run(std::vector<StoredCompletion> samples) {
+absl::StatusOr<std::string> Replayer::Run(std::vector<StoredCompletion> samples) {
   for (StoredCompletion& sample : samples) {
-    PONDER_ASSIGN_OR_RETURN(Item item, Place(std::move(sample)));
-    wanted_.insert(item.points.begin(), item.points.end());
-    items_.push_back(std::move(item));
+    absl::StatusOr<Item> item = Place(sample);
+    if (!item.ok()) {
+      PONDER_RETURN_IF_ERROR(on_sample_(
+          {.recorded = std::move(sample), .impossible = std::string(item.status().message())}));
+      continue;
+    }
+    item->recorded = std::move(sample);
+    wanted_.insert(item->points.begin(), item->points.end());
+    items_.push_back(*std::move(item));
   }
+  // Completions under way go on with the trainer they began with: no leg may begin among theirs.
   std::vector<RunPoint> checkpoints;
-  for (const CheckpointName& name : parts_.checkpoints) checkpoints.push_back(timeline_.Of(name));
+  for (const CheckpointName& name : parts_.checkpoints) {
+    const RunPoint point = timeline_.Of(name);
+    const bool divides = std::ranges::any_of(items_, [&](const Item& item) {
+      return item.points.front() < point && point <= item.points.back();
+    });
+    if (!divides) checkpoints.push_back(point);
+  }
   std::ranges::sort(checkpoints);
   bool news = true;
   while (!wanted_.empty()) {
-    // Completions under way go on with the trainer they began with.
     const std::vector<RunLeg> legs =
-        flights_.empty()
-            ? PlanLegs(parts_.relearner->Here(), {wanted_.begin(), wanted_.end()}, checkpoints)
-            : PlanLegs(parts_.relearner->Here(), {*wanted_.begin()}, {});
+        PlanLegs(parts_.relearner->Here(), {wanted_.begin(), wanted_.end()}, checkpoints);
     if (std::exchange(news, false)) {
       Announce(legs);
       learnt_ = to_learn_ = 0;
@@ -153,7 +153,7 @@ absl::Status Replayer::Run(std::vector<StoredCompletion> samples) {
     PONDER_RETURN_IF_ERROR(begun);
     PONDER_RETURN_IF_ERROR(Follow(leg));
   }
-  return absl::OkStatus();
+  return first_difference_;
 }
 
 absl::Status Replayer::Follow(const RunLeg& leg) {
@@ -162,14 +162,18 @@ absl::Status Replayer::Follow(const RunLeg& leg) {
     if (point == leg.end) return absl::OkStatus();
     if (Cancelled()) return absl::CancelledError("interrupted");
     parts_.console->Progress("learn again", learnt_, to_learn_);
+    const bool was_the_runs = parts_.relearner->Difference().empty();
     PONDER_RETURN_IF_ERROR(parts_.relearner->Advance());
     parts_.console->Progress("", 0, 0);
     if (point == timeline_.supervised) continue;  // the steps begin: nothing was learnt
     parts_.console->Say(fmt::format("{} learnt again, {}/{}",
                                     timeline_.NameOf(point + 1).ToString(), ++learnt_, to_learn_));
     const std::string& difference = parts_.relearner->Difference();
-    if (difference.empty() || std::exchange(warned_, true)) continue;
-    parts_.console->Warn(difference + "; from there on the weights are not the run's");
+    if (!was_the_runs || difference.empty()) continue;
+    parts_.console->Warn(difference +
+                         "; from there on the weights are not the run's, up to the next checkpoint "
+                         "that is taken up");
+    if (first_difference_.empty()) first_difference_ = difference;
   }
 }
 
@@ -181,8 +185,8 @@ absl::Status Replayer::Serve(RunPoint point) {
     ++flight->span;
     PONDER_RETURN_IF_ERROR(GoOn(*flight));
   }
-  std::vector<const Item*> whole;
-  for (const Item& item : items_) {
+  std::vector<Item*> whole;
+  for (Item& item : items_) {
     if (item.points.front() != point) continue;
     if (item.points.size() == 1) {
       whole.push_back(&item);
@@ -214,7 +218,7 @@ absl::StatusOr<RolloutRequest> Replayer::Request(const Item& item) {
   return request;
 }
 
-absl::Status Replayer::Generate(const std::vector<const Item*>& items) {
+absl::Status Replayer::Generate(const std::vector<Item*>& items) {
   const std::shared_ptr<Trainer> trainer = parts_.relearner->GetTrainer();
   Decoder decoder(*parts_.backend, trainer->GetWeights());
   std::vector<RolloutRequest> requests;
@@ -252,7 +256,7 @@ absl::Status Replayer::Generate(const std::vector<const Item*>& items) {
 
 // With the weights that stand now, up to the place where they changed, or to the end.
 absl::Status Replayer::GoOn(Flight& flight) {
-  const Item& item = *flight.item;
+  Item& item = *flight.item;
   if (flight.engine == nullptr) {
     PONDER_ASSIGN_OR_RETURN(RolloutRequest request, Request(item));
     flight.trainer = parts_.relearner->GetTrainer();
@@ -280,99 +284,38 @@ absl::Status Replayer::GoOn(Flight& flight) {
   return absl::OkStatus();
 }
 
-absl::Status Replayer::Finish(const Item& item, Completion found) {
-  ReplayedSample sample{.recorded = item.recorded, .found = std::move(found)};
-  const Completion& recorded = sample.recorded.completion;
-  sample.difference = CompareCompletions(recorded, sample.found);
-  if (sample.difference.has_value()) {
-    const ReplayDifference& difference = *sample.difference;
-    const int64_t length = std::ssize(recorded.token_ids);
-    const int64_t first = difference.logprob_token.value_or(difference.token.value_or(length));
-    if (!parts_.other_numerics.empty()) {
-      sample.likely_cause = parts_.other_numerics;
-    } else if (!parts_.relearner->Difference().empty()) {
-      sample.likely_cause = parts_.relearner->Difference();
-    } else if (recorded.versions.size() > 1 && first >= recorded.versions[1].begin) {
-      sample.likely_cause = fmt::format(
-          "weights changed under way at token {}; where the engine had to give up its pages then "
-          "or later, it ran the tokens before again with newer weights, which is not recorded",
-          recorded.versions[1].begin);
-    } else {
-      sample.likely_cause = parts_.other_workers;
-    }
+std::string Replayer::LikelyCause(const Completion& recorded,
+                                  const ReplayDifference& difference) const {
+  if (!parts_.other_numerics.empty()) return parts_.other_numerics;
+  if (!parts_.relearner->Difference().empty()) return parts_.relearner->Difference();
+  std::string causes = parts_.other_workers;
+  const int64_t first =
+      difference.logprob_token.value_or(difference.token.value_or(std::ssize(recorded.token_ids)));
+  if (recorded.versions.size() > 1 && first >= recorded.versions[1].begin) {
+    causes += fmt::format(
+        "{}weights changed under way at token {}; where the engine had to give up its pages then "
+        "or later, it ran the tokens before again with newer weights, which is not recorded",
+        causes.empty() ? "" : "; or ", recorded.versions[1].begin);
   }
+  return causes;
+}
+
+absl::Status Replayer::Finish(Item& item, Completion found) {
+  ReplayedSample sample{
+      .recorded = std::move(item.recorded), .settings = item.config, .found = std::move(found)};
+  sample.difference = CompareCompletions(sample.recorded.completion, sample.found);
+  if (sample.difference.has_value())
+    sample.likely_cause = LikelyCause(sample.recorded.completion, *sample.difference);
   parts_.console->Progress("generate", ++done_, std::ssize(items_));
   return on_sample_(std::move(sample));
 }
 
 }  // namespace
 
-std::optional<ReplayDifference> CompareCompletions(const Completion& recorded,
-                                                   const Completion& found) {
-  ReplayDifference difference;
-  const int64_t common = std::min(std::ssize(recorded.token_ids), std::ssize(found.token_ids));
-  int64_t equal = 0;
-  while (equal < common && recorded.token_ids[equal] == found.token_ids[equal]) ++equal;
-  if (recorded.token_ids.size() != found.token_ids.size() || equal < common)
-    difference.token = equal;
-  // The token that is another one has a log-prob of its own.
-  for (int64_t i = 0; i < equal; ++i) {
-    const float was = recorded.logprobs[i], now = found.logprobs[i];
-    if (SameBits(was, now)) continue;
-    if (!difference.logprob_token.has_value()) difference.logprob_token = i;
-    difference.logprob_max_abs_diff =
-        std::max(difference.logprob_max_abs_diff, std::abs(static_cast<double>(was) - now));
-  }
-  if (recorded.finish != found.finish) {
-    difference.field = "finish";
-  } else if (recorded.text != found.text) {
-    difference.field = "text";
-  }
-  if (!difference.token.has_value() && !difference.logprob_token.has_value() &&
-      difference.field.empty())
-    return std::nullopt;
-  return difference;
-}
-
-absl::Status ReplaySamples(const ReplayParts& parts, std::vector<StoredCompletion> samples,
-                           const std::function<absl::Status(ReplayedSample)>& on_sample) {
+absl::StatusOr<std::string> ReplaySamples(
+    const ReplayParts& parts, std::vector<StoredCompletion> samples,
+    const std::function<absl::Status(ReplayedSample)>& on_sample) {
   return Replayer(parts, on_sample).Run(std::move(samples));
-}
-
-absl::StatusOr<std::vector<int64_t>> DrawSamples(RunReader& reader, const std::string& phase,
-                                                 int64_t count, uint64_t seed) {
-  PONDER_ASSIGN_OR_RETURN(const std::vector<StepInfo> infos, reader.Steps());
-  std::vector<int64_t> steps;
-  for (const StepInfo& info : infos) {
-    if (info.phase == phase) steps.push_back(info.step);
-  }
-  // One of each step in turn, the steps and the samples of each in a random order.
-  const RandomKey key = MakeRandomKey(seed, "replay");
-  const std::vector<int64_t> turn = RandomPermutation(key, 0, std::ssize(steps));
-  std::vector<std::vector<int64_t>> left(turn.size());  // the last of them is the next
-  std::vector<int64_t> drawn;
-  for (bool first = true, more = true; more && std::ssize(drawn) < count; first = false) {
-    more = false;
-    for (size_t i = 0; i < turn.size() && std::ssize(drawn) < count; ++i) {
-      const int64_t step = steps[turn[i]];
-      if (first) {
-        PONDER_ASSIGN_OR_RETURN(const std::vector<GroupSummary> groups, reader.Groups(phase, step));
-        std::vector<int64_t> samples;
-        for (const GroupSummary& group : groups) {
-          for (const SampleSummary& sample : group.samples) samples.push_back(sample.sample);
-        }
-        const auto salt = static_cast<uint64_t>(step) + 1;
-        for (const int64_t place : RandomPermutation(key, salt, std::ssize(samples)))
-          left[i].push_back(samples[place]);
-      }
-      if (left[i].empty()) continue;
-      drawn.push_back(left[i].back());
-      left[i].pop_back();
-      more = true;
-    }
-  }
-  if (drawn.empty()) return NotFound("the run has no completions of the phase \"{}\"", phase);
-  return drawn;
 }
 
 }  // namespace ponder

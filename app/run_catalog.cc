@@ -8,10 +8,10 @@
 #include <cmath>
 #include <filesystem>
 
-#include "app/config.h"
-#include "app/run_directory.h"
 #include "base/nearest_name.h"
+#include "observe/run_folders.h"
 #include "observe/run_state_text.h"
+#include "observe/settings_file.h"
 
 namespace ponder {
 namespace {
@@ -31,10 +31,10 @@ uint64_t FolderBytes(const std::string& path) {
   return bytes;
 }
 
-absl::Time ModifiedAt(const std::string& path) {
+std::optional<absl::Time> ModifiedAt(const std::string& path) {
   struct stat status = {};
-  return stat(path.c_str(), &status) == 0 ? absl::TimeFromTimespec(status.st_mtim)
-                                          : absl::UnixEpoch();
+  if (stat(path.c_str(), &status) != 0) return std::nullopt;
+  return absl::TimeFromTimespec(status.st_mtim);
 }
 
 absl::Status ReadAccuracy(RunReader& reader, RunSummary& summary) {
@@ -67,11 +67,7 @@ absl::Status Fill(RunSummary& summary) {
   for (const StepInfo& step : steps) {
     if (step.phase == "train") summary.step = std::max(summary.step, step.step);
   }
-  if (state.steps == 0) {
-    // A configuration of another version may not be readable; the list does without.
-    const absl::StatusOr<RunConfig> config = LoadConfig(summary.path + "/config.toml");
-    if (config.ok()) state.steps = config->run.steps;
-  }
+  if (state.steps == 0) state.steps = ConfiguredSteps(summary.path);
   summary.steps = state.steps;
   absl::Time written;
   std::string ignored;
@@ -85,22 +81,6 @@ absl::Status Fill(RunSummary& summary) {
 
 }  // namespace
 
-bool HoldsRun(const std::string& path) {
-  std::error_code ignored;
-  return fs::exists(path + "/run.db", ignored);
-}
-
-std::vector<std::string> RunsIn(const std::string& folder) {
-  if (HoldsRun(folder)) return {folder};
-  std::vector<std::string> runs;
-  std::error_code error;
-  for (fs::directory_iterator it(folder, error), end; !error && it != end; it.increment(error)) {
-    if (HoldsRun(it->path().string())) runs.push_back(it->path().string());
-  }
-  std::sort(runs.begin(), runs.end());
-  return runs;
-}
-
 RunSummary SummarizeRun(const std::string& path) {
   RunSummary summary{.path = path};
   summary.bytes = FolderBytes(path);
@@ -113,7 +93,7 @@ RunSummary SummarizeRun(const std::string& path) {
 }
 
 absl::StatusOr<std::unique_ptr<RunReader>> OpenRun(const std::string& path) {
-  if (HoldsRun(path)) return RunReader::Open(path + "/run.db");
+  if (HoldsRun(path)) return RunReader::Open(RunStorePath(path));
   std::error_code error;
   if (const std::vector<std::string> below = RunsIn(path); !below.empty()) {
     return NotFound("{} holds no run itself, but runs: {}", path, fmt::join(below, ", "));
@@ -136,6 +116,14 @@ absl::StatusOr<std::unique_ptr<RunReader>> OpenRun(const std::string& path) {
   }
   return NotFound("{} {}; {}", path, fs::exists(path, error) ? "holds no run" : "is not there",
                   advice);
+}
+
+absl::StatusOr<StoredCompletion> ReadSample(RunReader& reader, const std::string& path,
+                                            int64_t sample) {
+  absl::StatusOr<StoredCompletion> stored = reader.ReadCompletion(sample);
+  if (!absl::IsNotFound(stored.status())) return stored;
+  return NotFound("the run has no sample {}; `ponder inspect {}` shows some with their numbers",
+                  sample, path);
 }
 
 absl::Status CheckPhase(const std::vector<StepInfo>& steps, const std::string& phase) {

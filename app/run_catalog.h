@@ -35,17 +35,15 @@ struct RunSummary {
   std::string fault;
 };
 
-// A folder that holds a run's store.
-bool HoldsRun(const std::string& path);
-
-// The folders of runs: `folder` itself where it holds one, else those right below it, by name.
-std::vector<std::string> RunsIn(const std::string& folder);
-
 // Always gives a summary: a run that cannot be read has its fault in words.
 RunSummary SummarizeRun(const std::string& path);
 
 // The run's store. NOT_FOUND names runs near by whose names are near.
 absl::StatusOr<std::unique_ptr<RunReader>> OpenRun(const std::string& path);
+
+// One completion with everything; NOT_FOUND says how to find samples of the run at `path`.
+absl::StatusOr<StoredCompletion> ReadSample(RunReader& reader, const std::string& path,
+                                            int64_t sample);
 
 // OK where the store has steps of that phase; else NOT_FOUND with the phases it has.
 absl::Status CheckPhase(const std::vector<StepInfo>& steps, const std::string& phase);

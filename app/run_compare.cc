@@ -6,40 +6,8 @@
 #include <optional>
 #include <set>
 
-#include "app/config.h"
-#include "app/config_schema.h"
-
 namespace ponder {
 namespace {
-
-absl::StatusOr<std::map<std::string, std::string>> Settings(const std::string& run) {
-  PONDER_ASSIGN_OR_RETURN(RunConfig config, LoadConfig(run + "/config.toml"));
-  std::map<std::string, std::string> values;
-  for (const ConfigSection& section : ConfigSections(config)) {
-    for (const ConfigKey& key : section.keys) {
-      values[section.name + "." + key.name] = ConfigToml(key.find(config));
-    }
-  }
-  values.erase("run.name");
-  values.erase("run.directory");
-  return values;
-}
-
-std::vector<RunComparison::Setting> Differences(const std::map<std::string, std::string>& a,
-                                                const std::map<std::string, std::string>& b) {
-  std::set<std::string> keys;
-  for (const auto& [key, value] : a) keys.insert(key);
-  for (const auto& [key, value] : b) keys.insert(key);
-  std::vector<RunComparison::Setting> settings;
-  for (const std::string& key : keys) {
-    const auto in_a = a.find(key), in_b = b.find(key);
-    RunComparison::Setting setting{.key = key,
-                                   .a = in_a == a.end() ? "" : in_a->second,
-                                   .b = in_b == b.end() ? "" : in_b->second};
-    if (setting.a != setting.b) settings.push_back(std::move(setting));
-  }
-  return settings;
-}
 
 double MeanUpTo(const MetricTable& table, const std::string& name, int64_t step) {
   const auto found = table.values.find(name);
@@ -80,12 +48,12 @@ absl::StatusOr<Evaluations> ReadEvaluations(RunReader& reader, const std::string
 absl::StatusOr<RunComparison> CompareRuns(const std::string& a, const std::string& b) {
   PONDER_ASSIGN_OR_RETURN(const std::unique_ptr<RunReader> reader_a, OpenRun(a));
   PONDER_ASSIGN_OR_RETURN(const std::unique_ptr<RunReader> reader_b, OpenRun(b));
-  PONDER_ASSIGN_OR_RETURN(const auto settings_a, Settings(a));
-  PONDER_ASSIGN_OR_RETURN(const auto settings_b, Settings(b));
+  PONDER_ASSIGN_OR_RETURN(const SettingsFile settings_a, ReadSettingsFile(a));
+  PONDER_ASSIGN_OR_RETURN(const SettingsFile settings_b, ReadSettingsFile(b));
   PONDER_ASSIGN_OR_RETURN(const MetricTable table_a, reader_a->Metrics("train", -1, {}));
   PONDER_ASSIGN_OR_RETURN(const MetricTable table_b, reader_b->Metrics("train", -1, {}));
   RunComparison comparison;
-  comparison.settings = Differences(settings_a, settings_b);
+  comparison.settings = SettingDifferences({{settings_a, settings_b}});
   comparison.a_step = table_a.steps.empty() ? 0 : table_a.steps.back();
   comparison.b_step = table_b.steps.empty() ? 0 : table_b.steps.back();
   comparison.equal_step = std::min(comparison.a_step, comparison.b_step);

@@ -6,15 +6,12 @@
 
 #include "app/run_catalog.h"
 #include "base/status.h"
+#include "observe/settings_file.h"
 
 namespace ponder {
 
 // Two runs beside each other.
 struct RunComparison {
-  struct Setting {
-    std::string key;   // "rollout.temperature"
-    std::string a, b;  // as TOML; empty: the run has no such key
-  };
   struct Metric {
     std::string name;
     double a_end = 0, b_end = 0;      // NaN where there is none
@@ -26,10 +23,10 @@ struct RunComparison {
     std::string metric;  // "eval/greedy_accuracy"
     std::optional<StoredShare> a, b;
   };
-  int64_t a_step = 0, b_step = 0;  // last of the training
-  int64_t equal_step = 0;          // the lesser of the two
-  std::vector<Setting> settings;   // that differ, but for name and folder
-  std::vector<Metric> metrics;     // all that either has, by name
+  int64_t a_step = 0, b_step = 0;           // last of the training
+  int64_t equal_step = 0;                   // the lesser of the two
+  std::vector<SettingDifference> settings;  // with two values
+  std::vector<Metric> metrics;              // all that either has, by name
   std::vector<Evaluation> evaluations;
 };
 

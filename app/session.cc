@@ -1,8 +1,12 @@
 #include "app/session.h"
 
+#include <absl/strings/numbers.h>
+
 #include <algorithm>
 #include <numeric>
 #include <optional>
+
+#include "kernels/cuda_library.h"
 
 namespace ponder {
 namespace {
@@ -31,8 +35,26 @@ absl::StatusOr<kernels::CpuIsa> ParseIsa(const std::string& name) {
       name);
 }
 
+absl::StatusOr<std::optional<int>> ParseDevice(const std::string& name) {
+  if (name == "cpu") return std::nullopt;
+  if (name == "cuda") return 0;
+  int number = 0;
+  if (name.starts_with("cuda:") && absl::SimpleAtoi(name.substr(5), &number) && number >= 0)
+    return number;
+  return InvalidArgument("expected cpu, cuda or cuda:N (a GPU's number) as device, found '{}'",
+                         name);
+}
+
 absl::StatusOr<std::unique_ptr<kernels::Backend>> CreateBackend(const SessionOptions& options) {
   PONDER_ASSIGN_OR_RETURN(const kernels::CpuIsa isa, ParseIsa(options.isa));
+  PONDER_ASSIGN_OR_RETURN(const std::optional<int> gpu, ParseDevice(options.device));
+  if (gpu.has_value()) {
+    if (isa != kernels::CpuIsa::kBest) {
+      return InvalidArgument("expected the instruction set best with the device {}, found {}",
+                             options.device, options.isa);
+    }
+    return kernels::CreateCudaBackend({.device = *gpu});
+  }
   return kernels::CreateCpuBackend({.threads = options.threads, .isa = isa});
 }
 

@@ -19,14 +19,17 @@ namespace ponder {
 struct SessionOptions {
   std::string model_directory;
   std::string dtype = "bf16";          // "bf16", "f32"
+  std::string device = "cpu";          // "cpu", "cuda", "cuda:1"
   std::string isa = "best";            // "best", "portable", "avx2", "avx512", "avx512_bf16", "amx"
-  int64_t threads = 0;                 // 0 = one a usable core
+  int64_t threads = 0;                 // of the CPU; 0 = one a usable core
   bool needs_tokenizer = true;         // false: a directory without tokenizer.json will do
   std::string chat_template = "auto";  // "auto" or a name of model/chat_template.h
 };
 
 absl::StatusOr<kernels::DType> ParseDType(const std::string& name);
 absl::StatusOr<kernels::CpuIsa> ParseIsa(const std::string& name);
+// What a device's name stands for: the number of a GPU, or nothing for the CPU.
+absl::StatusOr<std::optional<int>> ParseDevice(const std::string& name);
 absl::StatusOr<std::unique_ptr<kernels::Backend>> CreateBackend(const SessionOptions& options);
 
 // A model ready to run in this process. The engine is made on first use.

@@ -114,15 +114,18 @@ class Starter {
     tasks.file = fields.keys;
     Set("tasks.file.path");
     Set("tasks.file.question_field");
-    Set("tasks.file.gold_field", fields.why_gold);
+    const bool code = tasks.file.verifier == "code";
+    if (!code) Set("tasks.file.gold_field", fields.why_gold);
     if (!tasks.file.gold_after.empty()) Set("tasks.file.gold_after");
     if (!tasks.file.id_field.empty()) Set("tasks.file.id_field");
     if (!tasks.file.solution_field.empty()) Set("tasks.file.solution_field");
     Set("tasks.file.verifier", fields.why_verifier);
     Set("tasks.held_out_share");
-    Say("task       {}: question in \"{}\", answer in \"{}\"{}", request_.task,
-        tasks.file.question_field, tasks.file.gold_field,
-        tasks.file.gold_after.empty() ? "" : " behind " + tasks.file.gold_after);
+    const std::string answer =
+        code ? fields.why_gold
+             : fmt::format("answer in \"{}\"{}", tasks.file.gold_field,
+                           tasks.file.gold_after.empty() ? "" : " behind " + tasks.file.gold_after);
+    Say("task       {}: question in \"{}\", {}", request_.task, tasks.file.question_field, answer);
     Say("verifier   {}: {}", tasks.file.verifier, fields.why_verifier);
     return absl::OkStatus();
   }
@@ -158,7 +161,12 @@ class Starter {
                             CreateTaskSource(ToTaskSourceOptions(config(), Split::kTrain)));
     task_count_ = source->Size();
     const int64_t looked_at = task_count_ == 0 ? kLookedAt : std::min(task_count_, kLookedAt);
-    if (looked_at < 2) return InvalidArgument("{} holds too few tasks to train on", request_.task);
+    if (looked_at < 2) {
+      return InvalidArgument(
+          "{}: expected at least 2 tasks to train on, found {} beside the "
+          "held-out ones",
+          request_.task, looked_at);
+    }
     PONDER_ASSIGN_OR_RETURN(const std::vector<Task> tasks, source->TasksFor(0, looked_at));
     std::vector<int64_t> solutions;
     for (const Task& task : tasks) {
@@ -201,15 +209,20 @@ class Starter {
     if (task_count_ > 0) rollout.prompts_per_step = std::min(rollout.prompts_per_step, task_count_);
     const int64_t sequences = rollout.prompts_per_step * rollout.completions_per_prompt;
     rollout.max_sequences = std::min<int64_t>(sequences, 128);
-    Set("rollout.prompts_per_step");
-    Set("rollout.completions_per_prompt");
+    Set("rollout.prompts_per_step",
+        fmt::format(
+            "{} completions a step: enough for a gradient, little enough to see steps go by",
+            sequences));
+    Set("rollout.completions_per_prompt", "advantages are taken within a group");
     Set("rollout.max_sequences", "a whole step at once");
     Say("a step     {} prompts x {} completions", rollout.prompts_per_step,
         rollout.completions_per_prompt);
 
     const Rates rates = RatesFor(parameters_);
     config().optimizer.learning_rate = rates.reinforcement;
-    Set("optimizer.learning_rate", fmt::format("for {:.0f} M parameters", parameters_ / 1e6));
+    Set("optimizer.learning_rate",
+        fmt::format("smaller models bear greater ones, and this one has {:.0f} M parameters",
+                    parameters_ / 1e6));
     if (!has_solutions_) return;
     // Large instruct models know the form; small ones learn it from worked solutions.
     if (parameters_ >= 1'000'000'000) return;
@@ -265,7 +278,12 @@ class Starter {
     const int64_t size = held_out.ok() ? (*held_out)->Size() : 0;
     eval.tasks = std::min<int64_t>(eval.tasks, size);
     Set("eval.tasks", fmt::format("the file's held-out share has {}", size));
-    Say("held out   {} tasks for evaluation", eval.tasks);
+    if (eval.tasks == 0) {
+      Say("held out   none: the file is too small for tasks that are not trained on, so nothing "
+          "says how the model does on new ones");
+    } else {
+      Say("held out   {} tasks for evaluation", eval.tasks);
+    }
   }
 
   const StarterRequest request_;

@@ -5,24 +5,15 @@
 #include <algorithm>
 #include <cmath>
 
+#include "app/cold_start.h"
 #include "app/config_convert.h"
-#include "app/evaluate.h"
+#include "app/held_out.h"
 #include "app/run_settings.h"
 #include "app/step_score.h"
 #include "app/train_phases.h"
 #include "base/random.h"
 
 namespace ponder {
-namespace {
-
-// Phases of the store.
-constexpr char kSft[] = "sft";
-constexpr char kTrain[] = "train";
-
-double Mean(double sum, int64_t count) { return count == 0 ? 0 : sum / static_cast<double>(count); }
-
-}  // namespace
-
 std::string DescribeStep(const RunConfig& config) {
   const RolloutKeys& rollout = config.rollout;
   return fmt::format(
@@ -46,55 +37,66 @@ double TrainLoop::Seconds(absl::Time since) const {
 
 absl::StatusOr<TrainSummary> TrainLoop::Run(const std::vector<SftExample>& cold_start,
                                             bool resume) {
-  started_ = parts_.clock->Now();
   CheckpointName at{.phase = "", .step = 0};
   if (resume) {
     PONDER_ASSIGN_OR_RETURN(at, Resume(SupervisedUpdates(config_, std::ssize(cold_start))));
   }
-  const bool past_cold_start = at.phase == "step";
   TrainSummary summary{.cancelled = true, .last_step = at.step};
-  if (!past_cold_start) {
+  if (at.phase == "step") {
+    // An interrupt may have come between a step and its evaluation.
+    PONDER_ASSIGN_OR_RETURN(const int64_t evaluated, parts_.store->LastStep(kEvalPhase));
+    if (evaluated < at.step && IsEvaluationDue(at.step)) {
+      PONDER_ASSIGN_OR_RETURN(const bool done,
+                              Evaluate(kEvalPhase, at.step, fmt::format("step {}", at.step)));
+      if (!done) return summary;
+    }
+    first_step_ = at.step;
+  } else {
     if (!cold_start.empty()) {
       if (at.phase.empty()) {
-        PONDER_ASSIGN_OR_RETURN(const bool evaluated,
-                                EvaluateHeldOut("eval/untrained", 0, "untrained"));
-        if (!evaluated) return summary;
+        PONDER_ASSIGN_OR_RETURN(const bool done, Evaluate(kUntrainedPhase, 0, "untrained"));
+        if (!done) return summary;
       }
-      PONDER_ASSIGN_OR_RETURN(const bool finished, Supervise(cold_start, at.step));
-      if (!finished) return summary;
+      PONDER_ASSIGN_OR_RETURN(const bool done,
+                              RunColdStart(config_, parts_, journal_, cold_start, at.step));
+      if (!done) return summary;
     }
     PONDER_RETURN_IF_ERROR(BeginReinforcement(config_, *parts_.trainer));
     PONDER_RETURN_IF_ERROR(parts_.groups->PublishWeights(parts_.trainer->PolicyVersion()));
-    parts_.monitor->Learnt(parts_.trainer->PolicyVersion(), 0);
+  parts_.monitor->Learnt(parts_.trainer->PolicyVersion(), 0);
     PONDER_ASSIGN_OR_RETURN(
-        const bool evaluated,
-        EvaluateHeldOut("eval/train", 0,
-                        cold_start.empty() ? "untrained" : "after the cold start"));
-    if (!evaluated) return summary;
-    PONDER_RETURN_IF_ERROR(Checkpoint({.phase = "step", .step = 0}));
+        const bool done,
+        Evaluate(kEvalPhase, 0, cold_start.empty() ? "untrained" : "after the cold start"));
+    if (!done) return summary;
+    PONDER_RETURN_IF_ERROR(Checkpoint(0));
   }
-  first_step_ = past_cold_start ? at.step : 0;
-  const absl::Time loop_started = parts_.clock->Now();
-  started_ = loop_started;
   summary.last_step = first_step_;
   PONDER_ASSIGN_OR_RETURN(const bool finished, Steps(summary));
   summary.cancelled = !finished;
   return summary;
 }
 
-// A resumed run is warned as an undisturbed one: not again of what it was told before.
+// A resumed run is warned as an undisturbed one, not again of what it was told before, and its
+// curve goes on.
 absl::Status TrainLoop::RecallSteps() {
   PONDER_ASSIGN_OR_RETURN(const std::vector<StoredMetric> stored,
-                          parts_.store->ReadMetrics(kTrain));
+                          parts_.store->ReadMetrics(kTrainPhase));
   std::map<int64_t, Metrics> steps;
   for (const StoredMetric& metric : stored) steps[metric.step][metric.name] = metric.value;
-  for (const auto& [step, metrics] : steps) diagnosis_.Add(step, metrics);
+  std::vector<double> rewards;
+  for (const auto& [step, metrics] : steps) {
+    diagnosis_.Add(step, metrics);
+    if (const auto reward = metrics.find("reward/mean"); reward != metrics.end())
+      rewards.push_back(reward->second);
+  }
+  parts_.console->SetRewards(rewards);
   return absl::OkStatus();
 }
 
 // False where it was cancelled with something left to do.
 absl::StatusOr<bool> TrainLoop::Steps(TrainSummary& summary) {
   PONDER_RETURN_IF_ERROR(RecallSteps());
+  started_ = parts_.clock->Now();
   StepPipeline pipeline({.groups = parts_.groups,
                          .verifier = parts_.verifier,
                          .judge = parts_.judge,
@@ -107,20 +109,19 @@ absl::StatusOr<bool> TrainLoop::Steps(TrainSummary& summary) {
     if (done) {
       summary.last_step = step;
       const bool last = step == config_.run.steps;
-      if (last || (config_.eval.every > 0 && step % config_.eval.every == 0)) {
-        PONDER_ASSIGN_OR_RETURN(done,
-                                EvaluateHeldOut("eval/train", step, fmt::format("step {}", step)));
+      if (IsEvaluationDue(step)) {
+        PONDER_ASSIGN_OR_RETURN(done, Evaluate(kEvalPhase, step, fmt::format("step {}", step)));
       }
       // Behind the evaluation, whose tasks would else wait for the whole step.
-      if (done && !Cancelled()) PONDER_RETURN_IF_ERROR(BeginSteps(step + 1, pipeline));
+      if (done && !parts_.Cancelled()) PONDER_RETURN_IF_ERROR(BeginSteps(step + 1, pipeline));
       if (done && (last || (config_.run.checkpoint_every > 0 &&
                             step % config_.run.checkpoint_every == 0))) {
-        PONDER_RETURN_IF_ERROR(Checkpoint({.phase = "step", .step = step}));
+        PONDER_RETURN_IF_ERROR(Checkpoint(step));
       }
     }
-    if (!done || Cancelled()) {
+    if (!done || parts_.Cancelled()) {
       if (summary.last_step > checkpointed_) {
-        PONDER_RETURN_IF_ERROR(Checkpoint({.phase = "step", .step = summary.last_step}));
+        PONDER_RETURN_IF_ERROR(Checkpoint(summary.last_step));
       }
       return summary.last_step == config_.run.steps && done;
     }
@@ -130,13 +131,13 @@ absl::StatusOr<bool> TrainLoop::Steps(TrainSummary& summary) {
 
 absl::StatusOr<TrainSummary> TrainLoop::RunSupervised(const std::vector<SftExample>& examples,
                                                       bool resume) {
-  started_ = parts_.clock->Now();
   CheckpointName at{.phase = "", .step = 0};
   if (resume) {
     PONDER_ASSIGN_OR_RETURN(at, Resume(SupervisedUpdates(config_, std::ssize(examples))));
   }
-  PONDER_ASSIGN_OR_RETURN(const bool finished, Supervise(examples, at.step));
-  PONDER_ASSIGN_OR_RETURN(const int64_t last, parts_.store->LastStep(kSft));
+  PONDER_ASSIGN_OR_RETURN(const bool finished,
+                          RunColdStart(config_, parts_, journal_, examples, at.step));
+  PONDER_ASSIGN_OR_RETURN(const int64_t last, parts_.store->LastStep(kSftPhase));
   return TrainSummary{.cancelled = !finished, .last_step = last};
 }
 
@@ -148,7 +149,7 @@ absl::StatusOr<CheckpointName> TrainLoop::Resume(int64_t sft_updates) {
     parts_.console->Say("no checkpoint yet: the run begins anew");
     PONDER_RETURN_IF_ERROR(
         NoteSettings(*parts_.store, parts_.directory->ConfigPath(), {}, config_));
-    for (const char* phase : {kSft, kTrain, "eval/untrained", "eval/train"}) {
+    for (const char* phase : {kSftPhase, kTrainPhase, kUntrainedPhase, kEvalPhase}) {
       PONDER_RETURN_IF_ERROR(parts_.store->TruncateAfter(phase, -1));
     }
     return CheckpointName{.phase = "", .step = 0};
@@ -157,69 +158,18 @@ absl::StatusOr<CheckpointName> TrainLoop::Resume(int64_t sft_updates) {
   const bool rl = at.phase == "step";
   PONDER_RETURN_IF_ERROR(LoadRunCheckpoint(config_, at, parts_.directory->CheckpointPath(at),
                                            sft_updates, *parts_.trainer));
-  PONDER_RETURN_IF_ERROR(parts_.store->TruncateAfter(kTrain, rl ? at.step : 0));
-  PONDER_RETURN_IF_ERROR(parts_.store->TruncateAfter("eval/train", rl ? at.step : -1));
-  if (!rl) PONDER_RETURN_IF_ERROR(parts_.store->TruncateAfter(kSft, at.step));
+  PONDER_RETURN_IF_ERROR(parts_.store->TruncateAfter(kTrainPhase, rl ? at.step : 0));
+  PONDER_RETURN_IF_ERROR(parts_.store->TruncateAfter(kEvalPhase, rl ? at.step : -1));
+  if (!rl) PONDER_RETURN_IF_ERROR(parts_.store->TruncateAfter(kSftPhase, at.step));
   PONDER_RETURN_IF_ERROR(parts_.groups->PublishWeights(parts_.trainer->PolicyVersion()));
   parts_.monitor->Learnt(parts_.trainer->PolicyVersion(), 0);
   PONDER_RETURN_IF_ERROR(NoteSettings(*parts_.store, parts_.directory->ConfigPath(), at, config_));
-  checkpointed_ = at.step;
-  PONDER_ASSIGN_OR_RETURN(const std::vector<StoredMetric> before,
-                          parts_.store->ReadMetrics(kTrain));
-  std::vector<double> rewards;
-  for (const StoredMetric& metric : before) {
-    if (metric.name == "reward/mean") rewards.push_back(metric.value);
-  }
-  parts_.console->SetRewards(rewards);
+  if (rl) checkpointed_ = at.step;
   const std::string message = fmt::format("resumed behind checkpoint {}", at.ToString());
   parts_.console->Say(message);
   PONDER_RETURN_IF_ERROR(
       parts_.store->WriteEvent({.step = at.step, .kind = "resumed", .message = message}));
   return at;
-}
-
-absl::StatusOr<bool> TrainLoop::Supervise(const std::vector<SftExample>& examples, int64_t done) {
-  const int64_t updates = SupervisedUpdates(config_, std::ssize(examples));
-  if (done == 0) {
-    PONDER_RETURN_IF_ERROR(BeginSupervised(config_, updates, *parts_.trainer));
-    parts_.console->Say(fmt::format("supervised fine-tuning: {} examples, {} updates of {}",
-                                    examples.size(), updates, config_.sft.batch));
-  }
-  for (int64_t update = done + 1; update <= updates; ++update) {
-    const absl::Time step_started = parts_.clock->Now();
-    parts_.monitor->Begin("cold start", update, updates);
-    const std::vector<SftExample> chosen = SupervisedBatch(config_, examples, update);
-    int64_t tokens = 0;
-    for (const SftExample& example : chosen)
-      tokens += std::ssize(example.prompt_ids) + std::ssize(example.completion_ids);
-    PONDER_ASSIGN_OR_RETURN(UpdateReport report, parts_.trainer->Supervise(chosen));
-    const double seconds = Seconds(step_started);
-    parts_.monitor->Learnt(report.policy_version, tokens);
-    StepRecord record{.step = update,
-                      .policy_version = report.policy_version,
-                      .phase = kSft,
-                      .metrics = std::move(report.metrics)};
-    record.metrics["optimizer/skipped_updates"] = static_cast<double>(report.skipped_updates);
-    record.metrics["speed/learn_tokens_per_s"] =
-        static_cast<double>(tokens) / std::max(seconds, 1e-9);
-    record.metrics["time/learn_s"] = seconds;
-    record.metrics["time/left_s"] = Seconds(started_) / static_cast<double>(update - done) *
-                                    static_cast<double>(updates - update);
-    parts_.monitor->SetTimeLeft(record.metrics["time/left_s"]);
-    if (report.skipped_updates > 0) {
-      parts_.monitor->Warn("update_skipped", "update skipped: " + report.skip_reason);
-    }
-    const std::string line = "cold start " + FormatStepLine(update, updates, record.metrics);
-    PONDER_RETURN_IF_ERROR(Record(std::move(record)));
-    parts_.console->Say(line);
-    parts_.console->Progress("cold start", update, updates);
-    const bool due = config_.run.checkpoint_every > 0 && update % config_.run.checkpoint_every == 0;
-    if (due || update == updates || Cancelled()) {
-      PONDER_RETURN_IF_ERROR(Checkpoint({.phase = "sft", .step = update}));
-    }
-    if (Cancelled() && update < updates) return false;
-  }
-  return true;
 }
 
 absl::StatusOr<std::vector<GroupRequest>> TrainLoop::Requests(int64_t step) {
@@ -316,10 +266,10 @@ absl::StatusOr<bool> TrainLoop::Step(int64_t step, StepPipeline& pipeline) {
         if (done == total) parts_.monitor->Begin("verifying", step, config_.run.steps);
         parts_.monitor->Progress(done, total);
       },
-      [&] { return Cancelled(); });
+      [&] { return parts_.Cancelled(); });
   if (!collected.ok()) {
     parts_.console->Progress("", 0, 0);
-    if (absl::IsCancelled(collected.status()) && Cancelled()) return false;
+    if (absl::IsCancelled(collected.status()) && parts_.Cancelled()) return false;
     return collected.status();
   }
 
@@ -351,7 +301,7 @@ absl::StatusOr<bool> TrainLoop::Step(int64_t step, StepPipeline& pipeline) {
 
   StepRecord record{.step = step,
                     .policy_version = report->policy_version,
-                    .phase = phase_,
+                    .phase = kTrainPhase,
                     .metrics = std::move(scored.metrics),
                     .groups = std::move(scored.groups),
                     .clips = std::move(report->clips)};
@@ -384,7 +334,7 @@ absl::StatusOr<bool> TrainLoop::Step(int64_t step, StepPipeline& pipeline) {
   const std::vector<Hint> hints = diagnosis_.Add(step, metrics);
   ShowSample(step, record.groups);
   const Metrics said = metrics;
-  PONDER_RETURN_IF_ERROR(Record(std::move(record)));
+  PONDER_RETURN_IF_ERROR(journal_.Record(std::move(record)));
   parts_.console->EndStep(step, config_.run.steps, said);
   for (const Hint& hint : hints) {
     parts_.monitor->Warn(hint.kind, hint.text + ". Try: " + hint.remedy);
@@ -408,85 +358,25 @@ void TrainLoop::ShowSample(int64_t step, const std::vector<ScoredGroup>& groups)
                               .reward = scored.rewards[i].total});
 }
 
-absl::StatusOr<bool> TrainLoop::EvaluateHeldOut(const std::string& phase, int64_t step,
-                                                const std::string& label) {
+bool TrainLoop::IsEvaluationDue(int64_t step) const {
+  return step == config_.run.steps || (config_.eval.every > 0 && step % config_.eval.every == 0);
+}
+
+// False where it was cancelled.
+absl::StatusOr<bool> TrainLoop::Evaluate(const std::string& phase, int64_t step,
+                                         const std::string& label) {
   if (parts_.held_out.empty()) return true;
-  StepRecord record{
-      .step = step, .policy_version = parts_.trainer->PolicyVersion(), .phase = phase};
-  parts_.monitor->Begin("evaluating", step, config_.run.steps, label);
-  std::string line = fmt::format("held-out tasks, {}:", label);
-  struct Mode {
-    const char* name;
-    int64_t samples;
-    float temperature;
-  };
-  for (const Mode& mode :
-       {Mode{"greedy", 1, 0.0f},
-        Mode{"sampled", config_.eval.samples, static_cast<float>(config_.eval.temperature)}}) {
-    if (mode.samples == 0) continue;
-    EvaluateOptions options{.samples = mode.samples,
-                            .seed = static_cast<uint64_t>(config_.run.seed),
-                            .sampling = ToSamplingParams(config_, parts_.prompts->StopIds())};
-    options.sampling.temperature = mode.temperature;
-    const std::string bar = fmt::format("evaluate {}, {}", label, mode.name);
-    absl::StatusOr<Evaluation> result = Evaluate(
-        parts_.held_out, *parts_.prompts, *parts_.groups, parts_.trainer->PolicyVersion(),
-        *parts_.verifier, parts_.judge, options,
-        [&](int64_t done, int64_t total) {
-          parts_.console->Progress(bar, done, total);
-          parts_.monitor->Progress(done, total);
-        },
-        [&] { return Cancelled(); });
-    parts_.console->Progress("", 0, 0);
-    if (absl::IsCancelled(result.status()) && Cancelled()) return false;
-    PONDER_RETURN_IF_ERROR(result.status());
-    const std::string prefix = fmt::format("eval/{}_", mode.name);
-    record.metrics[prefix + "accuracy"] = result->accuracy.value;
-    record.metrics[prefix + "accuracy_low"] = result->accuracy.low;
-    record.metrics[prefix + "accuracy_high"] = result->accuracy.high;
-    record.metrics[prefix + "format"] = result->formatted_share.value;
-    record.metrics[prefix + "length"] = result->mean_length;
-    record.metrics[prefix + "truncated"] =
-        Mean(static_cast<double>(result->truncated), result->completions);
-    record.metrics[prefix + "dropped"] = static_cast<double>(result->dropped);
-    record.metrics[prefix + "s"] = result->seconds;
-    line += fmt::format("  {} {:.1f} % right [{:.1f}, {:.1f}], {:.0f} % in form", mode.name,
-                        100 * result->accuracy.value, 100 * result->accuracy.low,
-                        100 * result->accuracy.high, 100 * result->formatted_share.value);
-    for (ScoredGroup& group : result->groups) record.groups.push_back(std::move(group));
-  }
-  parts_.console->Say(line);
-  PONDER_RETURN_IF_ERROR(Record(std::move(record)));
+  PONDER_ASSIGN_OR_RETURN(std::optional<StepRecord> record,
+                          EvaluateHeldOut(config_, parts_, phase, step, label));
+  if (!record.has_value()) return false;
+  PONDER_RETURN_IF_ERROR(journal_.Record(*std::move(record)));
   return true;
 }
 
-absl::Status TrainLoop::Record(StepRecord record) {
-  Metrics named;
-  for (const auto& [name, value] : record.metrics) {
-    named[record.phase == kTrain || name.starts_with("eval/") ? name : record.phase + "/" + name] =
-        value;
-  }
-  if (record.phase != "eval/untrained") {  // the curve of step 0 is the trained one's
-    for (MetricSink* sink : parts_.sinks) {
-      PONDER_RETURN_IF_ERROR(sink->WriteStep(record.step, named));
-      if (record.phase == kTrain) {
-        PONDER_RETURN_IF_ERROR(sink->WriteGroups(record.step, record.groups));
-      }
-    }
-  }
-  return parts_.store->WriteStep(std::move(record));
-}
-
-absl::Status TrainLoop::Checkpoint(const CheckpointName& name) {
-  if (parts_.directory == nullptr) return absl::OkStatus();
-  for (MetricSink* sink : parts_.sinks) PONDER_RETURN_IF_ERROR(sink->Flush());
-  // A resumed run takes the steps up to its checkpoint from the store.
-  PONDER_RETURN_IF_ERROR(parts_.store->Flush());
-  PONDER_RETURN_IF_ERROR(parts_.trainer->SaveCheckpoint(parts_.directory->CheckpointPath(name)));
-  checkpointed_ = name.step;
-  parts_.directory->PruneCheckpoints(config_.run.keep_checkpoints);
-  return parts_.store->WriteEvent(
-      {.step = name.step, .kind = "checkpoint", .message = name.ToString()});
+absl::Status TrainLoop::Checkpoint(int64_t step) {
+  PONDER_RETURN_IF_ERROR(journal_.Checkpoint({.phase = "step", .step = step}));
+  checkpointed_ = step;
+  return absl::OkStatus();
 }
 
 }  // namespace ponder

@@ -10,45 +10,15 @@
 #include <vector>
 
 #include "app/config.h"
-#include "app/judge.h"
-#include "app/prompt_builder.h"
-#include "app/run_directory.h"
-#include "app/run_monitor.h"
+#include "app/run_journal.h"
 #include "app/step_pipeline.h"
 #include "app/step_score.h"
-#include "base/clock.h"
+#include "app/train_parts.h"
 #include "base/status.h"
 #include "learner/trainer.h"
-#include "observe/console.h"
 #include "observe/diagnosis.h"
-#include "observe/metric_sink.h"
-#include "observe/run_store.h"
-#include "rewards/advantage.h"
-#include "rewards/reward.h"
-#include "rollout/group_source.h"
-#include "tasks/task_source.h"
-#include "verifiers/verifier.h"
 
 namespace ponder {
-
-// What a run is made of. All outlive the loop; each has a fake, so the loop runs whole in a test.
-struct TrainParts {
-  TaskSource* train_tasks = nullptr;
-  std::vector<Task> held_out;  // for evaluation; may be empty
-  const PromptBuilder* prompts = nullptr;
-  GroupSource* groups = nullptr;
-  Verifier* verifier = nullptr;
-  AdvantageEstimator* advantage = nullptr;
-  Trainer* trainer = nullptr;
-  RunStore* store = nullptr;
-  RunMonitor* monitor = nullptr;
-  std::vector<MetricSink*> sinks;
-  Console* console = nullptr;
-  RunDirectory* directory = nullptr;  // null: no checkpoints
-  Clock* clock = nullptr;
-  JudgeOptions judge;
-  std::function<bool()> cancelled;  // Ctrl-C
-};
 
 // How a run ended.
 struct TrainSummary {
@@ -67,7 +37,8 @@ struct TrainSummary {
 class TrainLoop {
  public:
   TrainLoop(const RunConfig& config, TrainParts parts)
-      : config_(config), parts_(std::move(parts)) {}
+      : config_(config), parts_(std::move(parts)), journal_(config_, parts_) {}
+  TrainLoop(const TrainLoop&) = delete;
 
   // `cold_start` holds the examples of supervised fine-tuning; empty = none.
   absl::StatusOr<TrainSummary> Run(const std::vector<SftExample>& cold_start, bool resume);
@@ -77,8 +48,6 @@ class TrainLoop {
 
  private:
   absl::StatusOr<CheckpointName> Resume(int64_t sft_updates);
-  absl::StatusOr<bool> Supervise(const std::vector<SftExample>& examples,
-                                 int64_t done);  // false: cancelled
   absl::StatusOr<bool> Steps(TrainSummary& summary);
   absl::StatusOr<bool> Step(int64_t step, StepPipeline& pipeline);
   absl::Status BeginSteps(int64_t next, StepPipeline& pipeline);
@@ -89,17 +58,16 @@ class TrainLoop {
   SamplerNumerics Numerics(const GenerateStats& stats);
   void SayWhyDropped(const ScoredStep& scored);
   absl::Status RecallSteps();
-  absl::StatusOr<bool> EvaluateHeldOut(const std::string& phase, int64_t step,
-                                       const std::string& label);
-  absl::Status Record(StepRecord record);
+  bool IsEvaluationDue(int64_t step) const;
+  absl::StatusOr<bool> Evaluate(const std::string& phase, int64_t step, const std::string& label);
   void ShowSample(int64_t step, const std::vector<ScoredGroup>& groups);
-  absl::Status Checkpoint(const CheckpointName& name);
-  bool Cancelled() const { return parts_.cancelled && parts_.cancelled(); }
+  absl::Status Checkpoint(int64_t step);
   double Seconds(absl::Time since) const;
 
   const RunConfig config_;
-  TrainParts parts_;
-  absl::Time started_;
+  const TrainParts parts_;
+  RunJournal journal_;
+  absl::Time started_;  // of the steps
   int64_t first_step_ = 0;
   int64_t begun_ = 0;                    // newest step whose requests are submitted
   std::map<int64_t, int64_t> versions_;  // policy version behind a step, first_step_ and later
@@ -107,7 +75,6 @@ class TrainLoop {
   int64_t checkpointed_ = -1;                             // newest step with a checkpoint
   std::set<std::pair<std::string, std::string>> warned_;  // kinds, and what they were about
   Diagnosis diagnosis_;
-  std::string phase_ = "train";
 };
 
 // "32 prompts x 8 completions = 256 sequences, 1 update"

@@ -217,9 +217,10 @@ absl::Status RunTraining(TrainingRequest request) {
   const std::unique_ptr<MetricSink> json_lines = CreateJsonLineSink(std::cout);
   std::vector<MetricSink*> sinks = {events.get()};
   if (request.json) sinks.push_back(json_lines.get());
-  PONDER_ASSIGN_OR_RETURN(
-      const std::unique_ptr<kernels::Backend> backend,
-      CreateBackend({.isa = config.machine.isa, .threads = config.machine.threads}));
+  PONDER_ASSIGN_OR_RETURN(const std::unique_ptr<kernels::Backend> backend,
+                          CreateBackend({.device = config.machine.device,
+                                         .isa = config.machine.isa,
+                                         .threads = config.machine.threads}));
   PONDER_ASSIGN_OR_RETURN(TrainerOptions trainer_options, ToTrainerOptions(config));
   PONDER_ASSIGN_OR_RETURN(const std::unique_ptr<Trainer> trainer,
                           CreateTrainer(*backend, trainer_options));

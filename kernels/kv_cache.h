@@ -16,7 +16,7 @@ namespace ponder::kernels {
 //   no horizontal sum)
 //           K[p][h][e][s]              for f32
 //   values: V[p][h][s][e]              for both
-// A slot is page * 16 + position in the page.
+// On a GPU keys lie like values. A slot is page * 16 + position in the page.
 inline constexpr int64_t kPageTokens = 16;
 
 struct KvLayer {

@@ -429,7 +429,8 @@ absl::Status LocalTrainer::SetReferenceFromCurrent() {
     reference_decoder_ = std::make_unique<Decoder>(*backend_, *reference_);
   }
   for (int64_t i = 0; i < static_cast<int64_t>(weights_->Layout().parameters.size()); ++i)
-    PONDER_RETURN_IF_ERROR(reference_->ImportWorking(i, weights_->ExportWorking(i)));
+    PONDER_RETURN_IF_ERROR(
+        reference_->ImportWorking(i, weights_->ExportWorking(i), weights_->Order()));
   reference_->SetVersion(weights_->Version());
   return absl::OkStatus();
 }

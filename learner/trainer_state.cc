@@ -24,14 +24,20 @@ enum SectionKind : uint32_t {
 // The first section.
 struct StateHeader {
   uint64_t layout_hash = 0;
-  int64_t count = 0;  // P
-  int64_t working_dtype = 0;
+  int64_t count = 0;    // P
+  int64_t working = 0;  // WorkingKind
   int64_t policy_version = 0;
   int64_t updates = 0;  // of the optimizer since its phase began
   int64_t bad_updates_in_row = 0;
   int64_t has_reference = 0;
   int64_t reference_version = 0;
 };
+
+// The type of the working weights and, above, the order in which the reference's bytes lie.
+constexpr int kOrderShift = 8;
+constexpr int64_t WorkingKind(kernels::DType dtype, kernels::MatrixOrder order) {
+  return static_cast<int64_t>(dtype) | static_cast<int64_t>(order) << kOrderShift;
+}
 
 constexpr std::array kArrays = {std::pair{kMaster, Optimizer::State::kMaster},
                                 std::pair{kFirstMoment, Optimizer::State::kFirstMoment},
@@ -57,7 +63,7 @@ absl::Status WriteState(const TrainerState& state, const std::string& path) {
   const StateHeader header{
       .layout_hash = LayoutHash(weights.Layout()),
       .count = weights.Layout().count,
-      .working_dtype = static_cast<int64_t>(weights.Dtype()),
+      .working = WorkingKind(weights.Dtype(), weights.Order()),
       .policy_version = weights.Version(),
       .updates = state.optimizer.Updates(),
       .bad_updates_in_row = state.bad_updates_in_row,
@@ -138,7 +144,8 @@ class StateReader {
             "{} is the state of another model: {} parameters, expected {} in the same tensors",
             path_, header_.count, weights_.Layout().count);
       if (header_.has_reference != 0 &&
-          header_.working_dtype != static_cast<int64_t>(weights_.Dtype()))
+          header_.working != WorkingKind(weights_.Dtype(), kernels::MatrixOrder::kPanels) &&
+          header_.working != WorkingKind(weights_.Dtype(), kernels::MatrixOrder::kRows))
         return FailedPrecondition(
             "{} holds a reference policy of another type than {}; train with the type it was saved "
             "with",
@@ -162,7 +169,10 @@ class StateReader {
   }
 
   absl::Status TakeChunk(uint32_t kind, std::string_view bytes, Weights* reference) {
-    if (kind == kReference) return reference->ImportWorking(reference_chunks_++, bytes);
+    if (kind == kReference) {
+      const auto order = static_cast<kernels::MatrixOrder>(header_.working >> kOrderShift);
+      return reference->ImportWorking(reference_chunks_++, bytes, order);
+    }
     for (const auto& [array_kind, array] : kArrays) {
       if (array_kind != kind) continue;
       int64_t& done = bytes_of_kind_[kind];

@@ -109,14 +109,30 @@ LayerParameters AddLayer(LayoutBuilder& builder, const ModelConfig& config, int6
   return indices;
 }
 
+// A matrix's bytes as another kind of backend would have them.
+std::string Reordered(std::string_view bytes, const Parameter& parameter, kernels::DType dtype,
+                      kernels::MatrixOrder from, kernels::MatrixOrder to) {
+  const int64_t size = kernels::SizeOf(dtype);
+  std::string result(bytes.size(), '\0');
+  for (int64_t n = 0; n < parameter.rows; ++n) {
+    for (int64_t k = 0; k < parameter.columns; ++k) {
+      std::memcpy(result.data() + kernels::PackedIndex(n, k, parameter.columns, dtype, to) * size,
+                  bytes.data() + kernels::PackedIndex(n, k, parameter.columns, dtype, from) * size,
+                  static_cast<size_t>(size));
+    }
+  }
+  return result;
+}
+
 // Whether what pads a packed matrix is zero: kernels multiply it.
-bool PaddingIsZero(std::string_view bytes, const Parameter& parameter, kernels::DType dtype) {
+bool PaddingIsZero(std::string_view bytes, const Parameter& parameter, kernels::DType dtype,
+                   kernels::MatrixOrder order) {
   const int64_t padded_inputs = kernels::PaddedInputs(parameter.columns);
   const int64_t padded_outputs = kernels::Panels(parameter.rows) * kernels::kPanelOutputs;
   const int64_t size = kernels::SizeOf(dtype);
   const auto is_zero = [&](int64_t n, int64_t k) {
     const char* element =
-        bytes.data() + kernels::PackedIndex(n, k, parameter.columns, dtype) * size;
+        bytes.data() + kernels::PackedIndex(n, k, parameter.columns, dtype, order) * size;
     return std::all_of(element, element + size, [](char byte) { return byte == 0; });
   };
   for (int64_t n = 0; n < padded_outputs; ++n) {
@@ -291,15 +307,21 @@ int64_t Weights::WorkingBytes(int64_t parameter) const {
   return kernels::PackedBytes(description.rows, description.columns, dtype_);
 }
 
-absl::Status Weights::ImportWorking(int64_t parameter, std::string_view bytes) {
+absl::Status Weights::ImportWorking(int64_t parameter, std::string_view bytes,
+                                    kernels::MatrixOrder order) {
   const Parameter& description = layout_.parameters.at(static_cast<size_t>(parameter));
   const int64_t expected = WorkingBytes(parameter);
   if (static_cast<int64_t>(bytes.size()) != expected) {
     return InvalidArgument("parameter {}: expected {} bytes of {} weights, found {}",
                            description.name, expected, kernels::ToString(dtype_), bytes.size());
   }
-  if (description.role != Parameter::Role::kVector && !PaddingIsZero(bytes, description, dtype_)) {
-    return DirtyPadding(description);
+  std::string reordered;
+  if (description.role != Parameter::Role::kVector) {
+    if (!PaddingIsZero(bytes, description, dtype_, order)) return DirtyPadding(description);
+    if (order != Order()) {
+      reordered = Reordered(bytes, description, dtype_, order, Order());
+      bytes = reordered;
+    }
   }
   backend_->CopyIn(At(parameter), bytes.data(), expected);
   backend_->Synchronize();
@@ -316,7 +338,7 @@ std::string Weights::ExportWorking(int64_t parameter) const {
 
 void Weights::ExportArena(int64_t begin, int64_t count, void* to) const {
   PONDER_CHECK(begin >= 0 && count >= 0 && begin + count <= arena_.Bytes());
-  if (backend_->Info().name == "cpu") {
+  if (backend_->Info().is_host_memory) {
     StreamBytes(static_cast<char*>(to), arena_.As<char>() + begin, count);
     return;
   }
@@ -332,7 +354,7 @@ absl::StatusOr<kernels::DeviceBuffer> Weights::MakeArena() const {
 void Weights::ImportArena(kernels::DeviceBuffer& arena, int64_t begin, int64_t count,
                           const void* from) const {
   PONDER_CHECK(begin >= 0 && count >= 0 && begin + count <= arena.Bytes());
-  if (backend_->Info().name == "cpu") {
+  if (backend_->Info().is_host_memory) {
     StreamBytes(arena.As<char>() + begin, static_cast<const char*>(from), count);
     return;
   }
@@ -352,7 +374,7 @@ absl::Status Weights::Exchange(kernels::DeviceBuffer& arena) {
     backend_->CopyOut(bytes.data(), In(arena, static_cast<int64_t>(i)),
                       static_cast<int64_t>(bytes.size()));
     backend_->Synchronize();
-    if (!PaddingIsZero(bytes, description, dtype_)) return DirtyPadding(description);
+    if (!PaddingIsZero(bytes, description, dtype_, Order())) return DirtyPadding(description);
   }
   std::swap(arena, arena_);
   return absl::OkStatus();

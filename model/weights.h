@@ -70,6 +70,7 @@ class Weights {
   const ModelConfig& Config() const { return config_; }
   const ParameterLayout& Layout() const { return layout_; }
   kernels::DType Dtype() const { return dtype_; }
+  kernels::MatrixOrder Order() const { return backend_->Info().order; }
   int64_t Bytes() const;
 
   kernels::PackedMatrix Matrix(int64_t parameter) const;
@@ -102,7 +103,8 @@ class Weights {
   // One parameter's raw working bytes, host memory: how they go into a checkpoint. Size is
   // WorkingBytes(parameter).
   int64_t WorkingBytes(int64_t parameter) const;
-  absl::Status ImportWorking(int64_t parameter, std::string_view bytes);
+  // `order` is that of the backend they come from.
+  absl::Status ImportWorking(int64_t parameter, std::string_view bytes, kernels::MatrixOrder order);
   std::string ExportWorking(int64_t parameter) const;
 
   // All of them at once: how weights travel between processes. They lie in one arena whose layout

@@ -15,12 +15,19 @@ constexpr int kLevel = 3;
 // In front of a frame of planes; no zstd frame begins with it.
 constexpr char kPlanes = 'P';
 
-// A context takes longer to make than a short array to compress.
-ZSTD_CCtx* Context() {
-  struct Free {
-    void operator()(ZSTD_CCtx* context) const { ZSTD_freeCCtx(context); }
-  };
-  thread_local const std::unique_ptr<ZSTD_CCtx, Free> context(ZSTD_createCCtx());
+// A context takes longer to make than a short array to compress or decompress.
+struct FreeContext {
+  void operator()(ZSTD_CCtx* context) const { ZSTD_freeCCtx(context); }
+  void operator()(ZSTD_DCtx* context) const { ZSTD_freeDCtx(context); }
+};
+
+ZSTD_CCtx* Compressor() {
+  thread_local const std::unique_ptr<ZSTD_CCtx, FreeContext> context(ZSTD_createCCtx());
+  return context.get();
+}
+
+ZSTD_DCtx* Decompressor() {
+  thread_local const std::unique_ptr<ZSTD_DCtx, FreeContext> context(ZSTD_createDCtx());
   return context.get();
 }
 
@@ -29,7 +36,7 @@ std::string Compress(std::string_view bytes, std::string_view prefix) {
   std::string out(prefix);
   out.resize(prefix.size() + ZSTD_compressBound(bytes.size()));
   const size_t size =
-      ZSTD_compressCCtx(Context(), out.data() + prefix.size(), out.size() - prefix.size(),
+      ZSTD_compressCCtx(Compressor(), out.data() + prefix.size(), out.size() - prefix.size(),
                         bytes.data(), bytes.size(), kLevel);
   PONDER_CHECK(!ZSTD_isError(size), ZSTD_getErrorName(size));
   out.resize(prefix.size() + size);
@@ -72,7 +79,8 @@ absl::StatusOr<std::string> DecompressBlob(std::string_view blob, uint64_t expec
     return DataLoss("expected an array of {} bytes, found one of {}", expected_bytes, stated);
   }
   std::string out(expected_bytes, '\0');
-  const size_t size = ZSTD_decompress(out.data(), out.size(), blob.data(), blob.size());
+  const size_t size =
+      ZSTD_decompressDCtx(Decompressor(), out.data(), out.size(), blob.data(), blob.size());
   if (ZSTD_isError(size)) return DataLoss("broken zstd frame: {}", ZSTD_getErrorName(size));
   if (size != expected_bytes) {
     return DataLoss("expected an array of {} bytes, found {}", expected_bytes, size);

@@ -19,8 +19,10 @@ absl::StatusOr<int64_t> TokenCount(int64_t count) {
 }  // namespace
 
 absl::StatusOr<CompletionRows> CompletionRows::Create(SqliteDatabase& database) {
+  PONDER_ASSIGN_OR_RETURN(SqliteStatement one,
+                          database.Prepare(fmt::format("{} WHERE c.id = ?", kSelectCompletions)));
   PONDER_ASSIGN_OR_RETURN(SqliteStatement parts, database.Prepare(kSelectParts));
-  return CompletionRows(database, std::move(parts));
+  return CompletionRows(database, std::move(one), std::move(parts));
 }
 
 absl::StatusOr<SqliteStatement> CompletionRows::Prepare(std::string_view where) {
@@ -28,7 +30,11 @@ absl::StatusOr<SqliteStatement> CompletionRows::Prepare(std::string_view where) 
 }
 
 absl::StatusOr<StoredCompletion> CompletionRows::ReadOne(int64_t sample) {
-  PONDER_ASSIGN_OR_RETURN(std::vector<StoredCompletion> found, Read("WHERE c.id = ?", sample));
+  PONDER_ASSIGN_OR_RETURN(SqliteTransaction view, SqliteTransaction::Begin(*database_, "BEGIN"));
+  select_one_.Bind(sample);
+  auto read = ReadAll(select_one_);
+  select_one_.Reset();
+  PONDER_ASSIGN_OR_RETURN(std::vector<StoredCompletion> found, std::move(read));
   if (found.empty()) return NotFound("{} holds no sample {}", database_->Path(), sample);
   return std::move(found.front());
 }

@@ -42,14 +42,15 @@ class CompletionRows {
   absl::StatusOr<StoredCompletion> ReadOne(int64_t sample);
 
  private:
-  CompletionRows(SqliteDatabase& database, SqliteStatement parts)
-      : database_(&database), select_parts_(std::move(parts)) {}
+  CompletionRows(SqliteDatabase& database, SqliteStatement one, SqliteStatement parts)
+      : database_(&database), select_one_(std::move(one)), select_parts_(std::move(parts)) {}
   absl::StatusOr<SqliteStatement> Prepare(std::string_view where);
   absl::StatusOr<std::vector<StoredCompletion>> ReadAll(SqliteStatement& statement);
   absl::StatusOr<StoredCompletion> ReadRow(const SqliteStatement& row);
   absl::Status ReadParts(StoredCompletion& stored);
 
   SqliteDatabase* database_;
+  SqliteStatement select_one_;
   SqliteStatement select_parts_;
 };
 

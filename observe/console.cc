@@ -3,6 +3,7 @@
 #include <absl/base/thread_annotations.h>
 #include <absl/synchronization/mutex.h>
 #include <absl/time/time.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -97,31 +98,25 @@ class TerminalConsole : public Console {
   void Redraw() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
     if (!is_live_) return;
     const TerminalSize size = SizeOfTerminal(out_);
-    const std::vector<LiveLine> lines = LayOutLiveView(view_, size, has_colours_);
-    const auto same = [](const LiveLine& a, const LiveLine& b) { return a.text == b.text; };
-    if (std::ranges::equal(lines, drawn_, same)) return;
+    if (LayOutLiveView(view_, size, has_colours_) == drawn_) return;
     Put("");
   }
 
-  // What removes the view: the cursor stands in its last line. Terminals wrap lines anew that have
-  // no room any more after they were made narrower.
+  // The cursor is left where the view begins, so that all from there on can be erased whatever
+  // became of it: some terminals wrap lines anew when they are made narrower, some cut them off.
   std::string Erase() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
-    if (drawn_.empty()) return "";
-    const int64_t columns = SizeOfTerminal(out_).columns;
-    int64_t rows = 0;
-    for (const LiveLine& line : drawn_) {
-      rows += std::max<int64_t>((line.columns + columns - 1) / columns, 1);
-    }
-    drawn_.clear();
-    return rows > 1 ? fmt::format("\r\033[{}A\033[J", rows - 1) : "\r\033[J";
+    return std::exchange(drawn_, {}).empty() ? "" : "\r\033[J";
   }
 
   std::string Draw() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
     if (!is_live_) return "";
     drawn_ = LayOutLiveView(view_, SizeOfTerminal(out_), has_colours_);
-    std::string text;
-    for (const LiveLine& line : drawn_) text += (text.empty() ? "" : "\n") + line.text;
-    return text;
+    if (drawn_.empty()) return "";
+    // A terminal that was made narrower just now must not wrap what is drawn: the way back up would
+    // be longer.
+    const int64_t up = std::ssize(drawn_) - 1;
+    return fmt::format("\033[?7l{}\033[?7h\r{}", fmt::join(drawn_, "\n"),
+                       up > 0 ? fmt::format("\033[{}A", up) : "");
   }
 
   std::FILE* const out_;
@@ -129,7 +124,7 @@ class TerminalConsole : public Console {
   std::FILE* log_ = nullptr;  // appended to, line by line
   absl::Mutex mutex_;
   LiveView view_ ABSL_GUARDED_BY(mutex_);
-  std::vector<LiveLine> drawn_ ABSL_GUARDED_BY(mutex_);  // the last lines of the terminal
+  std::vector<std::string> drawn_ ABSL_GUARDED_BY(mutex_);  // the last lines of the terminal
 };
 
 // Terms of the reward with their short names: correctness and form first.

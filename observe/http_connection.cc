@@ -178,6 +178,8 @@ void HttpConnection::Respond(HttpResponse response) {
   message.keep_alive(!ends_);
   message.body() = std::move(response.body);
   message.prepare_payload();
+  // A length there would be that of what is not sent.
+  if (response.status == 304) message.erase(http::field::content_length);
   serializer_.emplace(message);
   serializer_->split(head_only_);
   Arm(limits_.response, OnTimeout::kClose);

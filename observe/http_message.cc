@@ -20,6 +20,7 @@ HttpResponse HttpError(const absl::Status& status) {
       return HttpError(400, sentence);
     case absl::StatusCode::kUnavailable:
     case absl::StatusCode::kResourceExhausted:
+    case absl::StatusCode::kDeadlineExceeded:
       return HttpError(503, sentence);
     default:
       return HttpError(500, sentence);

@@ -33,7 +33,8 @@ struct HttpResponse {
 // {"error": sentence}; bytes that are not UTF-8 become U+FFFD.
 HttpResponse HttpError(int status, std::string_view sentence);
 
-// NOT_FOUND is 404, INVALID_ARGUMENT 400, UNAVAILABLE and RESOURCE_EXHAUSTED 503, others 500.
+// NOT_FOUND is 404, INVALID_ARGUMENT 400, UNAVAILABLE, RESOURCE_EXHAUSTED and
+// DEADLINE_EXCEEDED 503, others 500.
 HttpResponse HttpError(const absl::Status& status);
 
 }  // namespace ponder

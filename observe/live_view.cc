@@ -28,23 +28,21 @@ class LineBuilder {
 
   LineBuilder& Add(std::string_view text, std::string_view colour = kPlain) {
     text = FirstColumns(text, left_);
-    const int64_t columns = TextColumns(text);
-    left_ -= columns;
-    line_.columns += columns;
+    left_ -= TextColumns(text);
     const bool coloured = colours_ && !colour.empty();
-    if (coloured) line_.text += colour;
-    line_.text += text;
-    if (coloured) line_.text += "\033[0m";
+    if (coloured) line_ += colour;
+    line_ += text;
+    if (coloured) line_ += "\033[0m";
     return *this;
   }
   LineBuilder& Margin(std::string_view word) {
     return Add(fmt::format("{:<{}}", word, kMargin), kDim);
   }
   int64_t Left() const { return left_; }
-  LiveLine Line() { return std::move(line_); }
+  std::string Line() { return std::move(line_); }
 
  private:
-  LiveLine line_;
+  std::string line_;
   int64_t left_;
   const bool colours_;
 };
@@ -54,7 +52,7 @@ const double* Find(const Metrics& metrics, const std::string& name) {
   return found == metrics.end() ? nullptr : &found->second;
 }
 
-LiveLine Rewards(const std::vector<double>& rewards, LineBuilder line) {
+std::string Rewards(const std::vector<double>& rewards, LineBuilder line) {
   const std::string ends = fmt::format("  {:.2f} to {:.2f}", rewards.front(), rewards.back());
   line.Margin("reward");
   const int64_t cells = std::min(kMostSparkCells, line.Left() - TextColumns(ends));
@@ -92,9 +90,9 @@ std::string_view VerdictColour(VerdictStatus status) {
 
 }  // namespace
 
-std::vector<LiveLine> LayOutLiveView(const LiveView& view, TerminalSize size, bool colours) {
+std::vector<std::string> LayOutLiveView(const LiveView& view, TerminalSize size, bool colours) {
   const auto begin = [&] { return LineBuilder(std::max<int64_t>(size.columns - 1, 1), colours); };
-  std::vector<LiveLine> lines;
+  std::vector<std::string> lines;
   if (view.rewards.size() > 1) lines.push_back(Rewards(view.rewards, begin()));
   if (const std::string times = PhaseTimes(view.last); !times.empty()) {
     lines.push_back(begin().Margin("step").Add(times).Line());

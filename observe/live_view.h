@@ -30,14 +30,8 @@ struct LiveView {
   std::optional<ConsoleSample> sample;
 };
 
-// A line with the columns it takes, colours left out.
-struct LiveLine {
-  std::string text;
-  int64_t columns = 0;
-};
-
 // Lines of fewer columns than the terminal has, so that none wraps; what has no room in its rows is
 // left out, the bar last.
-std::vector<LiveLine> LayOutLiveView(const LiveView& view, TerminalSize size, bool colours);
+std::vector<std::string> LayOutLiveView(const LiveView& view, TerminalSize size, bool colours);
 
 }  // namespace ponder

@@ -213,7 +213,7 @@ void AddReadings(const PrometheusRun& run, Exposition& out) {
 }
 
 void AddState(const PrometheusRun& run, const Labels& labels, Exposition& out) {
-  for (const char* status : {"running", "finished", "stopped"}) {
+  for (const char* status : {"running", "finished", "failed", "stopped"}) {
     out.Gauge("ponder_run_status", "1 for what the run is, 0 for what it is not.",
               {{"run", run.id}, {"status", status}}, run.status == status ? 1 : 0);
   }

@@ -15,7 +15,7 @@ namespace ponder {
 // What Prometheus is told of a run.
 struct PrometheusRun {
   std::string id;
-  std::string status;  // "running", "finished", "stopped"
+  std::string status;  // as RunStatus has it
   RunState state;
   int64_t last_step = 0;                   // newest training step
   Metrics train;                           // of that step

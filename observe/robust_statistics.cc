@@ -12,6 +12,7 @@ constexpr double kNone = std::numeric_limits<double>::quiet_NaN();
 
 // Of a normal distribution: standard deviation over median absolute value.
 constexpr double kSigmaOfMad = 1.4826;
+
 std::vector<double> Finite(std::span<const double> values) {
   std::vector<double> finite;
   finite.reserve(values.size());

@@ -46,8 +46,15 @@ DROP TABLE events_1;
 DROP TABLE info_1;
 )sql";
 
-// Version 3: what a worker runs, how busy it is and what it has done.
+// Version 3: the best and the longest samples are read off an index, which stores of version 2 have
+// or have not.
 constexpr char kFromVersion2[] = R"sql(
+CREATE INDEX IF NOT EXISTS completions_by_reward ON completions (reward);
+CREATE INDEX IF NOT EXISTS completions_by_length ON completions (token_count);
+)sql";
+
+// Version 4: what a worker runs, how busy it is and what it has done.
+constexpr char kFromVersion3[] = R"sql(
 ALTER TABLE workers ADD COLUMN software TEXT NOT NULL DEFAULT '';
 ALTER TABLE workers ADD COLUMN busy REAL;
 ALTER TABLE workers ADD COLUMN done INTEGER NOT NULL DEFAULT 0;
@@ -105,7 +112,8 @@ absl::Status Migrate(SqliteDatabase& database) {
     PONDER_RETURN_IF_ERROR(database.Execute(kRunStoreSchema));
     PONDER_RETURN_IF_ERROR(database.Execute(kIntoSchema));
   } else {
-    PONDER_RETURN_IF_ERROR(database.Execute(kFromVersion2));
+    if (version == 2) PONDER_RETURN_IF_ERROR(database.Execute(kFromVersion2));
+    PONDER_RETURN_IF_ERROR(database.Execute(kFromVersion3));
   }
   PONDER_RETURN_IF_ERROR(SetVersion(database));
   return transaction.Commit();

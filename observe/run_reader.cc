@@ -24,8 +24,8 @@ constexpr char kGroupColumns[] =
     "g.difficulty, g.prompt_count, g.temperature";
 constexpr char kSamplesOfGroups[] =
     "FROM steps s JOIN groups g ON g.step_id = s.id LEFT JOIN completions c ON c.group_id = g.id";
-// The indices give rows in this order without a sort.
-constexpr char kInOrder[] = "ORDER BY s.step, g.position, c.sample_index";
+// Steps of two phases may have one number. The indices give rows in this order without a sort.
+constexpr char kInOrder[] = "ORDER BY s.step, s.id, g.position, c.sample_index";
 
 absl::StatusOr<SampleSummary> ReadSummary(const SqliteStatement& row) {
   SampleSummary summary{.sample = row.Integer(0),

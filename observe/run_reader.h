@@ -14,7 +14,7 @@
 
 namespace ponder {
 
-// A completion as lists show it; everything else comes by RunStore::ReadCompletion.
+// A completion as lists show it; everything else comes by ReadCompletion.
 struct SampleSummary {
   int64_t sample = 0;  // the SAMPLE of `ponder replay`
   int64_t group = 0;

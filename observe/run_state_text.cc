@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "observe/run_lock.h"
+#include "observe/terminal_text.h"
 
 namespace ponder {
 namespace {
@@ -22,24 +23,15 @@ std::string RunStatus(const std::string& run_directory, const RunState& state, i
   return state.activity.empty() && whole ? "finished" : "stopped";
 }
 
-std::string DurationText(double seconds) {
-  if (seconds < 100) return fmt::format("{:.0f} s", seconds);
-  const auto minutes = static_cast<int64_t>(std::llround(seconds / 60));
-  if (minutes < 100) return fmt::format("{} min", minutes);
-  const int64_t hours = minutes / 60;
-  if (hours < 48) return fmt::format("{} h {} min", hours, minutes % 60);
-  return fmt::format("{} d {} h", hours / 24, hours % 24);
-}
-
 std::string RunStateText(std::string_view status, const RunState& state, int64_t last_step) {
   if (status == "finished") {
     return fmt::format("finished after {}", Steps(last_step, state.steps));
   }
   if (status != "running") {
-    const bool failed = state.activity == "failed";
     const std::string where =
         last_step == 0 ? "before the first step" : "after " + Steps(last_step, state.steps);
-    return failed ? fmt::format("failed {}: {}", where, state.detail) : "stopped " + where;
+    return status == "failed" ? fmt::format("failed {}: {}", where, state.detail)
+                              : "stopped " + where;
   }
   if (state.activity.empty()) return last_step > 0 ? Steps(last_step, state.steps) : "starting";
   std::string text;
@@ -49,9 +41,9 @@ std::string RunStateText(std::string_view status, const RunState& state, int64_t
   if (state.workers > 0) {
     text += fmt::format(", {} worker{}", state.workers, state.workers == 1 ? "" : "s");
   }
-  // A week and a century are as good as not known.
+  // What is longer than a life is as good as not known.
   if (std::isfinite(state.left_s) && state.left_s > 0 && state.left_s < 1e9) {
-    text += fmt::format(", {} left", DurationText(state.left_s));
+    text += fmt::format(", {} left", HumanDuration(state.left_s));
   }
   return text;
 }

@@ -8,7 +8,7 @@ namespace ponder {
 // and adds its step to observe/run_database.cc.
 
 inline constexpr int64_t kRunStoreApplicationId = 0x506f6e64;  // "Pond", in the file's header
-inline constexpr int64_t kRunStoreVersion = 3;
+inline constexpr int64_t kRunStoreVersion = 4;
 
 // Blobs: observe/blob_codec.h; their lengths are in the column *_count beside them. `seed` is an
 // unsigned number in SQLite's signed one. A number that is not one (NaN) is NULL.

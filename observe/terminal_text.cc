@@ -179,12 +179,14 @@ std::string Sparkline(std::span<const double> values, int64_t columns) {
 }
 
 std::string HumanDuration(double seconds) {
-  const auto whole = static_cast<int64_t>(std::clamp(seconds, 0.0, 1e9) + 0.5);
+  if (!std::isfinite(seconds)) return "?";
+  const auto whole = static_cast<int64_t>(std::clamp(seconds, 0.0, 1e12) + 0.5);
   if (whole < 90) return fmt::format("{} s", whole);
   const int64_t minutes = (whole + 30) / 60;
   if (minutes < 120) return fmt::format("{} min", minutes);
   if (minutes < 48 * 60) return fmt::format("{} h {} min", minutes / 60, minutes % 60);
-  return fmt::format("{} days", minutes / (24 * 60));
+  const int64_t hours = (minutes + 30) / 60;
+  return fmt::format("{} d {} h", hours / 24, hours % 24);
 }
 
 std::string HumanBytes(uint64_t bytes) {

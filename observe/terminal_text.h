@@ -35,7 +35,7 @@ std::vector<std::string> WrapLines(std::string_view text, int64_t columns);
 // `columns`. A value that is not finite is a space.
 std::string Sparkline(std::span<const double> values, int64_t columns);
 
-// "59 s", "14 min", "2 h 5 min", "3 days".
+// "59 s", "14 min", "2 h 5 min", "2 d 5 h"; "?" where it is not known (not finite).
 std::string HumanDuration(double seconds);
 // "512 B", "4.2 MiB", "1.3 GiB".
 std::string HumanBytes(uint64_t bytes);

@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include "base/check.h"
 #include "kernels/kv_cache.h"
 #include "rollout/step_runner.h"
@@ -62,10 +64,14 @@ class DecoderRunner : public StepRunner {
     kernels::Backend& backend = decoder_.GetBackend();
     const int64_t count = std::ssize(params);
     PONDER_CHECK(count <= max_sequences_);
+    const auto is_restricted = [](const kernels::SampleRow& row) {
+      return row.top_p < 1 || row.top_k > 0;
+    };
     backend.CopyIn(params_.As<void>(), params.data(), count * sizeof(kernels::SampleRow));
     backend.Sample({.hidden = hidden,
                     .w = decoder_.GetWeights().Head(),
                     .params = params_.As<kernels::SampleRow>(),
+                    .may_restrict = std::ranges::any_of(params, is_restricted),
                     .tokens = tokens_.As<int32_t>(),
                     .logprobs = logprobs_.As<float>(),
                     .entropies = entropies_.As<float>(),

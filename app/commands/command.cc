@@ -40,6 +40,8 @@ void AddSessionOptions(CLI::App& command, SessionOptions& options) {
       ->required();
   command.add_option("--dtype", options.dtype, "type of the working weights: bf16 or f32")
       ->capture_default_str();
+  command.add_option("--device", options.device, "cpu, cuda or cuda:N (a GPU's number)")
+      ->capture_default_str();
   command.add_option("--threads", options.threads, "compute threads; 0 = one a core")
       ->capture_default_str()
       ->check(CLI::Range(0, 1024));

@@ -22,6 +22,15 @@ struct InitOptions {
 };
 
 absl::Status RunInit(InitOptions options) {
+  const std::filesystem::path output(options.output);
+  std::error_code ignored;
+  if (std::filesystem::is_directory(output, ignored)) {
+    return InvalidArgument("--output: expected a file, found the folder {}; try {}", options.output,
+                           (output / "ponder.toml").lexically_normal().string());
+  }
+  if (output.has_parent_path() && !std::filesystem::is_directory(output.parent_path(), ignored)) {
+    return NotFound("--output: there is no folder {}", output.parent_path().string());
+  }
   if (!options.force && std::filesystem::exists(options.output)) {
     return FailedPrecondition("{} is there already; --force writes over it, --output names another",
                               options.output);

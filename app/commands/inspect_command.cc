@@ -1,6 +1,5 @@
 // inspect: samples of a run in the terminal.
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <iostream>
@@ -12,7 +11,6 @@
 #include "app/run_export.h"
 #include "app/sample_text.h"
 #include "app/training.h"
-#include "base/nearest_name.h"
 #include "model/tokenizer.h"
 #include "observe/terminal_text.h"
 #include "verifiers/combined_verifier.h"
@@ -46,15 +44,10 @@ const std::vector<VerdictStatus>& Statuses() {
   return *statuses;
 }
 
-absl::StatusOr<VerdictStatus> ParseStatus(const std::string& name) {
+std::vector<std::string> StatusNames() {
   std::vector<std::string> names;
   for (const VerdictStatus status : Statuses()) names.emplace_back(ToString(status));
-  const std::string nearest = NearestName(name, names);
-  if (EditDistance(name, nearest) == 0) {
-    return Statuses()[std::ranges::find(names, nearest) - names.begin()];
-  }
-  return InvalidArgument("--status: expected one of {}, found '{}'; did you mean {}?",
-                         fmt::join(names, ", "), name, nearest);
+  return names;
 }
 
 // The step to look at: the one asked for if the run has it, else the last.
@@ -98,7 +91,8 @@ absl::StatusOr<SampleList> Choose(RunReader& reader, const InspectOptions& optio
   SampleFilter filter{
       .phase = options.phase, .first_step = step, .last_step = step, .task_id = options.task};
   if (!options.status.empty()) {
-    PONDER_ASSIGN_OR_RETURN(filter.status, ParseStatus(options.status));
+    const std::vector<std::string> names = StatusNames();
+    filter.status = Statuses()[std::ranges::find(names, options.status) - names.begin()];
   }
   if (options.disputed) {
     filter.marked_part_prefix = kAuditPrefix;
@@ -107,9 +101,7 @@ absl::StatusOr<SampleList> Choose(RunReader& reader, const InspectOptions& optio
   const SampleOrder order = options.worst  ? SampleOrder::kRewardUp
                             : options.best ? SampleOrder::kRewardDown
                                            : SampleOrder::kStep;
-  PONDER_ASSIGN_OR_RETURN(const SampleList list,
-                          reader.FindSamples(filter, order, 0, options.count, kSearchTime));
-  return list;
+  return reader.FindSamples(filter, order, 0, options.count, kSearchTime);
 }
 
 // One sample of each of `count` groups, spread over the step.
@@ -186,23 +178,20 @@ absl::Status RunInspect(const InspectOptions& options) {
   }
   const bool colours =
       options.colour == "always" || (options.colour == "auto" && WantsColour(stdout));
-  const std::vector<std::string> vocabulary = VocabularyOf(*reader, options.run);
+  std::vector<std::string> vocabulary;  // of a JSON line's tokens only the ids are told
+  if (!options.as_json) vocabulary = VocabularyOf(*reader, options.run);
   const SampleTextOptions look{.columns = SizeOfTerminal(stdout).columns,
                                .colours = colours,
                                .prompt = options.prompt,
                                .vocabulary = &vocabulary};
   if (!options.as_json) fmt::print("{}", head);
   for (size_t i = 0; i < chosen.size(); ++i) {
-    absl::StatusOr<StoredCompletion> stored = reader->ReadCompletion(chosen[i]);
-    if (absl::IsNotFound(stored.status())) {
-      return NotFound("the run has no sample {}; `ponder inspect {}` shows some with their numbers",
-                      chosen[i], options.run);
-    }
-    PONDER_RETURN_IF_ERROR(stored.status());
+    PONDER_ASSIGN_OR_RETURN(const StoredCompletion stored,
+                            ReadSample(*reader, options.run, chosen[i]));
     if (options.as_json) {
-      std::cout << CompletionJson(*stored, /*tokens=*/true) << '\n';
+      std::cout << CompletionJson(stored, /*tokens=*/true) << '\n';
     } else {
-      fmt::print("{}{}", i == 0 ? "" : "\n", SampleText(*stored, look));
+      fmt::print("{}{}", i == 0 ? "" : "\n", SampleText(stored, look));
     }
   }
   if (options.as_json) return absl::OkStatus();
@@ -226,8 +215,8 @@ void AddInspectCommand(CommandLine& line) {
   CLI::Option* const sample = command->add_option("--sample", options->sample, "this sample alone");
   command->add_option("--task", options->task, "samples of this task, in all steps unless --step")
       ->excludes(sample);
-  command
-      ->add_option("--status", options->status, "samples with this verdict: WRONG, NO_ANSWER, ...")
+  command->add_option("--status", options->status, "samples with this verdict")
+      ->transform(CLI::IsMember(StatusNames(), CLI::ignore_case))
       ->excludes(sample);
   CLI::Option* const worst = command->add_flag("--worst", options->worst, "least reward first");
   CLI::Option* const best = command->add_flag("--best", options->best, "greatest reward first");

@@ -1,6 +1,7 @@
 #include "app/commands/replay_command.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <iostream>
@@ -12,20 +13,22 @@
 #include "app/commands/command.h"
 #include "app/config_convert.h"
 #include "app/replay.h"
+#include "app/replay_report.h"
 #include "app/rescore.h"
+#include "app/run_catalog.h"
 #include "app/run_memory.h"
 #include "app/run_settings.h"
+#include "app/sample_draw.h"
 #include "app/session.h"
 #include "app/training.h"
 #include "app/verifier_start.h"
 #include "learner/library.h"
 #include "observe/console.h"
+#include "observe/terminal_text.h"
 #include "verifiers/item_json.h"
 
 namespace ponder {
 namespace {
-
-using nlohmann::json;
 
 constexpr size_t kJudgedAtOnce = 256;  // of JudgeItems, for the deadline of a call
 
@@ -40,300 +43,211 @@ absl::StatusOr<std::unique_ptr<kernels::Backend>> MatchBackend(const std::string
   return CreateBackend({.threads = threads});
 }
 
-// A verdict now beside the one that is recorded.
-struct Rejudged {
-  Verdict regenerated;
-  Verdict recorded_text;
-};
-
-bool SameVerdict(const Verdict& a, const Verdict& b) {
-  return a.status == b.status && a.score == b.score;
-}
-
-json TokenJson(const Tokenizer& tokenizer, const Completion& completion, int64_t token) {
-  if (token >= std::ssize(completion.token_ids)) return nullptr;
-  const int32_t id = completion.token_ids[token];
-  const bool known = id >= 0 && id < tokenizer.Size();
-  return {{"id", id},
-          {"text", known ? json(std::string(tokenizer.TokenBytes(id))) : json(nullptr)}};
-}
-
-// `812 " wor"`, or that the completion ends there.
-std::string TokenWords(const json& token) {
-  if (token.is_null()) return "the end";
-  return fmt::format("{} {}", token["id"].get<int32_t>(),
-                     token["text"].is_null() ? "(no token of this model)" : Dump(token["text"]));
-}
-
-class Report {
- public:
-  Report(const ReplayCommand& command, const Tokenizer& tokenizer)
-      : command_(command), tokenizer_(tokenizer) {}
-
-  void Add(ReplayedSample sample) { samples_.push_back(std::move(sample)); }
-  const std::vector<ReplayedSample>& Samples() const { return samples_; }
-  void Print(const ReplayedSample& sample, const Rejudged* verdict) const;
-
- private:
-  json ToJson(const ReplayedSample& sample, const Rejudged* verdict) const;
-  std::string ToText(const ReplayedSample& sample, const Rejudged* verdict) const;
-
-  const ReplayCommand& command_;
-  const Tokenizer& tokenizer_;
-  std::vector<ReplayedSample> samples_;
-};
-
-// The text too where only one is asked for.
-void Report::Print(const ReplayedSample& sample, const Rejudged* verdict) const {
-  if (command_.as_json) {
-    std::cout << Dump(ToJson(sample, verdict)) << std::endl;
-  } else {
-    std::cout << ToText(sample, verdict);
-    if (command_.samples.size() == 1) std::cout << '\n' << sample.found.text << '\n';
-    std::cout << std::flush;
-  }
-}
-
-json Report::ToJson(const ReplayedSample& sample, const Rejudged* verdict) const {
-  const StoredCompletion& recorded = sample.recorded;
-  json row = {{"sample", recorded.rowid},
-              {"phase", recorded.phase},
-              {"step", recorded.step},
-              {"task", recorded.task.id},
-              {"sample_index", recorded.completion.sample_index},
-              {"tokens", sample.found.token_ids.size()},
-              {"same", !sample.difference.has_value()},
-              {"text", sample.found.text},
-              {"token_ids", sample.found.token_ids},
-              {"logprobs", sample.found.logprobs}};
-  for (const VersionSpan& span : recorded.completion.versions)
-    row["versions"].push_back({{"begin", span.begin}, {"version", span.version}});
-  if (sample.difference.has_value()) {
-    const ReplayDifference& difference = *sample.difference;
-    json& out = row["difference"];
-    if (difference.token.has_value()) {
-      out["token"] = *difference.token;
-      out["expected"] = TokenJson(tokenizer_, recorded.completion, *difference.token);
-      out["found"] = TokenJson(tokenizer_, sample.found, *difference.token);
-    }
-    if (difference.logprob_token.has_value()) out["logprob_token"] = *difference.logprob_token;
-    out["logprob_max_abs_diff"] = difference.logprob_max_abs_diff;
-    if (!difference.field.empty()) out["field"] = difference.field;
-    if (!sample.likely_cause.empty()) out["likely_cause"] = sample.likely_cause;
-  }
-  if (verdict != nullptr) {
-    row["verdict"] = {{"was", ponder::ToJson(recorded.verdict)},
-                      {"recorded_text", ponder::ToJson(verdict->recorded_text)},
-                      {"regenerated", ponder::ToJson(verdict->regenerated)}};
-  }
-  return row;
-}
-
-std::string Report::ToText(const ReplayedSample& sample, const Rejudged* verdict) const {
-  const StoredCompletion& recorded = sample.recorded;
-  const Completion& was = recorded.completion;
-  std::string text =
-      fmt::format("sample {}  {} step {}  task {} #{}  {} tokens  ", recorded.rowid, recorded.phase,
-                  recorded.step, recorded.task.id, was.sample_index, was.token_ids.size());
-  if (!sample.difference.has_value()) {
-    text += "the same\n";
-  } else {
-    const ReplayDifference& difference = *sample.difference;
-    text += "DIFFERS\n";
-    if (difference.token.has_value()) {
-      text += fmt::format("  from token {} on: expected {}, found {}\n", *difference.token,
-                          TokenWords(TokenJson(tokenizer_, was, *difference.token)),
-                          TokenWords(TokenJson(tokenizer_, sample.found, *difference.token)));
-    }
-    text += difference.logprob_token.has_value()
-                ? fmt::format("  log-probs {}: other ones from token {} on, by {:.3g} at most\n",
-                              difference.token.has_value() ? "up to there" : "of equal tokens",
-                              *difference.logprob_token, difference.logprob_max_abs_diff)
-                : fmt::format("  log-probs {}: the same to the last bit\n",
-                              difference.token.has_value() ? "up to there" : "of equal tokens");
-    if (!difference.token.has_value() && !difference.field.empty())
-      text += fmt::format("  the recorded {} is another one\n", difference.field);
-    if (!sample.likely_cause.empty()) text += fmt::format("  why: {}\n", sample.likely_cause);
-  }
-  if (verdict == nullptr) return text;
-  const auto line = [&](const std::string& what, const Verdict& now) {
-    text += SameVerdict(recorded.verdict, now)
-                ? fmt::format("  verdict of {}: {}, as recorded\n", what, ToString(now.status))
-                : fmt::format("  verdict of {}: was {} ({:g}), now {} ({:g}): {}\n", what,
-                              ToString(recorded.verdict.status), recorded.verdict.score,
-                              ToString(now.status), now.score, Dump(json(now.reason)));
-  };
-  if (sample.found.text == was.text) {
-    line("the text", verdict->regenerated);
-  } else {
-    line("the recorded text", verdict->recorded_text);
-    line("the regenerated text", verdict->regenerated);
-  }
-  return text;
-}
-
-absl::StatusOr<std::vector<Rejudged>> Rejudge(const RunConfig& config, RunStore& store,
+// Each by the verifier of the settings under which it was sampled.
+absl::StatusOr<std::vector<Rejudged>> Rejudge(RunReader& reader,
                                               const std::vector<ReplayedSample>& samples,
                                               Console& console) {
-  PONDER_ASSIGN_OR_RETURN(
-      const std::unique_ptr<Verifier> verifier,
-      StartConfiguredVerifier(config, [&](const std::string& event) { console.Warn(event); }));
-  PONDER_ASSIGN_OR_RETURN(const std::optional<std::string> recorded, store.GetInfo("verifier"));
-  const VerifierDescription description = verifier->Describe();
-  console.Say(fmt::format("was judged by {}; now by {} {}", recorded.value_or("an older program"),
-                          description.name, description.version));
-  std::vector<VerifyItem> items;
-  for (const ReplayedSample& sample : samples) {
-    items.push_back({sample.recorded.task, sample.found.text});
-    items.push_back({sample.recorded.task, sample.recorded.completion.text});
+  PONDER_ASSIGN_OR_RETURN(const std::optional<std::string> recorded, reader.GetInfo("verifier"));
+  std::map<const RunConfig*, std::vector<size_t>> by_settings;
+  for (size_t i = 0; i < samples.size(); ++i) by_settings[samples[i].settings].push_back(i);
+  std::vector<Rejudged> judged(samples.size());
+  for (const auto& [settings, places] : by_settings) {
+    PONDER_ASSIGN_OR_RETURN(
+        const std::unique_ptr<Verifier> verifier,
+        StartConfiguredVerifier(*settings, [&](const std::string& event) { console.Warn(event); }));
+    const VerifierDescription description = verifier->Describe();
+    console.Say(fmt::format("was judged by {}; now by {} {}", recorded.value_or("an older program"),
+                            description.name, description.version));
+    std::vector<VerifyItem> items;
+    for (const size_t place : places) {
+      const StoredCompletion& sample = samples[place].recorded;
+      items.push_back({sample.task, samples[place].found.text});
+      items.push_back({sample.task, sample.completion.text});
+    }
+    const JudgeOptions judge = MakeJudgeOptions(*settings);
+    PONDER_ASSIGN_OR_RETURN(
+        std::vector<Verdict> verdicts,
+        JudgeItems(*verifier, items,
+                   {.deadline = judge.deadline * static_cast<int64_t>(kJudgedAtOnce),
+                    .max_retries = judge.max_retries}));
+    for (size_t i = 0; i < places.size(); ++i)
+      judged[places[i]] = {std::move(verdicts[2 * i]), std::move(verdicts[2 * i + 1])};
   }
-  const JudgeOptions judge = MakeJudgeOptions(config);
-  PONDER_ASSIGN_OR_RETURN(
-      std::vector<Verdict> verdicts,
-      JudgeItems(*verifier, items,
-                 {.deadline = judge.deadline * static_cast<int64_t>(kJudgedAtOnce),
-                  .max_retries = judge.max_retries}));
-  std::vector<Rejudged> judged;
-  for (size_t i = 0; i < samples.size(); ++i)
-    judged.push_back({std::move(verdicts[2 * i]), std::move(verdicts[2 * i + 1])});
   return judged;
 }
 
-// OK where all is as it was recorded; says how much was looked at.
-absl::Status Conclude(const std::vector<ReplayedSample>& samples,
-                      const std::vector<Rejudged>& verdicts, const std::string& learning,
-                      Console& console) {
-  size_t different = 0, other_verdicts = 0, tokens = 0;
-  std::set<int64_t> steps;
-  for (size_t i = 0; i < samples.size(); ++i) {
-    different += samples[i].difference.has_value();
-    tokens += samples[i].found.token_ids.size();
-    steps.insert(samples[i].recorded.step);
-    if (verdicts.empty()) continue;
-    const Verdict& was = samples[i].recorded.verdict;
-    other_verdicts +=
-        !SameVerdict(was, verdicts[i].regenerated) || !SameVerdict(was, verdicts[i].recorded_text);
+// A run with what computes as it did.
+struct StoredRun {
+  std::unique_ptr<RunReader> reader;
+  std::unique_ptr<RunStore> store;
+  std::vector<RunSettings> settings;
+  RunTimeline timeline;
+  std::unique_ptr<kernels::Backend> backend;
+  ModelConfig model;
+  std::unique_ptr<Tokenizer> tokenizer;
+
+  absl::StatusOr<PromptBuilder> Prompts(const RunConfig& config) const {
+    return MakePromptBuilder(config, model, *tokenizer);
   }
-  if (different > 0) {
-    return DataLoss("{} of {} samples {} not what the run recorded", different, samples.size(),
-                    different == 1 ? "is" : "are");
+};
+
+absl::StatusOr<StoredRun> OpenStoredRun(const ReplayCommand& command) {
+  StoredRun run;
+  PONDER_ASSIGN_OR_RETURN(run.reader, OpenRun(command.run));
+  PONDER_ASSIGN_OR_RETURN(run.store,
+                          RunStore::Open(command.run + "/run.db", RunStore::Mode::kRead));
+  PONDER_ASSIGN_OR_RETURN(run.settings, ReadSettings(*run.store, command.run + "/config.toml"));
+  for (RunSettings& one : run.settings) {
+    if (!command.model.empty()) one.config.model.directory = command.model;
+    one.config.rollout.listen.clear();  // samples are generated in this process
   }
-  console.Say(
-      fmt::format("{} sample{} of {} step{}: the same, token for token and log-prob for "
-                  "log-prob ({} tokens)",
-                  samples.size(), samples.size() == 1 ? "" : "s", steps.size(),
-                  steps.size() == 1 ? "" : "s", tokens));
-  if (other_verdicts > 0) {
-    return DataLoss("{} of {} samples {} judged otherwise than recorded", other_verdicts,
-                    samples.size(), other_verdicts == 1 ? "is" : "are");
+  PONDER_ASSIGN_OR_RETURN(run.timeline, ReadTimeline(*run.reader));
+  PONDER_ASSIGN_OR_RETURN(const auto numerics, run.reader->GetInfo("numerics"));
+  PONDER_ASSIGN_OR_RETURN(run.backend, MatchBackend(numerics.value_or(""), command.threads));
+  const std::string& directory = run.settings.back().config.model.directory;
+  absl::StatusOr<ModelConfig> model = LoadModelConfig(directory);
+  if (!model.ok()) return Annotate(model.status(), "--model names where the base model lies now");
+  run.model = *std::move(model);
+  PONDER_ASSIGN_OR_RETURN(run.tokenizer, LoadTokenizer(directory));
+  return run;
+}
+
+// `run` outlives it.
+Relearner MakeRelearner(const std::string& folder, const StoredRun& run) {
+  return Relearner(
+      {.run = folder,
+       .store = run.store.get(),
+       .timeline = run.timeline,
+       .settings = run.settings,
+       .create_trainer = [&](const RunConfig& of) -> absl::StatusOr<std::unique_ptr<Trainer>> {
+         PONDER_ASSIGN_OR_RETURN(const TrainerOptions options, ToTrainerOptions(of));
+         return CreateTrainer(*run.backend, options);
+       },
+       .read_examples = [&](const RunConfig& of) -> absl::StatusOr<std::vector<SftExample>> {
+         PONDER_ASSIGN_OR_RETURN(const PromptBuilder prompts, run.Prompts(of));
+         return ColdStartExamples(of, prompts);
+       }});
+}
+
+absl::StatusOr<std::vector<StoredCompletion>> ReadSamples(const ReplayCommand& command,
+                                                          RunReader& reader) {
+  std::vector<int64_t> ids = command.samples;
+  if (command.random > 0) {
+    PONDER_ASSIGN_OR_RETURN(ids, DrawSamples(reader, command.phase, command.random, command.seed));
   }
-  if (!learning.empty()) return DataLoss("the samples are the same, but {}", learning);
-  return absl::OkStatus();
+  std::vector<StoredCompletion> samples;
+  for (const int64_t id : std::set<int64_t>(ids.begin(), ids.end())) {
+    PONDER_ASSIGN_OR_RETURN(StoredCompletion sample, ReadSample(reader, command.run, id));
+    samples.push_back(std::move(sample));
+  }
+  return samples;
+}
+
+// Why samples are to be expected to differ, in words that are empty where they are not.
+struct Doubts {
+  std::string all;      // of them
+  std::string workers;  // of some
+};
+
+absl::StatusOr<Doubts> FindDoubts(RunReader& reader, const kernels::Backend& backend,
+                                  Console& console) {
+  Doubts doubts;
+  PONDER_ASSIGN_OR_RETURN(const std::optional<std::string> numerics, reader.GetInfo("numerics"));
+  const std::string here = backend.Info().fingerprint;
+  if (here != numerics) {
+    doubts.all = fmt::format("the run's numerics are {}, this machine's and build's are {}",
+                             numerics.value_or("not recorded"), here);
+    console.Warn(doubts.all +
+                 ": log-probs will differ in their last digits, tokens may; the run's build on its "
+                 "kind of processor has the same");
+  }
+  PONDER_ASSIGN_OR_RETURN(const std::vector<TimedEvent> events, reader.Events(0));
+  if (std::ranges::none_of(
+          events, [](const TimedEvent& event) { return event.event.kind == "numerics_differ"; })) {
+    return doubts;
+  }
+  PONDER_ASSIGN_OR_RETURN(const std::vector<WorkerRecord> workers, reader.Workers());
+  std::set<std::string> others;
+  for (const WorkerRecord& worker : workers) {
+    if (!worker.numerics.empty() && worker.numerics != numerics) others.insert(worker.numerics);
+  }
+  doubts.workers = fmt::format(
+      "a worker's numerics{} were not the learner's, and which samples are its own is not recorded",
+      others.empty() ? "" : fmt::format(" ({})", fmt::join(others, ", ")));
+  console.Warn(doubts.workers + ": they will differ");
+  return doubts;
+}
+
+// How long the run took for the update behind each point.
+absl::StatusOr<std::map<RunPoint, double>> LearningTimes(RunReader& reader,
+                                                         const RunTimeline& timeline) {
+  std::map<RunPoint, double> times;
+  for (const auto& [phase, checkpoint] : {std::pair("sft", "sft"), std::pair("train", "step")}) {
+    PONDER_ASSIGN_OR_RETURN(const MetricSeries series, ReadSeries(reader, phase, "time/learn_s"));
+    for (size_t i = 0; i < series.steps.size(); ++i)
+      times[timeline.Of({checkpoint, series.steps[i]})] = series.values[i];
+  }
+  return times;
+}
+
+// The text too where only one is asked for.
+void Show(const ReplayCommand& command, const ReplayedSample& sample, const Rejudged* verdict,
+          ReplayReport& report) {
+  report.Count(sample, verdict);
+  if (command.as_json) {
+    std::cout << Dump(report.ToJson(sample, verdict)) << std::endl;
+    return;
+  }
+  std::cout << report.ToText(sample, verdict);
+  if (command.samples.size() == 1 && sample.impossible.empty())
+    std::cout << '\n' << WithoutControls(sample.found.text) << '\n';
+  std::cout << std::flush;
 }
 
 }  // namespace
 
 absl::Status RunReplay(const ReplayCommand& command) {
-  const std::string store_path = command.run + "/run.db";
-  const std::string config_path = command.run + "/config.toml";
-  PONDER_ASSIGN_OR_RETURN(const std::unique_ptr<RunStore> store,
-                          RunStore::Open(store_path, RunStore::Mode::kRead));
-  PONDER_ASSIGN_OR_RETURN(const std::unique_ptr<RunReader> reader, RunReader::Open(store_path));
-  absl::StatusOr<std::vector<RunSettings>> read = ReadSettings(*store, config_path);
-  if (!read.ok()) {
-    return Annotate(read.status(), fmt::format("{} holds no run that can be read", command.run));
-  }
-  std::vector<RunSettings>& settings = *read;
-  for (RunSettings& one : settings) {
-    if (!command.model.empty()) one.config.model.directory = command.model;
-    one.config.rollout.listen.clear();  // samples are generated in this process
-  }
-  const RunConfig& config = settings.back().config;
-  std::vector<int64_t> ids = command.samples;
-  if (command.random > 0) {
-    PONDER_ASSIGN_OR_RETURN(ids, DrawSamples(*reader, command.phase, command.random, command.seed));
-  }
-  std::vector<StoredCompletion> samples;
-  for (const int64_t id : std::set<int64_t>(ids.begin(), ids.end())) {
-    PONDER_ASSIGN_OR_RETURN(StoredCompletion sample, store->ReadCompletion(id));
-    samples.push_back(std::move(sample));
-  }
-
+  PONDER_ASSIGN_OR_RETURN(const StoredRun run, OpenStoredRun(command));
+  PONDER_ASSIGN_OR_RETURN(std::vector<StoredCompletion> samples, ReadSamples(command, *run.reader));
+  PONDER_ASSIGN_OR_RETURN(auto learn_s, LearningTimes(*run.reader, run.timeline));
   const std::unique_ptr<Console> console = CreateConsole(stderr, "");
-  PONDER_ASSIGN_OR_RETURN(const std::optional<std::string> numerics, store->GetInfo("numerics"));
-  PONDER_ASSIGN_OR_RETURN(const std::unique_ptr<kernels::Backend> backend,
-                          MatchBackend(numerics.value_or(""), command.threads));
-  std::string other_numerics, other_workers;
-  if (backend->Info().fingerprint != numerics) {
-    other_numerics = fmt::format("the run's numerics are {}, this machine's and build's are {}",
-                                 numerics.value_or("not recorded"), backend->Info().fingerprint);
-    console->Warn(other_numerics + ": log-probs will differ in their last digits, tokens may");
-  }
-  PONDER_ASSIGN_OR_RETURN(const std::vector<EventRecord> events, store->ReadEvents());
-  const bool mixed = std::ranges::any_of(
-      events, [](const EventRecord& event) { return event.kind == "numerics_differ"; });
-  if (mixed) {
-    other_workers = "a worker's numerics were not the learner's, and which worker is not recorded";
-    console->Warn(other_workers + ": its samples will differ");
-  }
-
-  PONDER_ASSIGN_OR_RETURN(const ModelConfig model, LoadModelConfig(config.model.directory));
-  PONDER_ASSIGN_OR_RETURN(const std::unique_ptr<Tokenizer> tokenizer,
-                          LoadTokenizer(config.model.directory));
-  PONDER_RETURN_IF_ERROR(CheckRunMemory(config, model));
-  PONDER_ASSIGN_OR_RETURN(RunTimeline timeline, ReadTimeline(*reader));
-  const auto prompts = [&](const RunConfig& of) {
-    return MakePromptBuilder(of, model, *tokenizer);
-  };
-  Relearner relearner(
-      {.run = command.run,
-       .store = store.get(),
-       .timeline = timeline,
-       .settings = settings,
-       .create_trainer = [&](const RunConfig& of) -> absl::StatusOr<std::unique_ptr<Trainer>> {
-         PONDER_ASSIGN_OR_RETURN(const TrainerOptions options, ToTrainerOptions(of));
-         return CreateTrainer(*backend, options);
-       },
-       .read_examples = [&](const RunConfig& of) -> absl::StatusOr<std::vector<SftExample>> {
-         PONDER_ASSIGN_OR_RETURN(const PromptBuilder builder, prompts(of));
-         return ColdStartExamples(of, builder);
-       }});
-  std::map<RunPoint, double> learn_s;
-  for (const std::string phase : {"sft", "train"}) {
-    PONDER_ASSIGN_OR_RETURN(const MetricTable table, reader->Metrics(phase, -1, {"time/learn_s"}));
-    for (const auto& [name, values] : table.values) {
-      for (size_t i = 0; i < values.size(); ++i)
-        learn_s[timeline.Of({phase == "sft" ? "sft" : "step", table.steps[i]})] = values[i];
-    }
-  }
+  PONDER_ASSIGN_OR_RETURN(const Doubts doubts, FindDoubts(*run.reader, *run.backend, *console));
+  PONDER_RETURN_IF_ERROR(CheckRunMemory(run.settings.back().config, run.model));
+  Relearner relearner = MakeRelearner(command.run, run);
   WatchInterrupts();
-  Report report(command, *tokenizer);
-  PONDER_RETURN_IF_ERROR(
+  ReplayReport report(*run.tokenizer);
+  std::vector<ReplayedSample> to_judge;
+  PONDER_ASSIGN_OR_RETURN(
+      const std::string learning,
       ReplaySamples({.relearner = &relearner,
-                     .timeline = &timeline,
-                     .backend = backend.get(),
-                     .tokenizer = tokenizer.get(),
+                     .timeline = &run.timeline,
+                     .backend = run.backend.get(),
+                     .tokenizer = run.tokenizer.get(),
                      .console = console.get(),
                      .checkpoints = ListCheckpoints(command.run),
                      .sampling = [&](const RunConfig& of) -> absl::StatusOr<SamplingParams> {
-                       PONDER_ASSIGN_OR_RETURN(const PromptBuilder builder, prompts(of));
-                       return ToSamplingParams(of, builder.StopIds());
+                       PONDER_ASSIGN_OR_RETURN(const PromptBuilder prompts, run.Prompts(of));
+                       return ToSamplingParams(of, prompts.StopIds());
                      },
                      .learn_s = [&](RunPoint point) { return learn_s[point]; },
-                     .other_numerics = other_numerics,
-                     .other_workers = other_workers,
+                     .other_numerics = doubts.all,
+                     .other_workers = doubts.workers,
                      .cancelled = Interrupted},
                     std::move(samples), [&](ReplayedSample sample) {
-                      if (!command.verify) report.Print(sample, nullptr);
-                      report.Add(std::move(sample));
+                      if (command.verify && sample.impossible.empty()) {
+                        to_judge.push_back(std::move(sample));
+                      } else {
+                        Show(command, sample, nullptr, report);
+                      }
                       return absl::OkStatus();
                     }));
-  std::vector<Rejudged> verdicts;
-  if (command.verify) {
-    PONDER_ASSIGN_OR_RETURN(verdicts, Rejudge(config, *store, report.Samples(), *console));
-    for (size_t i = 0; i < verdicts.size(); ++i) report.Print(report.Samples()[i], &verdicts[i]);
-  }
-  return Conclude(report.Samples(), verdicts, relearner.Difference(), *console);
+  PONDER_ASSIGN_OR_RETURN(const std::vector<Rejudged> verdicts,
+                          Rejudge(*run.reader, to_judge, *console));
+  for (size_t i = 0; i < verdicts.size(); ++i) Show(command, to_judge[i], &verdicts[i], report);
+  std::string words;
+  PONDER_RETURN_IF_ERROR(report.Conclude(learning, words));
+  console->Say(words);
+  return absl::OkStatus();
 }
 
 void AddReplayCommand(CommandLine& line) {

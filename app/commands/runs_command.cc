@@ -12,6 +12,7 @@
 #include "app/run_export.h"
 #include "base/file.h"
 #include "base/nearest_name.h"
+#include "observe/run_folders.h"
 #include "observe/terminal_text.h"
 #include "verifiers/item_json.h"
 
@@ -102,6 +103,29 @@ json SummaryJson(const RunSummary& run, absl::Time now) {
   return out;
 }
 
+// A mistyped command is taken for a folder.
+void CheckFolders(const std::vector<std::string>& folders) {
+  std::error_code ignored;
+  for (const std::string& folder : folders) {
+    const std::string word = NearestName(folder, std::vector<std::string>{"compare", "export"});
+    if (!IsNear(folder, word) || std::filesystem::exists(folder, ignored)) continue;
+    throw CLI::ValidationError(
+        fmt::format("{} is no folder; did you mean `ponder runs {}`?", folder, word));
+  }
+}
+
+void CheckExport(const ExportOptions& options) {
+  if (options.out.empty() == options.format.empty()) {
+    throw CLI::ValidationError(
+        "expected either --out, a folder for everything, or --format csv or jsonl for standard "
+        "output");
+  }
+  if (options.format == "csv" && options.rows != "metrics") {
+    throw CLI::ValidationError(
+        fmt::format("expected --format jsonl for {}: csv is for metrics", options.rows));
+  }
+}
+
 absl::Status RunList(const ListOptions& options) {
   const bool usual = options.folders.empty();
   const std::vector<std::string> folders =
@@ -111,10 +135,6 @@ absl::Status RunList(const ListOptions& options) {
   for (const std::string& folder : folders) {
     const std::vector<std::string> found = RunsIn(folder);
     if (found.empty() && !usual) {
-      const std::string word = NearestName(folder, std::vector<std::string>{"compare", "export"});
-      if (IsNear(folder, word)) {
-        return NotFound("{} is no folder; did you mean `ponder runs {}`?", folder, word);
-      }
       std::error_code ignored;
       if (!std::filesystem::is_directory(folder, ignored)) return OpenRun(folder).status();
       fmt::print(stderr, "{} holds no runs\n", folder);
@@ -165,11 +185,11 @@ void PrintJson(const CompareOptions& options, const RunComparison& comparison) {
                      {"b", {{"run", options.b}, {"step", comparison.b_step}}},
                      {"equal_step", comparison.equal_step}})
             << '\n';
-  for (const RunComparison::Setting& setting : comparison.settings) {
-    std::cout << Dump({{"kind", "setting"},
-                       {"key", setting.key},
-                       {"a", setting.a.empty() ? json() : json(setting.a)},
-                       {"b", setting.b.empty() ? json() : json(setting.b)}})
+  for (const SettingDifference& setting : comparison.settings) {
+    const auto value = [&](size_t i) {
+      return setting.values[i] ? json(*setting.values[i]) : json();
+    };
+    std::cout << Dump({{"kind", "setting"}, {"key", setting.key}, {"a", value(0)}, {"b", value(1)}})
               << '\n';
   }
   for (const RunComparison::Metric& metric : comparison.metrics) {
@@ -213,9 +233,11 @@ absl::Status RunCompare(const CompareOptions& options) {
   fmt::print("\nsettings that differ{}\n", comparison.settings.empty() ? ": none" : "");
   Table settings;
   if (!comparison.settings.empty()) settings.Row({"", "A", "B"});
-  for (const RunComparison::Setting& setting : comparison.settings) {
-    settings.Row(
-        {setting.key, Shorten(OneLine(setting.a), room), Shorten(OneLine(setting.b), room)});
+  for (const SettingDifference& setting : comparison.settings) {
+    const auto cell = [&](size_t i) {
+      return Shorten(OneLine(setting.values[i].value_or("")), room);
+    };
+    settings.Row({setting.key, cell(0), cell(1)});
   }
   settings.Print("  ");
   fmt::print("\nmetrics, means of {} steps up to the one named\n", kComparedSteps);
@@ -263,11 +285,6 @@ absl::Status ExportTo(const std::string& path,
 }
 
 absl::Status RunExport(const ExportOptions& options) {
-  if (options.out.empty() == options.format.empty()) {
-    return InvalidArgument(
-        "expected either --out, a folder for everything, or --format csv or jsonl for standard "
-        "output");
-  }
   PONDER_ASSIGN_OR_RETURN(const std::unique_ptr<RunReader> reader, OpenRun(options.run));
   const auto metrics_csv = [&](const TextSink& sink) { return ExportMetricsCsv(*reader, sink); };
   const auto metrics_json = [&](const TextSink& sink) { return ExportMetricsJson(*reader, sink); };
@@ -281,9 +298,6 @@ absl::Status RunExport(const ExportOptions& options) {
     PONDER_RETURN_IF_ERROR(ExportTo(options.out + "/metrics.jsonl", metrics_json));
     PONDER_RETURN_IF_ERROR(ExportTo(options.out + "/events.jsonl", events));
     return ExportTo(options.out + "/completions.jsonl", completions);
-  }
-  if (options.format == "csv" && options.rows != "metrics") {
-    return InvalidArgument("expected --format jsonl for {}: csv is for metrics", options.rows);
   }
   const TextSink print = [](std::string_view text) -> absl::Status {
     std::cout << text;
@@ -306,7 +320,9 @@ void AddRunsCommands(CommandLine& line) {
   runs->add_flag("--json", list->as_json, "a JSON line a run");
   runs->require_subcommand(0, 1);
   runs->final_callback([&line, list] {
-    if (!line.chosen) line.chosen = [list] { return RunList(*list); };
+    if (line.chosen) return;
+    CheckFolders(list->folders);
+    line.chosen = [list] { return RunList(*list); };
   });
 
   auto compare = std::make_shared<CompareOptions>();
@@ -333,8 +349,10 @@ void AddRunsCommands(CommandLine& line) {
       ->check(CLI::IsMember({"metrics", "events", "completions"}));
   command->add_flag("--tokens", exported->tokens,
                     "completions with token ids, log-probs, entropies and clips");
-  command->callback(
-      [&line, exported] { line.chosen = [exported] { return RunExport(*exported); }; });
+  command->callback([&line, exported] {
+    CheckExport(*exported);
+    line.chosen = [exported] { return RunExport(*exported); };
+  });
 }
 
 }  // namespace ponder

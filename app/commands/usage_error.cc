@@ -80,6 +80,14 @@ std::string ExplainUsage(const CLI::App& app, const CLI::ParseError& error) {
     message = fmt::format("no further argument was expected, found '{}'", left[0]);
   } else {
     message = error.what() + NearestChoice(error.what());
+    // "Could not convert: --step = x": all that is converted are numbers.
+    constexpr std::string_view kConvert = "Could not convert: ";
+    const size_t equals = message.find(" = ");
+    if (message.starts_with(kConvert) && equals != std::string::npos) {
+      message = fmt::format("{}: expected a number, found '{}'",
+                            message.substr(kConvert.size(), equals - kConvert.size()),
+                            message.substr(equals + 3));
+    }
   }
   return fmt::format("{0}: {1}\n`{0} --help` shows what is possible\n", deepest.path,
                      WithoutControls(message));

@@ -6,6 +6,7 @@
 #include <map>
 #include <string>
 
+#include "base/status.h"
 #include "observe/dashboard/run_list.h"
 
 namespace ponder {
@@ -14,22 +15,24 @@ namespace ponder {
 // alone.
 std::string ChangeMark(const ServedRun& run);
 
-// What was read of runs, read again only where they have changed. Thread-safe; two threads may read
-// the same.
+// What was read of runs, read again where they have changed or could not be read: that may pass
+// without a trace in their files. Thread-safe; two threads may read the same.
 template <typename T>
 class ChangeCache {
  public:
+  // `read` gives an absl::StatusOr<T>.
   template <typename Read>
-  T Get(const ServedRun& run, Read read) {
+  absl::StatusOr<T> Get(const ServedRun& run, Read read) {
     const std::string mark = ChangeMark(run);  // what is written meanwhile counts as not yet read
     {
       absl::MutexLock lock(&mutex_);
       const auto known = entries_.find(run.path);
       if (known != entries_.end() && known->second.mark == mark) return known->second.value;
     }
-    T value = read();
+    absl::StatusOr<T> value = read();
+    if (!value.ok()) return value;
     absl::MutexLock lock(&mutex_);
-    entries_[run.path] = {mark, value};
+    entries_[run.path] = {mark, *value};
     return value;
   }
 

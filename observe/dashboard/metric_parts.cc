@@ -22,7 +22,7 @@ bool IsPull(std::string_view metric) {
 
 // What is in the list of a step's samples; empty where the metric is not.
 OfSample SampleMeasure(std::string_view metric) {
-  if (metric == "reward/mean" || metric == "reward/std") {
+  if (metric == "reward/mean") {
     return [](const SampleSummary& sample) { return sample.reward; };
   }
   if (metric == "length/mean") {
@@ -41,26 +41,36 @@ OfSample SampleMeasure(std::string_view metric) {
   return nullptr;
 }
 
+// As the metrics count them: a group has a signal where its advantages are not all 0.
 std::optional<std::vector<MetricPart>> GroupMeasure(std::string_view metric,
                                                     std::span<const GroupSummary> groups) {
-  std::function<bool(const GroupSummary&)> counts;
-  if (metric == "groups/all_right") {
-    counts = [](const GroupSummary& group) {
-      return RightSamples(group) == std::ssize(group.samples);
-    };
-  } else if (metric == "groups/all_wrong") {
-    counts = [](const GroupSummary& group) { return RightSamples(group) == 0; };
-  } else if (metric == "groups/useful") {
-    counts = [](const GroupSummary& group) {
-      return std::any_of(
-          group.samples.begin(), group.samples.end(),
-          [&](const SampleSummary& sample) { return sample.reward != group.samples[0].reward; });
-    };
-  } else {
-    return std::nullopt;
-  }
+  const bool useful = metric == "groups/useful", all_right = metric == "groups/all_right";
+  if (!useful && !all_right && metric != "groups/all_wrong") return std::nullopt;
   std::vector<MetricPart> parts;
-  for (const GroupSummary& group : groups) parts.push_back({counts(group) ? 1.0 : 0.0, 1.0});
+  for (const GroupSummary& group : groups) {
+    const bool signal =
+        std::any_of(group.samples.begin(), group.samples.end(),
+                    [](const SampleSummary& sample) { return sample.advantage != 0; });
+    const bool right = RightSamples(group) == std::ssize(group.samples);
+    const bool counts = useful ? signal : !signal && right == all_right;
+    parts.push_back({counts ? 1.0 : 0.0, 1.0});
+  }
+  return parts;
+}
+
+std::vector<MetricPart> SquaredDistances(std::span<const GroupSummary> groups) {
+  MetricPart all;
+  for (const GroupSummary& group : groups) {
+    for (const SampleSummary& sample : group.samples) all.sum += sample.reward;
+    all.count += static_cast<double>(group.samples.size());
+  }
+  const double mean = all.sum / all.count;
+  std::vector<MetricPart> parts;
+  for (const GroupSummary& group : groups) {
+    MetricPart part{.count = static_cast<double>(group.samples.size())};
+    for (const SampleSummary& sample : group.samples) part.sum += std::pow(sample.reward - mean, 2);
+    parts.push_back(part);
+  }
   return parts;
 }
 
@@ -83,24 +93,22 @@ std::optional<std::vector<MetricPart>> VerdictMeasure(std::string_view metric,
   return parts;
 }
 
-// Calls `visit(index, value)` for each token that the model sampled and that has one.
+// Calls `visit(index, value)` for each token that the model sampled and that has one. A store may
+// lack any of a completion's arrays.
 template <typename T, typename Visit>
 void ForEachSampled(const Completion& completion, const std::vector<T>& values, Visit visit) {
-  for (size_t i = 0; i < values.size(); ++i) {
+  for (size_t i = 0; i < std::min(values.size(), completion.token_ids.size()); ++i) {
     if (completion.sampled_mask.empty() || completion.sampled_mask[i]) visit(i, values[i]);
   }
 }
 
 MetricPart ClippedShare(const StoredCompletion& stored, int8_t side) {
-  MetricPart part{.count = static_cast<double>(stored.completion.token_ids.size())};
-  ForEachSampled(stored.completion, stored.clips,
-                 [&](size_t, int8_t clip) { part.sum += clip == side; });
+  MetricPart part;
+  ForEachSampled(stored.completion, stored.completion.token_ids, [&](size_t i, int32_t) {
+    part.sum += i < stored.clips.size() && stored.clips[i] == side;
+    ++part.count;
+  });
   return part;
-}
-
-MetricPart NamedPart(const std::map<std::string, double>& parts, std::string_view name) {
-  const auto found = parts.find(std::string(name));
-  return {found == parts.end() ? 0.0 : found->second, 1.0};
 }
 
 OfCompletion CompletionMeasure(std::string_view metric) {
@@ -120,12 +128,18 @@ OfCompletion CompletionMeasure(std::string_view metric) {
   if (metric == "policy/clip_high") {
     return [](const StoredCompletion& stored) { return ClippedShare(stored, 1); };
   }
-  for (const auto& [prefix, of_verdict] :
-       {std::pair{std::string_view("reward/"), false}, {std::string_view("part/"), true}}) {
-    if (!metric.starts_with(prefix)) continue;
-    return [name = std::string(metric.substr(prefix.size())),
-            verdict = of_verdict](const StoredCompletion& stored) {
-      return NamedPart(verdict ? stored.verdict.parts : stored.reward.parts, name);
+  constexpr std::string_view kReward = "reward/", kVerdict = "part/";
+  if (metric.starts_with(kReward)) {
+    return [name = std::string(metric.substr(kReward.size()))](const StoredCompletion& stored) {
+      const auto found = stored.reward.parts.find(name);
+      return MetricPart{found == stored.reward.parts.end() ? 0.0 : found->second, 1.0};
+    };
+  }
+  if (metric.starts_with(kVerdict)) {
+    // A mean over the verdicts that have the part.
+    return [name = std::string(metric.substr(kVerdict.size()))](const StoredCompletion& stored) {
+      const auto found = stored.verdict.parts.find(name);
+      return found == stored.verdict.parts.end() ? MetricPart() : MetricPart{found->second, 1.0};
     };
   }
   return nullptr;
@@ -133,17 +147,21 @@ OfCompletion CompletionMeasure(std::string_view metric) {
 
 }  // namespace
 
-absl::StatusOr<std::optional<std::vector<MetricPart>>> MetricParts(
-    std::string_view metric, std::span<const GroupSummary> groups, RunReader& reader,
-    absl::Duration time_limit) {
-  if (auto parts = GroupMeasure(metric, groups)) return parts;
-  if (auto parts = VerdictMeasure(metric, groups)) return parts;
-  std::vector<MetricPart> parts(groups.size());
+absl::StatusOr<std::optional<MetricParts>> ReadMetricParts(std::string_view metric,
+                                                           std::span<const GroupSummary> groups,
+                                                           RunReader& reader,
+                                                           absl::Duration time_limit) {
+  using Kind = MetricParts::Kind;
+  if (metric == "reward/std") return MetricParts{Kind::kSpread, SquaredDistances(groups)};
+  if (auto parts = GroupMeasure(metric, groups)) return MetricParts{Kind::kMean, *parts};
+  if (auto parts = VerdictMeasure(metric, groups)) return MetricParts{Kind::kMean, *parts};
+  MetricParts parts{IsPull(metric) ? Kind::kPull : Kind::kMean,
+                    std::vector<MetricPart>(groups.size())};
   if (const OfSample measure = SampleMeasure(metric)) {
     for (size_t i = 0; i < groups.size(); ++i) {
       for (const SampleSummary& sample : groups[i].samples) {
-        parts[i].sum += measure(sample);
-        ++parts[i].count;
+        parts.groups[i].sum += measure(sample);
+        ++parts.groups[i].count;
       }
     }
     return parts;
@@ -159,8 +177,8 @@ absl::StatusOr<std::optional<std::vector<MetricPart>>> MetricParts(
       }
       PONDER_ASSIGN_OR_RETURN(const StoredCompletion stored, reader.ReadCompletion(sample.sample));
       const MetricPart part = measure(stored);
-      parts[i].sum += part.sum;
-      parts[i].count += part.count;
+      parts.groups[i].sum += part.sum;
+      parts.groups[i].count += part.count;
     }
   }
   return parts;
@@ -172,9 +190,8 @@ absl::StatusOr<std::vector<TellingToken>> TellingTokens(std::string_view metric,
                                                         absl::Duration time_limit) {
   const bool entropy = metric == "policy/entropy";
   const bool low = metric == "policy/clip_low", high = metric == "policy/clip_high";
-  const bool logprob = IsPull(metric) || metric.starts_with("exactness/");
   std::vector<TellingToken> tokens;
-  if (!entropy && !low && !high && !logprob) return tokens;
+  if (!entropy && !low && !high && !IsPull(metric)) return tokens;
   // The least first: an unlikely token, a much undecided one.
   const auto less = [&](const TellingToken& a, const TellingToken& b) {
     return entropy ? a.value > b.value : a.value < b.value;
@@ -186,6 +203,7 @@ absl::StatusOr<std::vector<TellingToken>> TellingTokens(std::string_view metric,
       PONDER_ASSIGN_OR_RETURN(const StoredCompletion stored, reader.ReadCompletion(sample.sample));
       const Completion& completion = stored.completion;
       const auto add = [&](size_t i, float value) {
+        if (!std::isfinite(value)) return;
         std::string_view what = entropy ? "entropy" : "log-prob";
         if (low || high) {
           if (i >= stored.clips.size() || stored.clips[i] != (low ? -1 : 1)) return;

@@ -13,21 +13,30 @@
 
 namespace ponder {
 
-// What a group adds to a metric of its step: the metric is the sum over the groups of `sum` divided
-// by that of `count` (samples, tokens or groups).
+// What a group has of a metric of its step.
 struct MetricPart {
   double sum = 0;
-  double count = 0;
+  double count = 0;  // samples, tokens or groups
 };
 
-// One a group, for metrics that are made of samples: rewards and their parts, lengths, outcomes of
-// groups, verdicts, parts of verdicts, entropy, clipping, and (as what pulls on the policy,
-// |advantage| times tokens) losses and gradients. Empty for others: times, speeds, the optimizer's
-// settings. Those that are in token arrays or parts alone are read one sample after the other;
-// DEADLINE_EXCEEDED where that takes longer than `time_limit`.
-absl::StatusOr<std::optional<std::vector<MetricPart>>> MetricParts(
-    std::string_view metric, std::span<const GroupSummary> groups, RunReader& reader,
-    absl::Duration time_limit);
+struct MetricParts {
+  enum class Kind {
+    kMean,    // the metric is the sum over the groups of `sum` divided by that of `count`
+    kSpread,  // a standard deviation; `sum`: squared distances from the mean
+    kPull,    // of the update; `sum`: |advantage| times tokens, which is what pulls on the policy
+  };
+  Kind kind = Kind::kMean;
+  std::vector<MetricPart> groups;
+};
+
+// For metrics that are made of samples: rewards and their parts, lengths, outcomes of groups,
+// verdicts, parts of verdicts, entropy, clipping, losses and gradients. Empty for others: times,
+// speeds, the optimizer's settings. Those that are in token arrays or parts alone are read one
+// sample after the other; DEADLINE_EXCEEDED where that takes longer than `time_limit`.
+absl::StatusOr<std::optional<MetricParts>> ReadMetricParts(std::string_view metric,
+                                                           std::span<const GroupSummary> groups,
+                                                           RunReader& reader,
+                                                           absl::Duration time_limit);
 
 // A token that is one of those that made a metric.
 struct TellingToken {

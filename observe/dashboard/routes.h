@@ -1,6 +1,6 @@
 #pragma once
 
-#include <optional>
+#include <string_view>
 
 #include "base/status.h"
 #include "observe/dashboard/change_cache.h"
@@ -57,8 +57,7 @@ RouteAnswer StateRoute(const RunRequest& request);
 RouteAnswer SystemRoute(const RunRequest& request);
 
 // routes_prometheus.cc: /metrics, in Prometheus' format; runs that cannot be read are left out.
-// Empty: not read.
-using PrometheusCache = ChangeCache<std::optional<PrometheusRun>>;
+using PrometheusCache = ChangeCache<PrometheusRun>;
 RouteAnswer PrometheusRoute(RunList& runs, PrometheusCache& cache, QueryReader& query);
 
 }  // namespace ponder

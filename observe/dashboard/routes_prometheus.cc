@@ -1,4 +1,3 @@
-#include <optional>
 #include <utility>
 #include <vector>
 
@@ -19,12 +18,8 @@ RouteAnswer PrometheusRoute(RunList& runs, PrometheusCache& cache, QueryReader& 
   PONDER_RETURN_IF_ERROR(query.Check());
   std::vector<PrometheusRun> all;
   for (const ServedRun& run : runs.Runs()) {
-    std::optional<PrometheusRun> one = cache.Get(run, [&]() -> std::optional<PrometheusRun> {
-      absl::StatusOr<PrometheusRun> read = Read(runs, run);
-      if (!read.ok()) return std::nullopt;
-      return *std::move(read);
-    });
-    if (one) all.push_back(*std::move(one));
+    absl::StatusOr<PrometheusRun> one = cache.Get(run, [&] { return Read(runs, run); });
+    if (one.ok()) all.push_back(*std::move(one));
   }
   return HttpResponse{.content_type = kPrometheusContentType, .body = PrometheusText(all)};
 }

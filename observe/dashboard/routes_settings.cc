@@ -4,7 +4,7 @@
 
 #include "observe/dashboard/routes.h"
 #include "observe/dashboard/run_json.h"
-#include "observe/dashboard/run_settings_file.h"
+#include "observe/settings_file.h"
 
 namespace ponder {
 namespace {
@@ -14,24 +14,14 @@ using nlohmann::json;
 constexpr size_t kFewestCompared = 2;
 constexpr size_t kMostCompared = 6;
 
-// Keys that have not the same value in all runs.
-json Differences(const std::vector<RunSettings>& settings) {
-  std::set<std::string> keys;
-  for (const RunSettings& run : settings) {
-    for (const auto& [key, value] : run.keys) keys.insert(key);
-  }
-  json differences = json::array();
-  for (const std::string& key : keys) {
+json ToJson(const std::vector<SettingDifference>& differences) {
+  json list = json::array();
+  for (const SettingDifference& setting : differences) {
     json values = json::array();
-    bool differs = false;
-    for (const RunSettings& run : settings) {
-      const auto value = run.keys.find(key);
-      values.push_back(value == run.keys.end() ? json() : json(value->second));
-      differs |= values.back() != values.front();
-    }
-    if (differs) differences.push_back({{"key", key}, {"values", std::move(values)}});
+    for (const auto& value : setting.values) values.push_back(value ? json(*value) : json());
+    list.push_back({{"key", setting.key}, {"values", std::move(values)}});
   }
-  return differences;
+  return list;
 }
 
 absl::Status AddEvaluations(const ServedRun& run, RunReader& reader, json& evaluations) {
@@ -58,7 +48,7 @@ absl::Status AddEvaluations(const ServedRun& run, RunReader& reader, json& evalu
 
 RouteAnswer ConfigRoute(const RunRequest& request) {
   PONDER_RETURN_IF_ERROR(request.query.Check());
-  PONDER_ASSIGN_OR_RETURN(const RunSettings settings, ReadRunSettings(request.run.path));
+  PONDER_ASSIGN_OR_RETURN(const SettingsFile settings, ReadSettingsFile(request.run.path));
   return JsonResponse({{"toml", settings.toml}, {"keys", settings.keys}});
 }
 
@@ -71,7 +61,7 @@ RouteAnswer CompareRoute(RunList& runs, QueryReader& query) {
   }
   json list = json::array();
   json evaluations = json::array();
-  std::vector<RunSettings> settings;
+  std::vector<SettingsFile> settings;
   for (const std::string& id : ids) {
     PONDER_ASSIGN_OR_RETURN(const ServedRun run, runs.Find(id));
     PONDER_ASSIGN_OR_RETURN(const ReaderPool::Loan reader, runs.OpenReader(run));
@@ -82,10 +72,12 @@ RouteAnswer CompareRoute(RunList& runs, QueryReader& query) {
                     {"last_step", overview.last_step}});
     PONDER_RETURN_IF_ERROR(AddEvaluations(run, *reader, evaluations));
     // A run without a configuration that can be read still has curves to compare.
-    settings.push_back(ReadRunSettings(run.path).value_or(RunSettings()));
+    absl::StatusOr<SettingsFile> file = ReadSettingsFile(run.path);
+    list.back()["settings_fault"] = std::string(file.status().message());
+    settings.push_back(std::move(file).value_or(SettingsFile()));
   }
   return JsonResponse({{"runs", std::move(list)},
-                       {"settings", Differences(settings)},
+                       {"settings", ToJson(SettingDifferences(settings))},
                        {"evaluations", std::move(evaluations)}});
 }
 

@@ -58,7 +58,9 @@ RouteAnswer RunsRoute(RunList& runs, ChangeCache<RunOverview>& overviews, QueryR
   PONDER_RETURN_IF_ERROR(query.Check());
   json list = json::array();
   for (const ServedRun& run : runs.Runs()) {
-    const RunOverview overview = overviews.Get(run, [&] { return ReadRunOverview(runs, run); });
+    const absl::StatusOr<RunOverview> read =
+        overviews.Get(run, [&] { return ReadRunOverview(runs, run); });
+    const RunOverview overview = read.ok() ? *read : UnreadRun(run, read.status());
     list.push_back({{"id", run.id},
                     {"name", run.name},
                     {"path", run.path},
@@ -83,7 +85,6 @@ RouteAnswer StateRoute(const RunRequest& request) {
   // Read first: what is written meanwhile counts as not yet seen.
   PONDER_ASSIGN_OR_RETURN(const int64_t version, request.reader.ChangeCount());
   PONDER_ASSIGN_OR_RETURN(const RunOverview overview, ReadRunState(request.run, request.reader));
-  PONDER_ASSIGN_OR_RETURN(const std::vector<TimedEvent> events, request.reader.Events(0));
   const RunState& state = overview.state;
   return JsonResponse({{"id", request.run.id},
                        {"status", overview.status},
@@ -97,7 +98,6 @@ RouteAnswer StateRoute(const RunRequest& request) {
                        {"left_s", state.left_s},
                        {"detail", state.detail},
                        {"last_step", overview.last_step},
-                       {"last_event", events.empty() ? 0 : events.back().id},
                        {"version", version}});
 }
 

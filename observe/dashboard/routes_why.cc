@@ -2,7 +2,6 @@
 #include <algorithm>
 #include <cmath>
 #include <map>
-#include <numeric>
 #include <utility>
 
 #include "observe/dashboard/metric_history.h"
@@ -27,7 +26,18 @@ constexpr absl::Duration kReadingTime = absl::Seconds(1);
 
 struct GroupShare {
   const GroupSummary* group;
-  double share;  // of the metric's distance from the mean of the steps before
+  double share;
+};
+
+// Of a step's groups, the largest first; none where the metric is not made of groups.
+struct Shares {
+  // What `share` is:
+  //   "distance"  of the metric's distance from the mean of the steps before, in its own unit
+  //   "value"     likewise of its value, where no step before has one
+  //   "spread"    a part of 1 of the spread of the rewards
+  //   "pull"      a part of 1 of what pulls on the policy
+  std::string_view of;
+  std::vector<GroupShare> groups;
 };
 
 class Sentences {
@@ -108,47 +118,60 @@ void DescribeGroups(const std::vector<GroupSummary>& groups, Sentences& sentence
   }
 }
 
-// Says which group made most of the distance, where one made much of it.
-void DescribeShares(const std::vector<GroupShare>& shares, Sentences& sentences) {
+// Says which group made most of it, where one made much.
+void DescribeShares(const Shares& shares, Sentences& sentences) {
   double all = 0;
-  for (const GroupShare& share : shares) all += std::abs(share.share);
-  if (shares.size() < 2 || !(std::abs(shares[0].share) >= kLargePart * all)) return;
-  const GroupSummary& group = *shares[0].group;
+  for (const GroupShare& share : shares.groups) all += std::abs(share.share);
+  if (shares.groups.size() < 2 || !(all > 0)) return;
+  const GroupShare& first = shares.groups.front();
+  if (std::abs(first.share) < kLargePart * all) return;
+  const std::string_view what = shares.of == "distance" ? "movement"
+                                : shares.of == "spread" ? "spread of the rewards"
+                                : shares.of == "pull"   ? "pull on the policy"
+                                                        : "value";
+  const GroupSummary& group = *first.group;
   std::vector<int64_t> samples;
   for (const SampleSummary& sample : group.samples) samples.push_back(sample.sample);
-  sentences.Add(
-      fmt::format("One group of {} makes {:.0f} % of the movement: task {}, {} of {} right.",
-                  shares.size(), 100 * std::abs(shares[0].share) / all, group.task.id,
-                  RightSamples(group), group.samples.size()),
-      {}, samples);
+  sentences.Add(fmt::format("One group of {} makes {:.0f} % of the {}: task {}, {} of {} right.",
+                            shares.groups.size(), 100 * std::abs(first.share) / all, what,
+                            group.task.id, RightSamples(group), group.samples.size()),
+                {}, samples);
 }
 
-// Largest first; empty where the metric is not made of groups.
-absl::StatusOr<std::vector<GroupShare>> SharesOf(const std::string& metric,
-                                                 const std::vector<GroupSummary>& groups,
-                                                 const MetricMoment& moment, RunReader& reader) {
-  std::vector<GroupShare> shares;
-  PONDER_ASSIGN_OR_RETURN(const std::optional<std::vector<MetricPart>> parts,
-                          MetricParts(metric, groups, reader, kReadingTime));
+absl::StatusOr<Shares> SharesOf(const std::string& metric, const std::vector<GroupSummary>& groups,
+                                const MetricMoment& moment, RunReader& reader) {
+  Shares shares;
+  PONDER_ASSIGN_OR_RETURN(const std::optional<MetricParts> parts,
+                          ReadMetricParts(metric, groups, reader, kReadingTime));
   if (!parts) return shares;
-  const double total =
-      std::accumulate(parts->begin(), parts->end(), 0.0,
-                      [](double sum, const MetricPart& part) { return sum + part.count; });
-  if (!(total > 0)) return shares;
-  const double mean = std::isfinite(moment.mean) ? moment.mean : 0;
-  for (size_t i = 0; i < groups.size(); ++i) {
-    shares.push_back({&groups[i], ((*parts)[i].sum - mean * (*parts)[i].count) / total});
+  MetricPart total;
+  for (const MetricPart& part : parts->groups) {
+    total.sum += part.sum;
+    total.count += part.count;
   }
-  std::stable_sort(shares.begin(), shares.end(), [](const GroupShare& a, const GroupShare& b) {
-    return std::abs(a.share) > std::abs(b.share);
-  });
+  const bool mean = parts->kind == MetricParts::Kind::kMean;
+  if (!((mean ? total.count : total.sum) > 0)) return shares;
+  const double expected = std::isfinite(moment.mean) ? moment.mean : 0;
+  for (size_t i = 0; i < groups.size(); ++i) {
+    const MetricPart& part = parts->groups[i];
+    shares.groups.push_back({&groups[i], mean ? (part.sum - expected * part.count) / total.count
+                                              : part.sum / total.sum});
+  }
+  shares.of = parts->kind == MetricParts::Kind::kSpread ? "spread"
+              : parts->kind == MetricParts::Kind::kPull ? "pull"
+              : std::isfinite(moment.mean)              ? "distance"
+                                                        : "value";
+  std::stable_sort(shares.groups.begin(), shares.groups.end(),
+                   [](const GroupShare& a, const GroupShare& b) {
+                     return std::abs(a.share) > std::abs(b.share);
+                   });
   return shares;
 }
 
 absl::StatusOr<json> TokensOf(const RunRequest& request, const std::string& metric,
-                              const std::vector<GroupShare>& shares) {
+                              const Shares& shares) {
   std::vector<GroupSummary> groups;
-  for (const GroupShare& share : shares) groups.push_back(*share.group);
+  for (const GroupShare& share : shares.groups) groups.push_back(*share.group);
   PONDER_ASSIGN_OR_RETURN(const std::vector<TellingToken> tokens,
                           TellingTokens(metric, groups, request.reader, kMostTokens, kReadingTime));
   json list = json::array();
@@ -185,16 +208,21 @@ RouteAnswer WhyRoute(const RunRequest& request) {
 
   PONDER_ASSIGN_OR_RETURN(const std::vector<GroupSummary> groups,
                           request.reader.Groups("train", *step));
-  PONDER_ASSIGN_OR_RETURN(std::vector<GroupShare> shares,
-                          SharesOf(metric, groups, moment, request.reader));
   Sentences sentences;
   DescribeMoment(metric, *step, moment, sentences);
+  absl::StatusOr<Shares> read = SharesOf(metric, groups, moment, request.reader);
+  if (absl::IsDeadlineExceeded(read.status())) {  // the rest is worth telling
+    sentences.Add(fmt::format("Which groups made it is not known: {}.", read.status().message()),
+                  {});
+    read = Shares();
+  }
+  PONDER_ASSIGN_OR_RETURN(Shares shares, std::move(read));
   DescribeShares(shares, sentences);
   DescribeMoves(metric, table, at, sentences);
   DescribeGroups(groups, sentences);
-  if (shares.size() > kMostGroups) shares.resize(kMostGroups);
+  if (shares.groups.size() > kMostGroups) shares.groups.resize(kMostGroups);
   json list = json::array();
-  for (const GroupShare& share : shares) {
+  for (const GroupShare& share : shares.groups) {
     list.push_back(ToJson(*share.group));
     list.back()["share"] = share.share;
   }
@@ -205,6 +233,8 @@ RouteAnswer WhyRoute(const RunRequest& request) {
                        {"before", moment.before},
                        {"mean", moment.mean},
                        {"std", moment.deviation},
+                       {"mean_of", moment.steps},
+                       {"share_of", shares.of},
                        {"sentences", sentences.Take()},
                        {"groups", std::move(list)},
                        {"tokens", std::move(tokens)}});

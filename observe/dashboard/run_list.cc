@@ -3,16 +3,12 @@
 #include <algorithm>
 #include <filesystem>
 #include <set>
+#include <utility>
 
 namespace ponder {
 namespace {
 
 namespace fs = std::filesystem;
-
-bool IsRun(const fs::path& folder) {
-  std::error_code error;
-  return fs::exists(folder / "run.db", error);
-}
 
 std::string Normal(const fs::path& folder) {
   std::error_code error;
@@ -25,13 +21,8 @@ std::string Normal(const fs::path& folder) {
 std::vector<ServedRun> RunList::Runs() {
   std::set<std::string> paths;
   for (const std::string& folder : folders_) {
-    if (IsRun(folder)) {
-      paths.insert(Normal(folder));
-      continue;
-    }
-    std::error_code error;
-    for (fs::directory_iterator it(folder, error), end; !error && it != end; it.increment(error)) {
-      if (paths.size() < kMostRuns && IsRun(it->path())) paths.insert(Normal(it->path()));
+    for (const std::string& path : RunsIn(folder)) {
+      if (paths.size() < kMostRuns) paths.insert(Normal(path));
     }
   }
   std::vector<ServedRun> runs;
@@ -53,12 +44,22 @@ std::vector<ServedRun> RunList::Runs() {
   return runs;
 }
 
+std::optional<ServedRun> RunList::FindKnown(std::string_view id) {
+  absl::MutexLock lock(&mutex_);
+  const auto found = std::find_if(by_path_.begin(), by_path_.end(),
+                                  [&](const auto& entry) { return entry.second.id == id; });
+  if (found == by_path_.end()) return std::nullopt;
+  return found->second;
+}
+
 absl::StatusOr<ServedRun> RunList::Find(std::string_view id) {
-  const std::vector<ServedRun> runs = Runs();
-  const auto found =
-      std::find_if(runs.begin(), runs.end(), [&](const ServedRun& run) { return run.id == id; });
-  if (found == runs.end()) return NotFound("there is no run \"{}\" here", id);
-  return *found;
+  std::optional<ServedRun> run = FindKnown(id);
+  if (!run) {
+    Runs();
+    run = FindKnown(id);
+  }
+  if (!run || !HoldsRun(run->path)) return NotFound("there is no run \"{}\" here", id);
+  return *std::move(run);
 }
 
 absl::StatusOr<ReaderPool::Loan> RunList::OpenReader(const ServedRun& run) {

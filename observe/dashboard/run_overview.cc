@@ -5,16 +5,13 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 
-#include "observe/dashboard/run_settings_file.h"
 #include "observe/run_lock.h"
 #include "observe/run_state_text.h"
+#include "observe/settings_file.h"
 
 namespace ponder {
 namespace {
-
-constexpr double kNone = std::numeric_limits<double>::quiet_NaN();
 
 struct FileLook {
   bool there = false;
@@ -59,14 +56,18 @@ absl::Status AddRewards(RunReader& reader, RunOverview& overview) {
   return absl::OkStatus();
 }
 
-absl::StatusOr<RunOverview> Read(RunList& runs, const ServedRun& run) {
-  PONDER_ASSIGN_OR_RETURN(const ReaderPool::Loan reader, runs.OpenReader(run));
-  PONDER_ASSIGN_OR_RETURN(RunOverview overview, ReadRunState(run, *reader));
-  overview.last_reward = kNone;
-  PONDER_RETURN_IF_ERROR(AddRewards(*reader, overview));
-  PONDER_ASSIGN_OR_RETURN(const std::optional<std::string> model, reader->GetInfo("model"));
-  overview.model = model.value_or("");
-  return overview;
+// What the run's files tell by themselves.
+void AddFiles(const ServedRun& run, RunOverview& overview) {
+  const FileLook store = LookAt(run.StorePath());
+  const FileLook log = LookAt(run.StorePath() + "-wal");
+  overview.store_bytes = store.bytes + log.bytes;
+  // The configuration is written when a run begins.
+  const FileLook config = LookAt(run.path + "/config.toml");
+  if (config.there) overview.started_at = TimeText(config.changed_at);
+  if (store.there) {
+    const bool log_newer = log.bytes > 0 && log.changed_at > store.changed_at;
+    overview.written_at = TimeText(log_newer ? log.changed_at : store.changed_at);
+  }
 }
 
 }  // namespace
@@ -81,30 +82,24 @@ absl::StatusOr<RunOverview> ReadRunState(const ServedRun& run, RunReader& reader
   RunState& state = overview.state;
   if (state.steps == 0) state.steps = ConfiguredSteps(run.path);
   overview.status = RunStatus(run.path, state, overview.last_step);
-  if (overview.status == "failed") overview.status = "stopped";  // the text says why
   overview.text = RunStateText(overview.status, state, overview.last_step);
   return overview;
 }
 
-RunOverview ReadRunOverview(RunList& runs, const ServedRun& run) {
-  RunOverview overview;
-  if (absl::StatusOr<RunOverview> read = Read(runs, run); read.ok()) {
-    overview = *std::move(read);
-  } else {
-    overview.status = RunLock::IsHeld(run.path) ? "running" : "stopped";
-    overview.text = std::string(read.status().message());
-    overview.last_reward = kNone;
-  }
-  const FileLook store = LookAt(run.StorePath());
-  const FileLook log = LookAt(run.StorePath() + "-wal");
-  overview.store_bytes = store.bytes + log.bytes;
-  // The configuration is written when a run begins.
-  const FileLook config = LookAt(run.path + "/config.toml");
-  if (config.there) overview.started_at = TimeText(config.changed_at);
-  if (store.there) {
-    const bool log_newer = log.bytes > 0 && log.changed_at > store.changed_at;
-    overview.written_at = TimeText(log_newer ? log.changed_at : store.changed_at);
-  }
+absl::StatusOr<RunOverview> ReadRunOverview(RunList& runs, const ServedRun& run) {
+  PONDER_ASSIGN_OR_RETURN(const ReaderPool::Loan reader, runs.OpenReader(run));
+  PONDER_ASSIGN_OR_RETURN(RunOverview overview, ReadRunState(run, *reader));
+  PONDER_RETURN_IF_ERROR(AddRewards(*reader, overview));
+  PONDER_ASSIGN_OR_RETURN(const std::optional<std::string> model, reader->GetInfo("model"));
+  overview.model = model.value_or("");
+  AddFiles(run, overview);
+  return overview;
+}
+
+RunOverview UnreadRun(const ServedRun& run, const absl::Status& why) {
+  RunOverview overview{.status = RunLock::IsHeld(run.path) ? "running" : "stopped",
+                       .text = std::string(why.message())};
+  AddFiles(run, overview);
   return overview;
 }
 

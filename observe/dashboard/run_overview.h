@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 #include <string>
 #include <vector>
 
@@ -12,12 +13,13 @@ namespace ponder {
 
 // A run at a glance.
 struct RunOverview {
-  std::string status;           // "running", "finished", "stopped"
+  std::string status;           // as RunStatus has it
   std::string text;             // the same and what it does, in words; where it cannot be read, why
   RunState state;               // its `steps` are the configuration's where the store has none
   int64_t last_step = 0;        // of training
   std::vector<double> rewards;  // at most kMostRewards, each a mean over neighbouring steps
-  double last_reward = 0;       // NaN: none
+  // NaN: none.
+  double last_reward = std::numeric_limits<double>::quiet_NaN();
   std::string model;
   std::string started_at;  // UTC; empty: not known
   std::string written_at;
@@ -29,7 +31,10 @@ struct RunOverview {
 // What the reader says now, without rewards, model and times.
 absl::StatusOr<RunOverview> ReadRunState(const ServedRun& run, RunReader& reader);
 
-// Everything; where the run cannot be read, `text` says why.
-RunOverview ReadRunOverview(RunList& runs, const ServedRun& run);
+// Everything.
+absl::StatusOr<RunOverview> ReadRunOverview(RunList& runs, const ServedRun& run);
+
+// What there is to say of a run that cannot be read; `text` is why.
+RunOverview UnreadRun(const ServedRun& run, const absl::Status& why);
 
 }  // namespace ponder

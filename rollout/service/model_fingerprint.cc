@@ -19,6 +19,8 @@ std::string ModelFingerprint(const Weights& weights) {
     text += fmt::format("; {} {} x {}", parameter.name, parameter.rows, parameter.columns);
   }
   text += fmt::format("; {} bytes", weights.ArenaBytes());
+  // Weights travel as they lie in memory.
+  if (weights.Order() != kernels::MatrixOrder::kPanels) text += "; row by row";
   return fmt::format("{}, {} layers of width {}, {} tokens of {}, {} ({:016x})", ToString(c.family),
                      c.layers, c.width, weights.DrawableTokens(), c.vocabulary,
                      ToString(weights.Dtype()), StableHash(text));

@@ -11,6 +11,7 @@
 #include "app/run_directory.h"
 #include "app/run_export.h"
 #include "base/file.h"
+#include "observe/run_folders.h"
 #include "tests/app/stored_run.h"
 #include "tests/observe/store_records.h"
 
@@ -94,6 +95,7 @@ TEST_F(RunCatalogTest, SaysWhatIsWrongWithAStoreThatCannotBeRead) {
   const RunSummary summary = SummarizeRun(folder_);
   EXPECT_EQ(summary.status, "unreadable");
   EXPECT_NE(summary.fault, "");
+  EXPECT_FALSE(summary.written_at.has_value());  // it has no configuration either
 }
 
 TEST_F(RunCatalogTest, AMistypedRunNamesTheNearest) {
@@ -105,14 +107,15 @@ TEST_F(RunCatalogTest, AMistypedRunNamesTheNearest) {
 
 TEST_F(RunCatalogTest, ComparesSettingsMetricsAndEvaluations) {
   WriteStoredRun(folder_ + "/a", 8, 8, "[rollout]\ntemperature = 0.8\n");
-  WriteStoredRun(folder_ + "/b", 6, 6);
+  WriteStoredRun(folder_ + "/b", 6, 6, "[rollout]\ntop_k = 5\ntemperature = 1.0\n");
   const auto comparison = CompareRuns(folder_ + "/a", folder_ + "/b");
   ASSERT_TRUE(comparison.ok()) << comparison.status();
-  ASSERT_EQ(comparison->settings.size(), 2u);
+  ASSERT_EQ(comparison->settings.size(), 3u);
   EXPECT_EQ(comparison->settings[0].key, "rollout.temperature");
-  EXPECT_EQ(comparison->settings[0].a, "0.8");
-  EXPECT_EQ(comparison->settings[0].b, "1.0");
-  EXPECT_EQ(comparison->settings[1].key, "run.steps");
+  EXPECT_THAT(comparison->settings[0].values, ElementsAre("0.8", "1.0"));
+  EXPECT_EQ(comparison->settings[1].key, "rollout.top_k");
+  EXPECT_THAT(comparison->settings[1].values, ElementsAre(std::nullopt, "5"));
+  EXPECT_EQ(comparison->settings[2].key, "run.steps");
   EXPECT_EQ(comparison->equal_step, 6);
   const auto reward =
       std::ranges::find(comparison->metrics, "reward/mean", &RunComparison::Metric::name);

@@ -80,6 +80,24 @@ TEST_F(StarterConfigTest, KeepsAnswersWithinTheModelsPositions) {
   EXPECT_EQ(starter->config.prompt.template_name, "plain");  // it has no chat template
 }
 
+TEST_F(StarterConfigTest, ProgramsAreJudgedByTheirTestsAndNoAnswerIsNamed) {
+  const auto starter =
+      Make(Tasks(R"({"task_id":"h/N","prompt":"def fN():","test":"pass","entry_point":"fN"})", 60));
+  ASSERT_TRUE(starter.ok()) << starter.status();
+  EXPECT_FALSE(starter->why.contains("tasks.file.gold_field"));
+  EXPECT_THAT(starter->said, testing::Contains(HasSubstr("code has tests instead")));
+  EXPECT_EQ(starter->config.prompt.template_name, "code");
+}
+
+TEST_F(StarterConfigTest, SaysWhereAFileIsTooSmall) {
+  EXPECT_THAT(Make(Tasks(R"({"question":"N?","answer":"N"})", 1)).status().message(),
+              HasSubstr("at least 2 tasks to train on"));
+  const auto starter = Make(Tasks(R"({"question":"1+N?","answer":"N"})", 5));
+  ASSERT_TRUE(starter.ok()) << starter.status();
+  EXPECT_EQ(starter->config.eval.tasks, 0);
+  EXPECT_THAT(starter->said, testing::Contains(HasSubstr("held out   none")));
+}
+
 TEST_F(StarterConfigTest, NamesTheNearestTaskAndTheWayToAModel) {
   EXPECT_THAT(Make("arithmetik").status().message(), HasSubstr("did you mean 'arithmetic'?"));
   EXPECT_THAT(MakeStarterConfig({.model = folder_ + "/none"}).status().message(),

@@ -56,7 +56,10 @@ TEST_F(TerminalProgramTest, ComparesAndExports) {
   EXPECT_EQ(
       Said({"runs", "export", folder_ + "/first", "--format", "jsonl", "--rows", "completions"}),
       *ReadFile(folder_ + "/rows/completions.jsonl"));
-  EXPECT_THAT(Said({"runs", "export", folder_ + "/first"}, 1), HasSubstr("--out"));
+  EXPECT_THAT(Said({"runs", "export", folder_ + "/first"}, 2), HasSubstr("--out"));
+  EXPECT_THAT(
+      Said({"runs", "export", folder_ + "/first", "--format", "csv", "--rows", "events"}, 2),
+      HasSubstr("expected --format jsonl for events"));
 }
 
 TEST_F(TerminalProgramTest, ShowsSamplesThatCannotSteerTheTerminal) {
@@ -80,7 +83,12 @@ TEST_F(TerminalProgramTest, SaysWhatThereIsWhereSomethingIsNot) {
   EXPECT_THAT(Said({"inspect", run, "--step", "9"}, 1), HasSubstr("steps 1 to 3"));
   EXPECT_THAT(Said({"inspect", run, "--sample", "999"}, 1), HasSubstr("no sample 999"));
   EXPECT_THAT(Said({"inspect", run, "--phase", "trian"}, 1), HasSubstr("did you mean 'train'?"));
-  EXPECT_THAT(Said({"inspect", run, "--status", "WRNG"}, 1), HasSubstr("did you mean WRONG?"));
+  EXPECT_THAT(Said({"inspect", run, "--status", "WRNG"}, 2), HasSubstr("did you mean 'WRONG'?"));
+  EXPECT_THAT(Said({"inspect", run, "--status", "correct"}), HasSubstr("verdict    CORRECT"));
+  EXPECT_THAT(Said({"inspect", run, "--step", "last"}, 2),
+              HasSubstr("--step: expected a number, found 'last'"));
+  EXPECT_THAT(Said({"inspect", run, "--task", "a\033[2J"}, 1),
+              AllOf(HasSubstr("a?[2J"), Not(HasSubstr("\033"))));
   EXPECT_THAT(Said({"inspect", run, "--task", "nothing"}, 1), HasSubstr("no sample of task"));
   EXPECT_THAT(Said({"inspect", run, "--disputed"}, 1), HasSubstr("audit"));
   EXPECT_THAT(Said({"verify", "--verifier", "mth"}, 1), HasSubstr("did you mean \"math\"?"));
@@ -92,7 +100,7 @@ TEST_F(TerminalProgramTest, NamesTheNearestCommandOptionOrChoice) {
   EXPECT_THAT(Said({"frobnicate"}, 2), Not(HasSubstr("did you mean")));
   EXPECT_THAT(Said({"train", "--sed", "run.seed=1"}, 2),
               HasSubstr("ponder train: no option --sed; did you mean '--set'?"));
-  EXPECT_THAT(Said({"runs", "compar", "a", "b"}, 1), HasSubstr("`ponder runs compare`"));
+  EXPECT_THAT(Said({"runs", "compar", "a", "b"}, 2), HasSubstr("`ponder runs compare`"));
   EXPECT_THAT(Said({"runs", "export", "x", "--format", "cvs"}, 2),
               HasSubstr("did you mean 'csv'?"));
   EXPECT_THAT(Said({"runs", "compare"}, 2), HasSubstr("`ponder runs compare --help`"));
@@ -104,6 +112,10 @@ TEST_F(TerminalProgramTest, InitWritesWhatTrainRuns) {
   const std::vector<std::string> init = {"init", "--model", model, "--output", file};
   EXPECT_THAT(Said(init), AllOf(HasSubstr("memory"), HasSubstr("ponder train " + file)));
   EXPECT_THAT(Said(init, 1), HasSubstr("--force"));
+  EXPECT_THAT(Said({"init", "--model", model, "--output", folder_}, 1),
+              HasSubstr("expected a file, found the folder"));
+  EXPECT_THAT(Said({"init", "--model", model, "--output", folder_ + "/none/my.toml"}, 1),
+              HasSubstr("there is no folder " + folder_ + "/none"));
   EXPECT_EQ(Said({"config", file, "--set", "run.steps=1"}).substr(0, 1), "#");
   EXPECT_THAT(
       Said({"train", file, "--run", folder_ + "/made", "--set", "run.steps=1", "--set",

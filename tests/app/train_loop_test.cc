@@ -511,6 +511,52 @@ TEST_F(TrainLoopTest, AnInterruptKeepsTheFinishedSteps) {
   EXPECT_EQ(trainer_.saved.back(), directory_->CheckpointPath({.phase = "step", .step = 1}));
 }
 
+TEST_F(TrainLoopTest, AnEvaluationThatWasInterruptedIsMadeWhenTheRunIsResumed) {
+  engine_ = CreateFakeEngine(
+      {.script = [this](const RolloutRequest& request, int64_t sample, int64_t version) {
+        cancelled_ |= request.task_id == "t100" && version == 2;
+        return Completion{.sample_index = sample, .token_ids = {65}, .text = "no"};
+      }});
+  groups_ = CreateLocalGroupSource(*engine_);
+  TrainParts parts = Parts();
+  parts.held_out = *tasks_.TasksFor(10, 10);  // t100 ... t109
+  config_.eval.samples = 0;
+  const TrainSummary interrupted = *TrainLoop(config_, parts).Run({}, false);
+  EXPECT_TRUE(interrupted.cancelled);
+  EXPECT_EQ(interrupted.last_step, 2);
+  EXPECT_EQ(store_->ReadCompletions("eval/train", 2)->size(), 0u);
+  ASSERT_TRUE(std::filesystem::create_directories(
+      directory_->CheckpointPath({.phase = "step", .step = 2})));
+  for (int i = 0; i < 2; ++i) {
+    cancelled_ = false;
+    trainer_.version = i == 0 ? 3 : 2;  // t100 interrupts the second time, were it asked again
+    EXPECT_FALSE(TrainLoop(config_, parts).Run({}, true)->cancelled);
+    EXPECT_EQ(store_->ReadCompletions("eval/train", 2)->size(), 10u);
+  }
+  EXPECT_EQ(trainer_.updates.size(), 2u);
+}
+
+TEST_F(TrainLoopTest, TheTimeThatAColdStartTakesDoesNotCountTheEvaluationBefore) {
+  engine_ = CreateFakeEngine({.script = [this](const RolloutRequest&, int64_t sample, int64_t) {
+    clock_.Advance(absl::Minutes(1));
+    return Completion{.sample_index = sample, .token_ids = {65}, .text = "no"};
+  }});
+  groups_ = CreateLocalGroupSource(*engine_);
+  TrainParts parts = Parts();
+  parts.held_out = *tasks_.TasksFor(10, 3);
+  config_.sft.batch = 1;
+  config_.run.steps = 1;
+  const std::vector<SftExample> examples(4, {.prompt_ids = {1}, .completion_ids = {2, 0}});
+  ASSERT_TRUE(TrainLoop(config_, parts).Run(examples, false).ok());
+  const std::vector<StoredMetric> metrics = *store_->ReadMetrics("sft");
+  EXPECT_EQ(std::ranges::count(metrics, "time/left_s", &StoredMetric::name), 4);
+  for (const StoredMetric& metric : metrics) {
+    if (metric.name == "time/left_s") {
+      EXPECT_EQ(metric.value, 0) << metric.step;
+    }
+  }
+}
+
 TEST_F(TrainLoopTest, ResumingGoesOnBehindTheNewestCheckpointAndDoesLaterStepsAgain) {
   ASSERT_TRUE(TrainLoop(config_, Parts()).Run({}, false).ok());
   // The fake writes no folders: only this checkpoint is there.

@@ -25,23 +25,9 @@ using testing::HasSubstr;
 
 constexpr int64_t kSteps = 6;
 
-class TrainProgramTest : public testing::Test {
+class TrainProgramTest : public TinyRunTest {
  protected:
-  void SetUp() override {
-    folder_ = TestFolder("train");
-    ASSERT_TRUE(WriteTinyRun(folder_, kSteps).ok());
-  }
-  void TearDown() override { fs::remove_all(folder_); }
-
-  std::string Run(const std::string& name) const { return folder_ + "/" + name; }
-  std::vector<std::string> Train(const std::string& name) const {
-    return {"train", folder_ + "/run.toml", "--run", Run(name)};
-  }
-  std::vector<std::string> Resume(const std::string& name) const {
-    return {"train", "--resume", "--run", Run(name)};
-  }
-
-  std::string folder_;
+  TrainProgramTest() : TinyRunTest(kSteps) {}
 };
 
 // Everything of a run that must not depend on time or on being interrupted.
@@ -137,12 +123,8 @@ TEST_F(TrainProgramTest, IsExactWithEveryInstructionSet) {
   int ran = 0;
   for (const std::string isa : {"portable", "avx2", "avx512", "avx512_bf16", "amx"}) {
     SCOPED_TRACE(isa);
-    std::vector<std::string> arguments = Train(isa);
-    for (const std::string& setting :
-         {std::string("run.steps=2"), std::string("model.dtype=bf16"), "machine.isa=" + isa}) {
-      arguments.insert(arguments.end(), {"--set", setting});
-    }
-    const ProgramResult result = RunPonder(arguments);
+    const ProgramResult result =
+        RunPonder(Train(isa, {"run.steps=2", "model.dtype=bf16", "machine.isa=" + isa}));
     if (result.exit_code != 0) {
       EXPECT_THAT(result.output, HasSubstr("expected a processor with " + isa));
       continue;
@@ -330,11 +312,9 @@ void ExpectBoundedStaleness(const RunContent& content, double staleness) {
 }
 
 TEST_F(TrainProgramTest, OverlappingStepsStayWithinTheirBoundAlsoWhenKilledAndResumed) {
-  std::vector<std::string> command = Train("overlapping");
   // Few places, so that answers of the next step are under way when a step ends.
-  command.insert(command.end(),
-                 {"--set", "rollout.max_staleness=1", "--set", "rollout.max_sequences=20"});
-  absl::StatusOr<ChildProcess> child = StartPonder(command);
+  absl::StatusOr<ChildProcess> child =
+      StartPonder(Train("overlapping", {"rollout.max_staleness=1", "rollout.max_sequences=20"}));
   ASSERT_TRUE(child.ok());
   bool said = false;
   for (;;) {
@@ -356,27 +336,13 @@ TEST_F(TrainProgramTest, OverlappingStepsStayWithinTheirBoundAlsoWhenKilledAndRe
 }
 
 TEST_F(TrainProgramTest, WorkersKeepOverlappingStepsWithinTheirBound) {
-  absl::StatusOr<ChildProcess> learner =
-      StartPonder({"learner", folder_ + "/run.toml", "--listen", "127.0.0.1:0", "--run",
-                   Run("remote"), "--set", "rollout.max_staleness=2"});
-  ASSERT_TRUE(learner.ok());
-  std::string address;
-  while (address.empty()) {
-    absl::StatusOr<std::string> line = learner->ReadLine(absl::Seconds(60));
-    ASSERT_TRUE(line.ok()) << line.status();
-    const size_t at = line->find("--learner ");
-    if (at != std::string::npos) address = line->substr(at + 10);
-  }
-  absl::StatusOr<ChildProcess> worker =
-      StartPonder({"rollout", "--model", folder_ + "/model", "--dtype", "f32", "--threads", "1",
-                   "--learner", address});
+  absl::StatusOr<Learner> learner = StartLearner("remote", {"rollout.max_staleness=2"});
+  ASSERT_TRUE(learner.ok()) << learner.status();
+  const absl::StatusOr<ChildProcess> worker = StartPonder(Worker(learner->address));
   ASSERT_TRUE(worker.ok());
-  for (;;) {
-    absl::StatusOr<std::string> line = learner->ReadLine(absl::Seconds(60));
-    if (line.ok()) continue;
-    EXPECT_TRUE(absl::IsUnavailable(line.status())) << line.status();
-    break;
-  }
+  absl::StatusOr<std::string> line = "";
+  while (line.ok()) line = learner->process.ReadLine(absl::Seconds(60));
+  EXPECT_TRUE(absl::IsUnavailable(line.status())) << line.status();
   const RunContent content = ReadRun(Run("remote"));
   ExpectWhole(content);
   EXPECT_EQ(content.completions.size(), static_cast<size_t>(kSteps * 48 + 3 * 3 * 2));
@@ -386,24 +352,13 @@ TEST_F(TrainProgramTest, WorkersKeepOverlappingStepsWithinTheirBound) {
 TEST_F(TrainProgramTest, WorkersInOtherProcessesGiveTheSameRunThoughOneIsKilled) {
   ASSERT_EQ(RunPonder(Train("undisturbed")).exit_code, 0);
   const RunContent expected = ReadRun(Run("undisturbed"));
-  absl::StatusOr<ChildProcess> learner = StartPonder(
-      {"learner", folder_ + "/run.toml", "--listen", "127.0.0.1:0", "--run", Run("remote")});
-  ASSERT_TRUE(learner.ok());
-  std::string address;
-  while (address.empty()) {
-    absl::StatusOr<std::string> line = learner->ReadLine(absl::Seconds(60));
-    ASSERT_TRUE(line.ok()) << line.status();
-    const size_t at = line->find("--learner ");
-    if (at != std::string::npos) address = line->substr(at + 10);
-  }
-  const std::vector<std::string> worker = {"rollout", "--model",   folder_ + "/model",
-                                           "--dtype", "f32",       "--threads",
-                                           "1",       "--learner", address};
-  absl::StatusOr<ChildProcess> first = StartPonder(worker);
-  absl::StatusOr<ChildProcess> second = StartPonder(worker);
+  absl::StatusOr<Learner> learner = StartLearner("remote");
+  ASSERT_TRUE(learner.ok()) << learner.status();
+  absl::StatusOr<ChildProcess> first = StartPonder(Worker(learner->address));
+  absl::StatusOr<ChildProcess> second = StartPonder(Worker(learner->address));
   ASSERT_TRUE(first.ok() && second.ok());
   for (;;) {
-    absl::StatusOr<std::string> line = learner->ReadLine(absl::Seconds(60));
+    const absl::StatusOr<std::string> line = learner->process.ReadLine(absl::Seconds(60));
     if (!line.ok()) {
       EXPECT_TRUE(absl::IsUnavailable(line.status())) << line.status();
       break;

@@ -6,6 +6,7 @@
 #include "kernels/cpu/cpu_isa.h"
 #include "kernels/cpu/simd_portable.h"
 #include "tests/kernels/attention_test_support.h"
+#include "tests/kernels/cpu_test_support.h"
 #include "tests/kernels/tiles_beside_avx512.h"
 #include "tests/kernels/trapped_tiles.h"
 
@@ -52,7 +53,7 @@ TEST(TileAttentionTest, EmulationAgreesWithTheTwin) {
   for (const Batch& batch : kBatches) {
     SCOPED_TRACE(Name(batch));
     const CachedBatch cached(*backend, batch, kType);
-    const bool on_tiles = OnTiles(CpuIsa::kAmxEmulated, kType, batch.width);
+    const bool on_tiles = OnTiles({CpuIsa::kAmxEmulated, kType}, batch.width);
     EXPECT_EQ(on_tiles, batch.width != 80);
     const std::vector<float> q = Queries(batch, cached);
     const Forward forward = RunForward(*backend, batch, cached, q, kType);

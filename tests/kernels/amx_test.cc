@@ -1,7 +1,7 @@
 #include "base/check.h"
 #include "kernels/cpu/amx_emulated.h"
 #include "kernels/cpu/cpu_isa.h"
-#include "tests/kernels/kernel_test_support.h"
+#include "tests/kernels/cpu_test_support.h"
 #include "tests/kernels/trapped_tiles.h"
 
 // The kernel of matrix tiles: its emulation against plain sums, and its machine code against the

@@ -45,8 +45,9 @@ class CachedBatch {
     }
     keys_.emplace(*DeviceBuffer::Create(backend, shape_.pages * KvPageBytes(shape_)));
     values_.emplace(*DeviceBuffer::Create(backend, shape_.pages * KvPageBytes(shape_)));
-    std::memset(keys_->As<void>(), unused, keys_->Bytes());
-    std::memset(values_->As<void>(), unused, values_->Bytes());
+    const std::vector<char> filling(keys_->Bytes(), static_cast<char>(unused));
+    backend.CopyIn(keys_->As<void>(), filling.data(), keys_->Bytes());
+    backend.CopyIn(values_->As<void>(), filling.data(), values_->Bytes());
 
     const int64_t kv = batch.kv_heads * batch.width;
     int64_t begin = 0;
@@ -62,14 +63,24 @@ class CachedBatch {
       Write(backend, k, v, pages_[s], sequence.keys);
       k_.push_back(Rounded(k, dtype));
       v_.push_back(Rounded(v, dtype));
-      sequences_.push_back({begin, sequence.queries, sequence.keys, pages_[s].data()});
+      device_pages_.push_back(Buffer::Ints(backend, pages_[s]));
+      sequences_.push_back({begin, sequence.queries, sequence.keys, device_pages_[s].I()});
       begin += sequence.queries;
     }
+    device_sequences_.emplace(OnDevice(backend, sequences_));
+  }
+  static Buffer OnDevice(Backend& backend, const std::vector<AttentionSequence>& sequences) {
+    return Buffer(backend, sequences.data(),
+                  static_cast<int64_t>(sequences.size() * sizeof(AttentionSequence)));
   }
 
   KvLayer Layer() const { return {keys_->As<void>(), values_->As<void>()}; }
   const KvShape& Shape() const { return shape_; }
+  // In host memory; their page lists are the backend's.
   const std::vector<AttentionSequence>& Sequences() const { return sequences_; }
+  const AttentionSequence* DeviceSequences() const {
+    return device_sequences_->As<AttentionSequence>();
+  }
   int64_t Rows() const { return rows_; }
   const std::vector<float>& K(size_t s) const { return k_[s]; }
   const std::vector<float>& V(size_t s) const { return v_[s]; }
@@ -112,7 +123,9 @@ class CachedBatch {
   Batch batch_;
   KvShape shape_;
   std::vector<std::vector<int32_t>> pages_;
+  std::vector<Buffer> device_pages_;
   std::vector<AttentionSequence> sequences_;
+  std::optional<Buffer> device_sequences_;
   std::vector<std::vector<float>> k_, v_;
   std::optional<DeviceBuffer> keys_, values_;
   int64_t rows_ = 0;
@@ -128,12 +141,12 @@ Forward RunForwardBy(Run run, Backend& backend, const Batch& batch, const Cached
                      const std::vector<float>& q, DType dtype) {
   const Buffer queries(backend, q);
   ActBuffer out(backend, cached.Rows(), batch.heads * batch.width, dtype);
-  out.Spoil();
+  out.Spoil(backend);
   const Buffer logsumexp(backend, cached.Rows() * batch.heads);
   run(AttentionArgs{.q = queries.F(),
                     .cache = cached.Layer(),
                     .shape = cached.Shape(),
-                    .sequences = cached.Sequences().data(),
+                    .sequences = cached.DeviceSequences(),
                     .sequence_count = static_cast<int64_t>(cached.Sequences().size()),
                     .out = out.Data(),
                     .out_act = dtype,
@@ -175,7 +188,7 @@ Gradients RunBackwardBy(Run run, Backend& backend, const Batch& batch, const Cac
   run(AttentionBackwardArgs{.q = queries.F(),
                             .cache = cached.Layer(),
                             .shape = cached.Shape(),
-                            .sequences = cached.Sequences().data(),
+                            .sequences = cached.DeviceSequences(),
                             .sequence_count = static_cast<int64_t>(cached.Sequences().size()),
                             .out = out.Data(),
                             .out_act = dtype,
@@ -195,13 +208,6 @@ inline Gradients RunBackward(Backend& backend, const Batch& batch, const CachedB
                              const Forward& forward, DType dtype) {
   return RunBackwardBy([&](const AttentionBackwardArgs& args) { backend.AttentionBackward(args); },
                        backend, batch, cached, q, d_out, forward, dtype);
-}
-
-// Whether the kernels of matrix tiles take a batch (kernels/cpu/amx_attention_tiles_inl.h): their
-// operands are rounded to bf16.
-inline bool OnTiles(CpuIsa isa, DType dtype, int64_t width) {
-  return (isa == CpuIsa::kAmx || isa == CpuIsa::kAmxEmulated) && dtype == DType::kBF16 &&
-         width % 32 == 0;
 }
 
 // The relative error of a weight p of normal numbers in fp32. A score is below 8 sqrt(E) before

@@ -2,7 +2,7 @@
 #include <set>
 
 #include "kernels/cpu/cpu_isa.h"
-#include "tests/kernels/kernel_test_support.h"
+#include "tests/kernels/cpu_test_support.h"
 
 namespace ponder::kernels {
 namespace {

@@ -15,10 +15,10 @@ class ExactnessTest : public KernelTest {
   // rows) gives [rows, width].
   template <typename Op>
   void ExpectRowsAlone(int64_t rows, int64_t width, Op op) {
-    const std::vector<float> whole = op(Cpu(), 0, rows);
+    const std::vector<float> whole = op(Device(), 0, rows);
     for (int64_t threads = 1; threads <= 4; ++threads) {
       SCOPED_TRACE(testing::Message() << threads << " threads");
-      const auto backend = MakeBackend(GetParam().isa, threads);
+      const auto backend = MakeBackend(GetParam(), threads);
       ExpectSameBits(op(*backend, 0, rows), whole);
       for (const int64_t count : {1, 2, 3, 5, 6, 7, 8, 11, 12, 13, 31}) {
         for (int64_t begin = 0; begin + count <= rows; begin += 29) {
@@ -93,6 +93,7 @@ TEST_P(ExactnessTest, LogProbAndSample) {
     std::vector<SampleRow> params(count);
     for (int64_t i = 0; i < count; ++i)
       params[i].uniform = static_cast<double>((begin + i) * 7 % 111) / 111;
+    const Buffer rows_params(backend, params.data(), count * int64_t{sizeof(SampleRow)});
     const Buffer tokens(backend, count);
     const Buffer temperatures(backend, count, 1.0f);
     const Buffer sampled(backend, count);
@@ -101,7 +102,7 @@ TEST_P(ExactnessTest, LogProbAndSample) {
     const Buffer logsumexps(backend, count);
     backend.Sample({.hidden = hidden.Data(),
                     .w = weights.Matrix(),
-                    .params = params.data(),
+                    .params = rows_params.As<SampleRow>(),
                     .tokens = tokens.I(),
                     .logprobs = sampled.F(),
                     .entropies = entropies.F(),
@@ -114,10 +115,12 @@ TEST_P(ExactnessTest, LogProbAndSample) {
                      .logsumexps = logsumexps.F(),
                      .rows = count});
     std::vector<float> all;
+    const std::vector<int32_t> ids = tokens.IntValues();
+    const std::vector<float> drawn = sampled.Values(), scored = logprobs.Values();
+    const std::vector<float> entropy = entropies.Values(), sums = logsumexps.Values();
     for (int64_t i = 0; i < count; ++i) {
-      EXPECT_EQ(sampled.F()[i], logprobs.F()[i]);
-      all.insert(all.end(), {static_cast<float>(tokens.I()[i]), sampled.F()[i], logprobs.F()[i],
-                             entropies.F()[i], logsumexps.F()[i]});
+      EXPECT_EQ(drawn[i], scored[i]);
+      all.insert(all.end(), {static_cast<float>(ids[i]), drawn[i], scored[i], entropy[i], sums[i]});
     }
     return all;
   });
@@ -133,7 +136,7 @@ TEST_P(ExactnessTest, BackwardOfProductsForAnyNumberOfThreads) {
   const std::vector<float> d_logprobs = Normals(rows, 4);
   std::vector<float> first;
   for (int64_t threads = 1; threads <= 4; ++threads) {
-    const auto backend = MakeBackend(GetParam().isa, threads);
+    const auto backend = MakeBackend(GetParam(), threads);
     const Weights weights(*backend, w, outputs, inputs, Type());
     const ActBuffer input(*backend, x, rows, inputs, Type());
     const Buffer gradient(*backend, d_y);
@@ -180,7 +183,7 @@ TEST_P(ExactnessTest, BackwardOfNormsForAnyNumberOfThreads) {
   const std::vector<float> d_y = Normals(rows * width, 3);
   std::vector<float> first;
   for (int64_t threads = 1; threads <= 4; ++threads) {
-    const auto backend = MakeBackend(GetParam().isa, threads);
+    const auto backend = MakeBackend(GetParam(), threads);
     const Buffer input(*backend, x);
     const Buffer weights(*backend, weight);
     const Buffer inverse(*backend, rows, 0.9f);

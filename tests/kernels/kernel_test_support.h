@@ -22,45 +22,25 @@ inline constexpr double kEpsilonF32 = 1.0 / (1 << 24);
 inline constexpr double kEpsilonBF16 = 1.0 / (1 << 8);
 inline double EpsilonOf(DType dtype) { return dtype == DType::kF32 ? kEpsilonF32 : kEpsilonBF16; }
 
-inline std::unique_ptr<Backend> MakeBackend(CpuIsa isa, int64_t threads = 2) {
-  auto backend = CreateCpuBackend({.threads = threads, .isa = isa});
-  if (!backend.ok()) throw std::runtime_error(std::string(backend.status().message()));
-  return *std::move(backend);
-}
-
-// Instruction sets that this machine can run.
-inline std::vector<CpuIsa> UsableIsas() {
-  std::vector<CpuIsa> isas;
-  for (const CpuIsa isa :
-       {CpuIsa::kPortable, CpuIsa::kAvx2, CpuIsa::kAvx512, CpuIsa::kAvx512Bf16, CpuIsa::kAmx}) {
-    if (CreateCpuBackend({.threads = 1, .isa = isa}).ok()) isas.push_back(isa);
-  }
-  return isas;
-}
-
+// What a test runs on. The same tests are linked with kernel_cases_cpu.cc and kernel_cases_cuda.cc,
+// which say what there is.
 struct KernelCase {
-  CpuIsa isa = CpuIsa::kPortable;
+  CpuIsa isa = CpuIsa::kPortable;  // means nothing on a GPU
   DType dtype = DType::kF32;
 };
 
-inline std::vector<KernelCase> AllCases() {
-  std::vector<KernelCase> cases;
-  for (const CpuIsa isa : UsableIsas()) {
-    for (const DType dtype : {DType::kF32, DType::kBF16}) cases.push_back({isa, dtype});
-  }
-  return cases;
-}
+// Bits must not depend on `threads`: a processor's threads; for an emulated GPU it chooses the
+// number of multiprocessors, and with it the size of tiles, and the order of the threads.
+std::unique_ptr<Backend> MakeBackend(const KernelCase& tested, int64_t threads = 2);
+std::string CaseName(const testing::TestParamInfo<KernelCase>& info);
 
+// Everything that this machine can run.
+std::vector<KernelCase> AllCases();
 // The kernels of AMX on any machine too; slow, so for what stands on products alone.
-inline std::vector<KernelCase> AllCasesAndEmulatedTiles() {
-  std::vector<KernelCase> cases = AllCases();
-  cases.push_back({CpuIsa::kAmxEmulated, DType::kBF16});
-  return cases;
-}
+std::vector<KernelCase> AllCasesAndEmulatedTiles();
 
-inline std::string CaseName(const testing::TestParamInfo<KernelCase>& info) {
-  return MakeBackend(info.param.isa, 1)->Info().isa + "_" + std::string(ToString(info.param.dtype));
-}
+// Whether attention multiplies on matrix units, for which it rounds its operands to bf16.
+bool OnTiles(const KernelCase& tested, int64_t head_width);
 
 // Standard normal numbers times `scale`.
 inline std::vector<float> Normals(int64_t count, uint64_t seed, double scale = 1) {
@@ -91,78 +71,96 @@ inline Array Absolutes(Array values) {
 // Memory of the backend, filled.
 class Buffer {
  public:
-  Buffer(Backend& backend, const std::vector<float>& values)
-      : buffer_(
-            *DeviceBuffer::Create(backend, static_cast<int64_t>(values.size() * sizeof(float)))),
-        count_(static_cast<int64_t>(values.size())) {
-    backend.CopyIn(buffer_.As<float>(), values.data(), buffer_.Bytes());
+  Buffer(Backend& backend, const void* bytes, int64_t count)
+      : backend_(&backend), buffer_(*DeviceBuffer::Create(backend, count)) {
+    backend.CopyIn(buffer_.As<void>(), bytes, count);
   }
+  Buffer(Backend& backend, const std::vector<float>& values)
+      : Buffer(backend, values.data(), static_cast<int64_t>(values.size() * sizeof(float))) {}
   Buffer(Backend& backend, int64_t count, float value = 0)
       : Buffer(backend, std::vector<float>(count, value)) {}
   static Buffer Ints(Backend& backend, const std::vector<int32_t>& values) {
-    Buffer buffer(backend, static_cast<int64_t>(values.size()));
-    backend.CopyIn(buffer.buffer_.As<void>(), values.data(), buffer.buffer_.Bytes());
-    return buffer;
+    return Buffer(backend, values.data(), static_cast<int64_t>(values.size() * sizeof(int32_t)));
   }
 
+  template <typename T>
+  T* As() const {
+    return buffer_.As<T>();
+  }
   float* F() const { return buffer_.As<float>(); }
   int32_t* I() const { return buffer_.As<int32_t>(); }
-  std::vector<float> Values() const { return std::vector<float>(F(), F() + count_); }
+  std::vector<float> Values() const { return Read<float>(); }
+  std::vector<int32_t> IntValues() const { return Read<int32_t>(); }
+  template <typename T>
+  std::vector<T> Read() const {
+    std::vector<T> values(buffer_.Bytes() / sizeof(T));
+    backend_->CopyOut(values.data(), buffer_.As<void>(), buffer_.Bytes());
+    return values;
+  }
 
  private:
+  Backend* backend_;
   DeviceBuffer buffer_;
-  int64_t count_ = 0;
 };
 
-// [rows, padded width] of dtype.
+// [rows, padded width] of dtype, the padding zero.
 class ActBuffer {
  public:
-  ActBuffer(Backend& backend, int64_t rows, int64_t width, DType dtype)
-      : buffer_(*DeviceBuffer::Create(backend, rows * PaddedInputs(width) * SizeOf(dtype))),
-        rows_(rows),
-        width_(width),
-        dtype_(dtype) {}
   ActBuffer(Backend& backend, const std::vector<float>& values, int64_t rows, int64_t width,
             DType dtype)
-      : ActBuffer(backend, rows, width, dtype) {
-    for (int64_t i = 0; i < rows; ++i) {
-      for (int64_t j = 0; j < width; ++j) Set(i, j, values[i * width + j]);
-    }
-  }
+      : rows_(rows),
+        width_(width),
+        dtype_(dtype),
+        buffer_(backend, Stored(values, rows, width, dtype).data(),
+                rows * PaddedInputs(width) * SizeOf(dtype)) {}
+  ActBuffer(Backend& backend, int64_t rows, int64_t width, DType dtype)
+      : ActBuffer(backend, std::vector<float>(rows * width), rows, width, dtype) {}
   // Everything, padding included, becomes a number that a kernel must overwrite.
-  void Spoil() { std::memset(buffer_.As<void>(), 0x41, buffer_.Bytes()); }
+  void Spoil(Backend& backend) {
+    const std::vector<char> bytes(rows_ * PaddedInputs(width_) * SizeOf(dtype_), 0x41);
+    backend.CopyIn(Data(), bytes.data(), static_cast<int64_t>(bytes.size()));
+  }
 
   void* Data() const { return buffer_.As<void>(); }
-  float Get(int64_t i, int64_t j) const {
-    const int64_t at = i * PaddedInputs(width_) + j;
-    return dtype_ == DType::kF32 ? buffer_.As<float>()[at] : ToF32(buffer_.As<BF16>()[at]);
-  }
-  void Set(int64_t i, int64_t j, float value) {
-    const int64_t at = i * PaddedInputs(width_) + j;
-    if (dtype_ == DType::kF32) {
-      buffer_.As<float>()[at] = value;
-    } else {
-      buffer_.As<BF16>()[at] = ToBF16(value);
-    }
-  }
   std::vector<float> Values() const {
-    std::vector<float> values(rows_ * width_);
+    const std::vector<float> all = Padded();
+    std::vector<float> values;
     for (int64_t i = 0; i < rows_; ++i) {
-      for (int64_t j = 0; j < width_; ++j) values[i * width_ + j] = Get(i, j);
+      const auto row = all.begin() + i * PaddedInputs(width_);
+      values.insert(values.end(), row, row + width_);
     }
     return values;
   }
   void ExpectZeroPadding() const {
+    const std::vector<float> all = Padded();
     for (int64_t i = 0; i < rows_; ++i) {
       for (int64_t j = width_; j < PaddedInputs(width_); ++j)
-        ASSERT_EQ(Get(i, j), 0) << "row " << i << ", column " << j;
+        ASSERT_EQ(all[i * PaddedInputs(width_) + j], 0) << "row " << i << ", column " << j;
     }
   }
 
  private:
-  DeviceBuffer buffer_;
+  static std::vector<char> Stored(const std::vector<float>& values, int64_t rows, int64_t width,
+                                  DType dtype) {
+    std::vector<char> bytes(rows * PaddedInputs(width) * SizeOf(dtype));
+    for (int64_t i = 0; i < rows * width; ++i) {
+      char* const at = bytes.data() + (i / width * PaddedInputs(width) + i % width) * SizeOf(dtype);
+      const BF16 rounded = ToBF16(values[i]);
+      if (dtype == DType::kF32) std::memcpy(at, &values[i], sizeof(float));
+      if (dtype == DType::kBF16) std::memcpy(at, &rounded, sizeof(rounded));
+    }
+    return bytes;
+  }
+  std::vector<float> Padded() const {
+    if (dtype_ == DType::kF32) return buffer_.Values();
+    std::vector<float> values;
+    for (const BF16 value : buffer_.Read<BF16>()) values.push_back(ToF32(value));
+    return values;
+  }
+
   int64_t rows_, width_;
   DType dtype_;
+  Buffer buffer_;
 };
 
 // A packed matrix and its memory.
@@ -172,7 +170,8 @@ class Weights {
           DType dtype)
       : buffer_(*DeviceBuffer::Create(backend, PackedBytes(outputs, inputs, dtype))),
         matrix_{buffer_.As<void>(), dtype, outputs, inputs} {
-    backend.Pack(values.data(), matrix_);
+    backend.Pack(Buffer(backend, values).F(), matrix_);
+    backend.Synchronize();
   }
   const PackedMatrix& Matrix() const { return matrix_; }
 
@@ -201,11 +200,11 @@ inline void ExpectSameBits(const std::vector<float>& a, const std::vector<float>
 
 class KernelTest : public testing::TestWithParam<KernelCase> {
  protected:
-  Backend& Cpu() { return *backend_; }
+  Backend& Device() { return *backend_; }
   DType Type() const { return GetParam().dtype; }
 
  private:
-  std::unique_ptr<Backend> backend_ = MakeBackend(GetParam().isa);
+  std::unique_ptr<Backend> backend_ = MakeBackend(GetParam());
 };
 
 }  // namespace ponder::kernels

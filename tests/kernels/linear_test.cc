@@ -32,15 +32,15 @@ TEST_P(LinearTest, AgreesWithTheTwin) {
     const std::vector<float> w = Rounded(Normals(shape.outputs * shape.inputs, 2), Type());
     const std::vector<float> bias = Normals(shape.outputs, 3);
     const std::vector<float> before = Normals(shape.rows * shape.outputs, 4);
-    const Weights weights(Cpu(), w, shape.outputs, shape.inputs, Type());
-    const ActBuffer input(Cpu(), x, shape.rows, shape.inputs, Type());
-    const Buffer biases(Cpu(), bias);
-    const Buffer y(Cpu(), before);
-    Cpu().Linear({.x = input.Data(),
-                  .w = weights.Matrix(),
-                  .bias = biases.F(),
-                  .y = y.F(),
-                  .rows = shape.rows});
+    const Weights weights(Device(), w, shape.outputs, shape.inputs, Type());
+    const ActBuffer input(Device(), x, shape.rows, shape.inputs, Type());
+    const Buffer biases(Device(), bias);
+    const Buffer y(Device(), before);
+    Device().Linear({.x = input.Data(),
+                     .w = weights.Matrix(),
+                     .bias = biases.F(),
+                     .y = y.F(),
+                     .rows = shape.rows});
     const Array expected = reference::Linear(Widened(x), Widened(w), Widened(bias), shape.rows,
                                              shape.outputs, shape.inputs);
     const Array magnitudes =
@@ -48,12 +48,12 @@ TEST_P(LinearTest, AgreesWithTheTwin) {
                           shape.rows, shape.outputs, shape.inputs);
     ExpectNear(y.Values(), expected, SumBound(magnitudes, shape.inputs + 1, 0));
 
-    const Buffer residual(Cpu(), before);
-    Cpu().Linear({.x = input.Data(),
-                  .w = weights.Matrix(),
-                  .y = residual.F(),
-                  .store = Store::kAdd,
-                  .rows = shape.rows});
+    const Buffer residual(Device(), before);
+    Device().Linear({.x = input.Data(),
+                     .w = weights.Matrix(),
+                     .y = residual.F(),
+                     .store = Store::kAdd,
+                     .rows = shape.rows});
     Array sum =
         reference::Linear(Widened(x), Widened(w), {}, shape.rows, shape.outputs, shape.inputs);
     Array size = magnitudes;
@@ -73,21 +73,23 @@ TEST_P(LinearTest, GateUpIsTheProductAndSwiGlu) {
     const int64_t width = shape.outputs;  // F
     const std::vector<float> x = Rounded(Normals(shape.rows * shape.inputs, 1), Type());
     const std::vector<float> w = Rounded(Normals(2 * width * shape.inputs, 2, 0.3), Type());
-    const Weights weights(Cpu(), w, 2 * width, shape.inputs, Type());
-    const ActBuffer input(Cpu(), x, shape.rows, shape.inputs, Type());
-    const Buffer product(Cpu(), shape.rows * 2 * width);
-    Cpu().Linear({.x = input.Data(), .w = weights.Matrix(), .y = product.F(), .rows = shape.rows});
-    ActBuffer y(Cpu(), shape.rows, width, Type());
-    ActBuffer alone(Cpu(), shape.rows, width, Type());
-    ActBuffer kept(Cpu(), shape.rows, 2 * width, Type());
-    y.Spoil();
-    alone.Spoil();
-    Cpu().GateUp({.x = input.Data(),
-                  .w = weights.Matrix(),
-                  .y = y.Data(),
-                  .kept = kept.Data(),
-                  .rows = shape.rows});
-    Cpu().GateUp({.x = input.Data(), .w = weights.Matrix(), .y = alone.Data(), .rows = shape.rows});
+    const Weights weights(Device(), w, 2 * width, shape.inputs, Type());
+    const ActBuffer input(Device(), x, shape.rows, shape.inputs, Type());
+    const Buffer product(Device(), shape.rows * 2 * width);
+    Device().Linear(
+        {.x = input.Data(), .w = weights.Matrix(), .y = product.F(), .rows = shape.rows});
+    ActBuffer y(Device(), shape.rows, width, Type());
+    ActBuffer alone(Device(), shape.rows, width, Type());
+    ActBuffer kept(Device(), shape.rows, 2 * width, Type());
+    y.Spoil(Device());
+    alone.Spoil(Device());
+    Device().GateUp({.x = input.Data(),
+                     .w = weights.Matrix(),
+                     .y = y.Data(),
+                     .kept = kept.Data(),
+                     .rows = shape.rows});
+    Device().GateUp(
+        {.x = input.Data(), .w = weights.Matrix(), .y = alone.Data(), .rows = shape.rows});
     ExpectSameBits(kept.Values(), Rounded(product.Values(), Type()));
     ExpectSameBits(alone.Values(), y.Values());
     const Array expected = reference::SwiGlu(Widened(product.Values()), shape.rows, width);
@@ -108,19 +110,19 @@ TEST_P(LinearTest, BackwardAgreesWithTheTwin) {
     const std::vector<float> d_y = Normals(shape.rows * shape.outputs, 3);
     const std::vector<float> d_w_before = Normals(shape.outputs * shape.inputs, 4);
     const std::vector<float> d_bias_before = Normals(shape.outputs, 5);
-    const Weights weights(Cpu(), w, shape.outputs, shape.inputs, Type());
-    const ActBuffer input(Cpu(), x, shape.rows, shape.inputs, Type());
-    const Buffer gradient(Cpu(), d_y);
-    const Buffer d_x(Cpu(), shape.rows * shape.inputs, 7);
-    const Buffer d_w(Cpu(), d_w_before);
-    const Buffer d_bias(Cpu(), d_bias_before);
-    Cpu().LinearBackward({.x = input.Data(),
-                          .d_y = gradient.F(),
-                          .w = weights.Matrix(),
-                          .d_x = d_x.F(),
-                          .d_w = d_w.F(),
-                          .d_bias = d_bias.F(),
-                          .rows = shape.rows});
+    const Weights weights(Device(), w, shape.outputs, shape.inputs, Type());
+    const ActBuffer input(Device(), x, shape.rows, shape.inputs, Type());
+    const Buffer gradient(Device(), d_y);
+    const Buffer d_x(Device(), shape.rows * shape.inputs, 7);
+    const Buffer d_w(Device(), d_w_before);
+    const Buffer d_bias(Device(), d_bias_before);
+    Device().LinearBackward({.x = input.Data(),
+                             .d_y = gradient.F(),
+                             .w = weights.Matrix(),
+                             .d_x = d_x.F(),
+                             .d_w = d_w.F(),
+                             .d_bias = d_bias.F(),
+                             .rows = shape.rows});
     // d_y meets bf16 on its way into the products.
     const double rounding = Type() == DType::kBF16 ? kEpsilonBF16 : 0;
     const Array w_columns = reference::Transpose(Widened(w), shape.outputs, shape.inputs);
@@ -156,17 +158,18 @@ TEST_P(LinearTest, BackwardSumsOverManyRows) {
   const Shape shape = {4130, 3, 5};
   const std::vector<float> x = Rounded(Normals(shape.rows * shape.inputs, 1), Type());
   const std::vector<float> d_y = Rounded(Normals(shape.rows * shape.outputs, 3), Type());
-  const Weights weights(Cpu(), std::vector<float>(15, 1.0f), shape.outputs, shape.inputs, Type());
-  const ActBuffer input(Cpu(), x, shape.rows, shape.inputs, Type());
-  const Buffer gradient(Cpu(), d_y);
-  const Buffer d_x(Cpu(), shape.rows * shape.inputs);
-  const Buffer d_w(Cpu(), 15);
-  Cpu().LinearBackward({.x = input.Data(),
-                        .d_y = gradient.F(),
-                        .w = weights.Matrix(),
-                        .d_x = d_x.F(),
-                        .d_w = d_w.F(),
-                        .rows = shape.rows});
+  const Weights weights(Device(), std::vector<float>(15, 1.0f), shape.outputs, shape.inputs,
+                        Type());
+  const ActBuffer input(Device(), x, shape.rows, shape.inputs, Type());
+  const Buffer gradient(Device(), d_y);
+  const Buffer d_x(Device(), shape.rows * shape.inputs);
+  const Buffer d_w(Device(), 15);
+  Device().LinearBackward({.x = input.Data(),
+                           .d_y = gradient.F(),
+                           .w = weights.Matrix(),
+                           .d_x = d_x.F(),
+                           .d_w = d_w.F(),
+                           .rows = shape.rows});
   const Array d_y_columns = reference::Transpose(Widened(d_y), shape.rows, shape.outputs);
   const Array x_columns = reference::Transpose(Widened(x), shape.rows, shape.inputs);
   ExpectNear(d_w.Values(),
@@ -177,35 +180,37 @@ TEST_P(LinearTest, BackwardSumsOverManyRows) {
 }
 
 TEST_P(LinearTest, DoesNothingWithoutRows) {
-  const Weights weights(Cpu(), Normals(12, 1), 3, 4, Type());
-  Cpu().Linear({.w = weights.Matrix()});
-  Cpu().LinearBackward({.w = weights.Matrix()});
+  const Weights weights(Device(), Normals(12, 1), 3, 4, Type());
+  Device().Linear({.w = weights.Matrix()});
+  Device().LinearBackward({.w = weights.Matrix()});
 }
 
 TEST_P(LinearTest, RefusesBrokenShapes) {
-  const Weights weights(Cpu(), Normals(12, 1), 3, 4, Type());
-  EXPECT_THROW(Cpu().Linear({.w = weights.Matrix(), .rows = -1}), CheckFailure);
-  EXPECT_THROW(Cpu().Linear({.w = weights.Matrix(), .rows = 1}), CheckFailure);
-  EXPECT_THROW(Cpu().LinearBackward({.w = weights.Matrix(), .rows = 1}), CheckFailure);
+  const Weights weights(Device(), Normals(12, 1), 3, 4, Type());
+  EXPECT_THROW(Device().Linear({.w = weights.Matrix(), .rows = -1}), CheckFailure);
+  EXPECT_THROW(Device().Linear({.w = weights.Matrix(), .rows = 1}), CheckFailure);
+  EXPECT_THROW(Device().LinearBackward({.w = weights.Matrix(), .rows = 1}), CheckFailure);
 }
 
 TEST_P(LinearTest, PackedOrderIsAsDocumented) {
   const int64_t outputs = 37;
   const int64_t inputs = 45;
   const std::vector<float> w = Rounded(Normals(outputs * inputs, 1), Type());
-  const Weights weights(Cpu(), w, outputs, inputs, Type());
+  const Weights weights(Device(), w, outputs, inputs, Type());
+  std::string bytes(PackedBytes(outputs, inputs, Type()), ' ');
+  Device().CopyOut(bytes.data(), weights.Matrix().data, static_cast<int64_t>(bytes.size()));
   for (int64_t n = 0; n < Panels(outputs) * kPanelOutputs; ++n) {
     for (int64_t k = 0; k < PaddedInputs(inputs); ++k) {
-      const int64_t at = PackedIndex(n, k, inputs, Type());
+      const int64_t at = PackedIndex(n, k, inputs, Type(), Device().Info().order);
       const float found = Type() == DType::kF32
-                              ? static_cast<float*>(weights.Matrix().data)[at]
-                              : ToF32(static_cast<BF16*>(weights.Matrix().data)[at]);
+                              ? reinterpret_cast<const float*>(bytes.data())[at]
+                              : ToF32(reinterpret_cast<const BF16*>(bytes.data())[at]);
       ASSERT_EQ(found, n < outputs && k < inputs ? w[n * inputs + k] : 0) << n << ", " << k;
     }
   }
-  std::vector<float> back(w.size());
-  Cpu().Unpack(weights.Matrix(), back.data());
-  EXPECT_EQ(back, w);
+  const Buffer back(Device(), outputs * inputs);
+  Device().Unpack(weights.Matrix(), back.F());
+  EXPECT_EQ(back.Values(), w);
 }
 
 INSTANTIATE_TEST_SUITE_P(Every, LinearTest, testing::ValuesIn(AllCasesAndEmulatedTiles()),

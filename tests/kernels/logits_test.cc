@@ -63,7 +63,7 @@ TEST_P(LogitsTest, LogProbAgreesWithTheTwin) {
     SCOPED_TRACE(testing::Message()
                  << shape.rows << " x " << shape.width << " -> " << shape.vocabulary);
     const Problem problem(shape, Type());
-    const Result found = RunLogProb(Cpu(), problem, shape, Type());
+    const Result found = RunLogProb(Device(), problem, shape, Type());
     for (int64_t row = 0; row < shape.rows; ++row) {
       const auto expected = reference::LogProb(
           problem.Logits(shape, row), problem.inverse_temperatures[row], problem.targets[row]);
@@ -83,7 +83,7 @@ TEST_P(LogitsTest, LogProbOfEqualLogitsIsThatOfTheUniformDistribution) {
   const Shape shape = {2, 600, 8};
   Problem problem(shape, Type());
   std::fill(problem.w.begin(), problem.w.end(), 1.0f);
-  const Result found = RunLogProb(Cpu(), problem, shape, Type());
+  const Result found = RunLogProb(Device(), problem, shape, Type());
   for (int64_t row = 0; row < 2; ++row) {
     EXPECT_NEAR(found.logprobs[row], -std::log(600.0), 1e-6);
     EXPECT_NEAR(found.entropies[row], std::log(600.0), 1e-6);
@@ -94,7 +94,7 @@ TEST_P(LogitsTest, NotANumberIsSeen) {
   const Shape shape = {2, 600, 8};
   Problem problem(shape, Type());
   problem.hidden[3] = NAN;
-  const Result found = RunLogProb(Cpu(), problem, shape, Type());
+  const Result found = RunLogProb(Device(), problem, shape, Type());
   EXPECT_TRUE(std::isnan(found.logprobs[0]));
   EXPECT_FALSE(std::isnan(found.logprobs[1]));
 }
@@ -106,26 +106,26 @@ TEST_P(LogitsTest, LogProbBackwardAgreesWithTheTwin) {
     SCOPED_TRACE(testing::Message()
                  << shape.rows << " x " << shape.width << " -> " << shape.vocabulary);
     const Problem problem(shape, Type());
-    const Result forward = RunLogProb(Cpu(), problem, shape, Type());
+    const Result forward = RunLogProb(Device(), problem, shape, Type());
     std::vector<float> d_logprobs = Normals(shape.rows, 7);
     for (int64_t row = 1; row < shape.rows; row += 3) d_logprobs[row] = 0;
-    const ActBuffer hidden(Cpu(), problem.hidden, shape.rows, shape.width, Type());
-    const Weights w(Cpu(), problem.w, shape.vocabulary, shape.width, Type());
-    const Buffer targets = Buffer::Ints(Cpu(), problem.targets);
-    const Buffer temperatures(Cpu(), problem.inverse_temperatures);
-    const Buffer logsumexps(Cpu(), forward.logsumexps);
-    const Buffer d_logprob(Cpu(), d_logprobs);
-    const Buffer d_hidden(Cpu(), shape.rows * shape.width, 5);
-    const Buffer d_w(Cpu(), shape.vocabulary * shape.width, 0.5f);
-    Cpu().LogProbBackward({.hidden = hidden.Data(),
-                           .w = w.Matrix(),
-                           .targets = targets.I(),
-                           .inverse_temperatures = temperatures.F(),
-                           .logsumexps = logsumexps.F(),
-                           .d_logprobs = d_logprob.F(),
-                           .d_hidden = d_hidden.F(),
-                           .d_w = d_w.F(),
-                           .rows = shape.rows});
+    const ActBuffer hidden(Device(), problem.hidden, shape.rows, shape.width, Type());
+    const Weights w(Device(), problem.w, shape.vocabulary, shape.width, Type());
+    const Buffer targets = Buffer::Ints(Device(), problem.targets);
+    const Buffer temperatures(Device(), problem.inverse_temperatures);
+    const Buffer logsumexps(Device(), forward.logsumexps);
+    const Buffer d_logprob(Device(), d_logprobs);
+    const Buffer d_hidden(Device(), shape.rows * shape.width, 5);
+    const Buffer d_w(Device(), shape.vocabulary * shape.width, 0.5f);
+    Device().LogProbBackward({.hidden = hidden.Data(),
+                              .w = w.Matrix(),
+                              .targets = targets.I(),
+                              .inverse_temperatures = temperatures.F(),
+                              .logsumexps = logsumexps.F(),
+                              .d_logprobs = d_logprob.F(),
+                              .d_hidden = d_hidden.F(),
+                              .d_w = d_w.F(),
+                              .rows = shape.rows});
     Array hidden_expected(shape.rows * shape.width);
     Array hidden_size(shape.rows * shape.width);
     Array w_expected(shape.vocabulary * shape.width, 0.5);
@@ -162,22 +162,22 @@ TEST_P(LogitsTest, LogProbBackwardAgreesWithTheTwin) {
 TEST_P(LogitsTest, BackwardWithoutGradientsLeavesEverythingAtZero) {
   const Shape shape = {3, 40, 8};
   const Problem problem(shape, Type());
-  const ActBuffer hidden(Cpu(), problem.hidden, shape.rows, shape.width, Type());
-  const Weights w(Cpu(), problem.w, shape.vocabulary, shape.width, Type());
-  const Buffer targets = Buffer::Ints(Cpu(), problem.targets);
-  const Buffer temperatures(Cpu(), problem.inverse_temperatures);
-  const Buffer zeros(Cpu(), shape.rows);
-  const Buffer d_hidden(Cpu(), shape.rows * shape.width, 5);
-  const Buffer d_w(Cpu(), shape.vocabulary * shape.width, 0.5f);
-  Cpu().LogProbBackward({.hidden = hidden.Data(),
-                         .w = w.Matrix(),
-                         .targets = targets.I(),
-                         .inverse_temperatures = temperatures.F(),
-                         .logsumexps = zeros.F(),
-                         .d_logprobs = zeros.F(),
-                         .d_hidden = d_hidden.F(),
-                         .d_w = d_w.F(),
-                         .rows = shape.rows});
+  const ActBuffer hidden(Device(), problem.hidden, shape.rows, shape.width, Type());
+  const Weights w(Device(), problem.w, shape.vocabulary, shape.width, Type());
+  const Buffer targets = Buffer::Ints(Device(), problem.targets);
+  const Buffer temperatures(Device(), problem.inverse_temperatures);
+  const Buffer zeros(Device(), shape.rows);
+  const Buffer d_hidden(Device(), shape.rows * shape.width, 5);
+  const Buffer d_w(Device(), shape.vocabulary * shape.width, 0.5f);
+  Device().LogProbBackward({.hidden = hidden.Data(),
+                            .w = w.Matrix(),
+                            .targets = targets.I(),
+                            .inverse_temperatures = temperatures.F(),
+                            .logsumexps = zeros.F(),
+                            .d_logprobs = zeros.F(),
+                            .d_hidden = d_hidden.F(),
+                            .d_w = d_w.F(),
+                            .rows = shape.rows});
   EXPECT_EQ(d_hidden.Values(), std::vector<float>(shape.rows * shape.width, 0.0f));
   EXPECT_EQ(d_w.Values(), std::vector<float>(shape.vocabulary * shape.width, 0.5f));
 }
@@ -185,10 +185,11 @@ TEST_P(LogitsTest, BackwardWithoutGradientsLeavesEverythingAtZero) {
 TEST_P(LogitsTest, RefusesTargetsOutsideTheVocabulary) {
   const Shape shape = {1, 40, 8};
   Problem problem(shape, Type());
+  if (!Device().Info().is_host_memory) return;  // nobody looks into a GPU's memory
   problem.targets[0] = 40;
-  EXPECT_THROW(RunLogProb(Cpu(), problem, shape, Type()), CheckFailure);
+  EXPECT_THROW(RunLogProb(Device(), problem, shape, Type()), CheckFailure);
   problem.targets[0] = -1;
-  EXPECT_THROW(RunLogProb(Cpu(), problem, shape, Type()), CheckFailure);
+  EXPECT_THROW(RunLogProb(Device(), problem, shape, Type()), CheckFailure);
 }
 
 // ---- sampling ----
@@ -201,26 +202,27 @@ struct Sampled {
 Sampled RunSample(Backend& backend, const ActBuffer& hidden, const Weights& w,
                   const std::vector<SampleRow>& rows) {
   const int64_t count = static_cast<int64_t>(rows.size());
+  const Buffer params(backend, rows.data(), count * int64_t{sizeof(SampleRow)});
   const Buffer tokens = Buffer::Ints(backend, std::vector<int32_t>(count, -1));
   const Buffer logprobs(backend, count);
   const Buffer entropies(backend, count);
   backend.Sample({.hidden = hidden.Data(),
                   .w = w.Matrix(),
-                  .params = rows.data(),
+                  .params = params.As<SampleRow>(),
                   .tokens = tokens.I(),
                   .logprobs = logprobs.F(),
                   .entropies = entropies.F(),
                   .rows = count});
-  return {{tokens.I(), tokens.I() + count}, logprobs.Values(), entropies.Values()};
+  return {tokens.IntValues(), logprobs.Values(), entropies.Values()};
 }
 
 class SampleTest : public KernelTest {
  protected:
   // One token of the distribution whose logits are given: D = 1, hidden state 1.
   int32_t Pick(const std::vector<float>& logits, const SampleRow& row) {
-    const ActBuffer hidden(Cpu(), {1.0f}, 1, 1, Type());
-    const Weights w(Cpu(), logits, static_cast<int64_t>(logits.size()), 1, Type());
-    return RunSample(Cpu(), hidden, w, {row}).tokens[0];
+    const ActBuffer hidden(Device(), {1.0f}, 1, 1, Type());
+    const Weights w(Device(), logits, static_cast<int64_t>(logits.size()), 1, Type());
+    return RunSample(Device(), hidden, w, {row}).tokens[0];
   }
 };
 
@@ -298,12 +300,12 @@ TEST_P(SampleTest, FrequenciesFollowTheDistribution) {
   double sum = 0;
   for (int64_t i = 0; i < vocabulary; ++i) cumulated[i] = sum += std::exp(wide[i] - logsumexp);
   const int64_t count = 400;
-  const ActBuffer hidden(Cpu(), std::vector<float>(count, 1.0f), count, 1, Type());
-  const Weights w(Cpu(), logits, vocabulary, 1, Type());
+  const ActBuffer hidden(Device(), std::vector<float>(count, 1.0f), count, 1, Type());
+  const Weights w(Device(), logits, vocabulary, 1, Type());
   std::vector<SampleRow> rows(count);
   for (int64_t i = 0; i < count; ++i)
     rows[i].uniform = (static_cast<double>(i) + 0.5) / static_cast<double>(count);
-  const Sampled found = RunSample(Cpu(), hidden, w, rows);
+  const Sampled found = RunSample(Device(), hidden, w, rows);
   for (int64_t i = 0; i < count; ++i) {
     const int32_t token = found.tokens[i];
     EXPECT_LE(token == 0 ? 0 : cumulated[token - 1], rows[i].uniform + 1e-5);
@@ -311,11 +313,27 @@ TEST_P(SampleTest, FrequenciesFollowTheDistribution) {
   }
 }
 
+TEST_P(SampleTest, TopKAndTopPOfALargeVocabulary) {
+  std::vector<float> logits(5000, -1.0f);
+  logits[4000] = 3.0f;
+  logits[17] = 2.0f;
+  EXPECT_EQ(Pick(logits, {.top_k = 2, .uniform = 0}), 17);
+  EXPECT_EQ(Pick(logits, {.top_k = 2, .uniform = 0.99}), 4000);
+  EXPECT_EQ(Pick(logits, {.top_k = 1, .uniform = 0}), 4000);
+  // The lowest ids among equals.
+  EXPECT_EQ(Pick(logits, {.top_k = 4, .uniform = 0}), 0);
+  EXPECT_EQ(Pick(logits, {.top_k = 4, .uniform = 0.99}), 4000);
+  // Weights 20.1, 7.4 and 4998 times 0.37: the largest holds more than 1 % of 1866.
+  EXPECT_EQ(Pick(logits, {.top_p = 0.01f, .uniform = 0.99}), 4000);
+  EXPECT_EQ(Pick(logits, {.top_p = 0.014f, .uniform = 0}), 17);
+  EXPECT_EQ(Pick(logits, {.top_p = 0.5f, .uniform = 0}), 0);
+}
+
 TEST_P(SampleTest, LogProbsAreThoseOfLogProbBitForBit) {
   const Shape shape = {130, 1500, 24};
   const Problem problem(shape, Type());
-  const ActBuffer hidden(Cpu(), problem.hidden, shape.rows, shape.width, Type());
-  const Weights w(Cpu(), problem.w, shape.vocabulary, shape.width, Type());
+  const ActBuffer hidden(Device(), problem.hidden, shape.rows, shape.width, Type());
+  const Weights w(Device(), problem.w, shape.vocabulary, shape.width, Type());
   std::vector<SampleRow> rows(shape.rows);
   std::vector<float> inverse(shape.rows);
   for (int64_t i = 0; i < shape.rows; ++i) {
@@ -325,24 +343,24 @@ TEST_P(SampleTest, LogProbsAreThoseOfLogProbBitForBit) {
     if (i % 7 == 0) rows[i].top_p = 0.9f;
     inverse[i] = rows[i].temperature == 0 ? 1.0f : 1.0f / rows[i].temperature;
   }
-  const Sampled sampled = RunSample(Cpu(), hidden, w, rows);
+  const Sampled sampled = RunSample(Device(), hidden, w, rows);
   Problem same = problem;
   same.targets = sampled.tokens;
   same.inverse_temperatures = inverse;
-  const Result scored = RunLogProb(Cpu(), same, shape, Type());
+  const Result scored = RunLogProb(Device(), same, shape, Type());
   ExpectSameBits(sampled.logprobs, scored.logprobs);
   ExpectSameBits(sampled.entropies, scored.entropies);
 }
 
 TEST_P(SampleTest, LogitsThatAreNotNumbersGiveATokenWhoseLogProbShowsIt) {
   const int64_t vocabulary = 600;
-  const Weights w(Cpu(), std::vector<float>(vocabulary, NAN), vocabulary, 1, Type());
-  const ActBuffer hidden(Cpu(), std::vector<float>(4, 1.0f), 4, 1, Type());
+  const Weights w(Device(), std::vector<float>(vocabulary, NAN), vocabulary, 1, Type());
+  const ActBuffer hidden(Device(), std::vector<float>(4, 1.0f), 4, 1, Type());
   const std::vector<SampleRow> rows = {{.uniform = 0.5},
                                        {.top_k = 3, .uniform = 0.5},
                                        {.top_p = 0.9f, .uniform = 0.5},
                                        {.temperature = 0}};
-  const Sampled found = RunSample(Cpu(), hidden, w, rows);
+  const Sampled found = RunSample(Device(), hidden, w, rows);
   for (int i = 0; i < 4; ++i) {
     EXPECT_GE(found.tokens[i], 0);
     EXPECT_LT(found.tokens[i], vocabulary);
@@ -351,6 +369,7 @@ TEST_P(SampleTest, LogitsThatAreNotNumbersGiveATokenWhoseLogProbShowsIt) {
 }
 
 TEST_P(SampleTest, RefusesBrokenParameters) {
+  if (!Device().Info().is_host_memory) return;  // nobody looks into a GPU's memory
   EXPECT_THROW(Pick(kLogits, {.temperature = -1}), CheckFailure);
   EXPECT_THROW(Pick(kLogits, {.top_p = 0}), CheckFailure);
   EXPECT_THROW(Pick(kLogits, {.top_p = 1.5f}), CheckFailure);

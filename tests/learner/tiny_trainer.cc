@@ -9,6 +9,7 @@
 #include "learner/create_trainer.h"
 #include "model/decoder.h"
 #include "tests/model/tiny_models.h"
+#include "tests/reference/test_backend.h"
 
 namespace ponder {
 namespace {
@@ -49,20 +50,12 @@ Completion SampleOne(kernels::Backend& backend, const Weights& weights,
     const void* row = decoder.GatherRows(hidden, last).value();
     const kernels::SampleRow params = {.temperature = temperature,
                                        .uniform = RandomUniform(key, static_cast<uint64_t>(t))};
-    int32_t token = 0;
-    float logprob = 0, entropy = 0;
-    backend.Sample({.hidden = row,
-                    .w = weights.Head(),
-                    .params = &params,
-                    .tokens = &token,
-                    .logprobs = &logprob,
-                    .entropies = &entropy,
-                    .rows = 1});
-    completion.token_ids.push_back(token);
+    const DrawnTokens drawn = Draw(backend, row, weights.Head(), {params});
+    completion.token_ids.push_back(drawn.tokens[0]);
     completion.sampled_mask.push_back(1);
-    completion.logprobs.push_back(logprob);
-    completion.entropies.push_back(entropy);
-    ids = {token};
+    completion.logprobs.push_back(drawn.logprobs[0]);
+    completion.entropies.push_back(drawn.entropies[0]);
+    ids = drawn.tokens;
   }
   return completion;
 }
@@ -92,7 +85,7 @@ ModelConfig WriteTinyModel(const std::string& family, const std::string& directo
 }
 
 TinyTrainer::TinyTrainer(const std::string& directory, TrainerOptions options, int64_t threads) {
-  backend = kernels::CreateCpuBackend({.threads = threads}).value();
+  backend = MakeTestBackend(threads);
   options.model_directory = directory;
   auto made = CreateLocalTrainer(*backend, options);
   PONDER_CHECK(made.ok(), made.status().ToString());

@@ -12,6 +12,7 @@
 #include "model/activations.h"
 #include "tests/model/tiny_models.h"
 #include "tests/reference/decoder_goldens.h"
+#include "tests/reference/test_backend.h"
 #include "tests/reference/torch_decoder.h"
 
 namespace ponder {
@@ -354,18 +355,11 @@ TEST_P(Exact, SamplersLogProbIsTheLearners) {
     params.push_back({.temperature = 0.5f + 0.25f * i, .uniform = 0.1 + 0.17 * i});
     inverse_temperatures.push_back(1.0f / params.back().temperature);
   }
-  std::vector<int32_t> tokens(last.size());
-  std::vector<float> logprobs(last.size()), entropies(last.size());
-  fixture.backend->Sample({.hidden = rows,
-                           .w = fixture.weights->Head(),
-                           .params = params.data(),
-                           .tokens = tokens.data(),
-                           .logprobs = logprobs.data(),
-                           .entropies = entropies.data(),
-                           .rows = static_cast<int64_t>(last.size())});
-  const Decoder::Scored scored = fixture.decoder->LogProbs(rows, tokens, inverse_temperatures);
-  EXPECT_EQ(scored.logprobs, logprobs);
-  EXPECT_EQ(scored.entropies, entropies);
+  const DrawnTokens drawn = Draw(*fixture.backend, rows, fixture.weights->Head(), params);
+  const Decoder::Scored scored =
+      fixture.decoder->LogProbs(rows, drawn.tokens, inverse_temperatures);
+  EXPECT_EQ(scored.logprobs, drawn.logprobs);
+  EXPECT_EQ(scored.entropies, drawn.entropies);
 }
 
 // ---- use and misuse ----
@@ -377,13 +371,17 @@ TEST(Decoder, GathersRowsInTheOrderAsked) {
   batch.Add(ids, 0, PageRange(0, 2));
   const void* hidden = fixture.decoder->Forward(batch, *fixture.cache).value();
   const std::vector<int64_t> rows = {19, 3, 4, 5, 0, 3};
-  const auto* gathered =
-      static_cast<const char*>(fixture.decoder->GatherRows(hidden, rows).value());
   const int64_t row_bytes = kernels::PaddedInputs(36) * 4;
+  const auto read = [&](const void* from, size_t count) {
+    std::string bytes(count * row_bytes, ' ');
+    fixture.backend->CopyOut(bytes.data(), from, static_cast<int64_t>(bytes.size()));
+    return bytes;
+  };
+  const std::string all = read(hidden, ids.size());
+  const std::string gathered = read(fixture.decoder->GatherRows(hidden, rows).value(), rows.size());
   for (size_t i = 0; i < rows.size(); ++i) {
-    EXPECT_EQ(std::memcmp(gathered + i * row_bytes,
-                          static_cast<const char*>(hidden) + rows[i] * row_bytes, row_bytes),
-              0);
+    EXPECT_EQ(gathered.substr(i * row_bytes, row_bytes),
+              all.substr(rows[i] * row_bytes, row_bytes));
   }
 }
 

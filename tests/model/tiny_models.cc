@@ -5,6 +5,7 @@
 
 #include "base/check.h"
 #include "base/random.h"
+#include "tests/reference/test_backend.h"
 
 namespace ponder {
 namespace {
@@ -141,8 +142,7 @@ std::vector<int32_t> RandomIds(int64_t count, int64_t vocabulary, uint64_t seque
 
 DecoderFixture MakeDecoderFixture(const ModelConfig& config, const FixtureOptions& options) {
   DecoderFixture fixture;
-  fixture.backend =
-      kernels::CreateCpuBackend({.threads = options.threads, .isa = options.isa}).value();
+  fixture.backend = MakeTestBackend(options.threads, options.isa);
   fixture.weights = Weights::Create(*fixture.backend, config, options.dtype).value();
   fixture.flat = RandomWeights(fixture.weights->Layout());
   fixture.weights->SetFromFlat(fixture.flat.data());

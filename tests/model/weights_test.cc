@@ -196,7 +196,8 @@ class WorkingWeightsTest : public ::testing::TestWithParam<kernels::DType> {
   }
 
   float Element(const kernels::PackedMatrix& matrix, int64_t n, int64_t k) const {
-    const int64_t index = kernels::PackedIndex(n, k, matrix.inputs, matrix.dtype);
+    const int64_t index =
+        kernels::PackedIndex(n, k, matrix.inputs, matrix.dtype, backend_->Info().order);
     return matrix.dtype == kernels::DType::kF32
                ? static_cast<const float*>(matrix.data)[index]
                : kernels::ToF32(static_cast<const kernels::BF16*>(matrix.data)[index]);
@@ -242,10 +243,31 @@ TEST_P(WorkingWeightsTest, TravelBitForBit) {
   for (size_t p = 0; p < layout_.parameters.size(); ++p) {
     const std::string bytes = sender->ExportWorking(p);
     EXPECT_EQ(static_cast<int64_t>(bytes.size()), sender->WorkingBytes(p));
-    ASSERT_TRUE(receiver->ImportWorking(p, bytes).ok());
+    ASSERT_TRUE(receiver->ImportWorking(p, bytes, sender->Order()).ok());
     EXPECT_EQ(receiver->ExportWorking(p), bytes);
-    EXPECT_FALSE(receiver->ImportWorking(p, std::string_view(bytes).substr(1)).ok());
+    EXPECT_FALSE(
+        receiver->ImportWorking(p, std::string_view(bytes).substr(1), sender->Order()).ok());
   }
+}
+
+TEST_P(WorkingWeightsTest, ComeFromAnotherKindOfBackendToo) {
+  const std::unique_ptr<Weights> weights = Filled();
+  std::unique_ptr<Weights> receiver = *Weights::Create(*backend_, config_, GetParam());
+  const std::string bytes = weights->ExportWorking(layout_.head);
+  const int64_t size = kernels::SizeOf(GetParam());
+  const auto at = [&](int64_t n, int64_t k, kernels::MatrixOrder order) {
+    return kernels::PackedIndex(n, k, 20, GetParam(), order) * size;
+  };
+  std::string by_rows(bytes.size(), '\0');
+  for (int64_t n = 0; n < 37; ++n) {
+    for (int64_t k = 0; k < 20; ++k) {
+      by_rows.replace(at(n, k, kernels::MatrixOrder::kRows), size,
+                      bytes.substr(at(n, k, kernels::MatrixOrder::kPanels), size));
+    }
+  }
+  ASSERT_NE(by_rows, bytes);
+  ASSERT_TRUE(receiver->ImportWorking(layout_.head, by_rows, kernels::MatrixOrder::kRows).ok());
+  EXPECT_EQ(receiver->ExportWorking(layout_.head), bytes);
 }
 
 TEST_P(WorkingWeightsTest, RefuseBytesWhosePaddingIsNotZero) {
@@ -256,8 +278,8 @@ TEST_P(WorkingWeightsTest, RefuseBytesWhosePaddingIsNotZero) {
   for (const auto& [n, k] :
        {std::pair<int64_t, int64_t>{37, 0}, std::pair<int64_t, int64_t>{3, 20}}) {
     std::string dirty = bytes;
-    dirty[kernels::PackedIndex(n, k, 20, GetParam()) * size] = 1;
-    const absl::Status status = weights->ImportWorking(layout_.head, dirty);
+    dirty[kernels::PackedIndex(n, k, 20, GetParam(), backend_->Info().order) * size] = 1;
+    const absl::Status status = weights->ImportWorking(layout_.head, dirty, weights->Order());
     EXPECT_EQ(status.code(), absl::StatusCode::kDataLoss) << n << ", " << k;
   }
   EXPECT_EQ(weights->ExportWorking(layout_.head), bytes) << "nothing of them was taken";

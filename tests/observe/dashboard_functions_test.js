@@ -58,5 +58,47 @@ const done = arguments[0];
   same('joined curves', tables.joinCurves([{xs: [1, 3], series: [{values: [1, 3]}]},
     {xs: [2], series: [{values: [2]}]}]).series.map(({values}) => values),
     [[1, null, 3], [null, 2, null]]);
+  same('a difference', [format.change(0.031, 'share'), format.change(-2, 's'),
+    format.change(null, '')], ['+3.1 points', '\u22122\u2009s', '–']);
+
+  const {RunData} = await import('/assets/run_data.js');
+  const server = {version: 1, steps: [1, 2], broken: ''};
+  const ask = window.fetch;
+  window.fetch = async (path) => {
+    const {pathname, searchParams} = new URL(path, location);
+    const name = pathname.split('/').at(-1);
+    if (name === server.broken) throw new Error('no network');
+    const steps = server.steps.filter((step) => step > Number(searchParams.get('after')));
+    const body = {state: {version: server.version, last_step: server.steps.at(-1)},
+      events: {events: []}, steps: {steps: server.steps.map((step) => ({phase: 'train', step}))},
+      metrics: {steps, metrics: {a: steps}}}[name];
+    return {ok: true, json: async () => body};
+  };
+  const fails = (promise) => promise.then(() => false, () => true);
+  const run = new RunData('r');
+  server.broken = 'metrics';
+  same('a load fails', await fails(run.want({phases: ['train']})), true);
+  server.broken = '';
+  await Promise.all([run.want({phases: ['train']}), run.want({phases: ['train']}), run.refresh()]);
+  same('what failed comes later, and once', run.table('train').steps, [1, 2]);
+  same('nothing has changed', await run.refresh(), false);
+  Object.assign(server, {version: 2, steps: [1, 2, 3], broken: 'events'});
+  same('a refresh fails', await fails(run.refresh()), true);
+  server.broken = '';
+  same('it is done again', await run.refresh(), true);
+  same('with the last step', run.table('train').metrics.a, [1, 2, 3]);
+  Object.assign(server, {version: 3, steps: [1]});
+  await run.refresh();
+  same('a run that went back', run.table('train').steps, [1]);
+  window.fetch = ask;
+
+  const {poll} = await import('/assets/live.js');
+  let asked = 0;
+  poll(() => {
+    ++asked;
+    return new Promise(() => {});
+  });
+  for (let i = 0; i < 3; ++i) document.dispatchEvent(new Event('visibilitychange'));
+  same('one question at a time', asked, 1);
   done(failed);
 })().catch((error) => done([String(error)]));

@@ -7,6 +7,8 @@
 #include <atomic>
 #include <memory>
 #include <stdexcept>
+#include <string>
+#include <thread>
 #include <vector>
 
 #include "tests/observe/http_client.h"
@@ -213,11 +215,42 @@ TEST_F(HttpServerTest, ServesOnBehindACrowd) {
   EXPECT_EQ(status, 200);
 }
 
+TEST(HttpErrorTest, GivesStatusesTheirNumbers) {
+  EXPECT_EQ(HttpError(absl::NotFoundError("")).status, 404);
+  EXPECT_EQ(HttpError(absl::InvalidArgumentError("")).status, 400);
+  EXPECT_EQ(HttpError(absl::UnavailableError("")).status, 503);
+  EXPECT_EQ(HttpError(absl::ResourceExhaustedError("")).status, 503);
+  EXPECT_EQ(HttpError(absl::DeadlineExceededError("")).status, 503);
+  EXPECT_EQ(HttpError(absl::DataLossError("")).status, 500);
+  EXPECT_EQ(HttpError(absl::InternalError("a \xff")).body, "{\"error\":\"a \xef\xbf\xbd\"}");
+}
+
 TEST_F(HttpServerTest, SaysWhatAHandlerThrew) {
   Start();
   const ReceivedResponse response = HttpClient(server_->Port()).Get("/throw");
   EXPECT_EQ(response.status, 500);
   EXPECT_EQ(response.body, R"({"error":"a fault"})");
+}
+
+TEST_F(HttpServerTest, AnswersManyClientsAtOnceUntilItEnds) {
+  Start({.threads = 4});
+  std::atomic<int> answered{0};
+  std::vector<std::thread> askers;
+  for (int i = 0; i < 8; ++i) {
+    askers.emplace_back([&, i] {
+      const std::string target = "/" + std::to_string(i);
+      for (int round = 0; round < 20; ++round) {
+        HttpClient client(server_->Port());
+        for (int request = 0; request < 5; ++request) {
+          answered += client.Get(target).body == target;
+        }
+        client.Send("GET /gone HTTP/1.1\r\nHost: localhost\r\n\r\n");  // leaves before the answer
+      }
+    });
+  }
+  for (std::thread& asker : askers) asker.join();
+  EXPECT_EQ(answered, 8 * 20 * 5);
+  server_.reset();
 }
 
 TEST_F(HttpServerTest, EndsWhileRequestsAreUnderWay) {

@@ -24,9 +24,8 @@ class PseudoTerminal {
   std::FILE* slave_;
 };
 
-// What a terminal of endless height shows after `bytes`: its lines without colours, and the cursor
-// must stand in the last one. Knows \r, \n, "up" and "clear to the end", the only sequences that
-// the program may send.
+// What a terminal of endless height shows after `bytes`: its lines without colours. Knows \r, \n,
+// "up", "clear to the end" and wrapping off and on, the only sequences that the program may send.
 std::vector<std::string> ScreenAfter(const std::string& bytes);
 
 }  // namespace ponder

@@ -139,6 +139,18 @@ TEST_F(RunReaderTest, OrdersAndCutsLists) {
   EXPECT_FALSE(rest->more);
 }
 
+TEST_F(RunReaderTest, OrdersListsOfAStoreThatWasMadeWithoutTheIndices) {
+  ASSERT_TRUE(store_->WriteStep(StepOf(1, {{0.2, 10, ""}, {1, 5, ""}})).ok());
+  auto database = SqliteDatabase::Open(path_, SqliteDatabase::Access::kWrite);
+  ASSERT_TRUE((*database)
+                  ->Execute("DROP INDEX completions_by_reward; DROP INDEX completions_by_length; "
+                            "PRAGMA user_version = 2")
+                  .ok());
+  reader_ = *RunReader::Open(path_);
+  EXPECT_THAT(Indices(Find({}, SampleOrder::kRewardDown)), ElementsAre(1, 0));
+  EXPECT_THAT(Indices(Find({}, SampleOrder::kLengthDown)), ElementsAre(0, 1));
+}
+
 TEST_F(RunReaderTest, CutsASearchShortThatTakesTooLong) {
   ASSERT_TRUE(
       store_->WriteStep(MakeStep("train", 1, {.groups = 40, .completions = 40, .tokens = 0})).ok());
@@ -162,6 +174,20 @@ TEST_F(RunReaderTest, FollowsATaskThroughTheSteps) {
   ASSERT_THAT(*history, SizeIs(3));
   EXPECT_EQ(history->front().step, 2);
   EXPECT_EQ(history->back().step, 4);
+  EXPECT_THAT(history->back().samples, SizeIs(3));
+}
+
+TEST_F(RunReaderTest, KeepsGroupsOfStepsWithOneNumberApart) {
+  for (const char* phase : {"eval/untrained", "eval/train"}) {
+    StepRecord record = MakeStep(phase, 0);
+    record.groups[0].group.task.id = "held out";
+    ASSERT_TRUE(store_->WriteStep(record).ok());
+  }
+  const auto history = reader_->TaskHistory("held out", 9);
+  ASSERT_TRUE(history.ok()) << history.status();
+  ASSERT_THAT(*history, SizeIs(2));
+  EXPECT_EQ(history->front().phase, "eval/untrained");
+  EXPECT_THAT(history->front().samples, SizeIs(3));
   EXPECT_THAT(history->back().samples, SizeIs(3));
 }
 

@@ -32,16 +32,9 @@ TEST(RunStateTextTest, SaysHowFarARunCame) {
   EXPECT_EQ(RunStateText("stopped", {.activity = "generating", .step = 8, .steps = 60}, 7),
             "stopped after step 7 of 60");
   EXPECT_EQ(RunStateText("stopped", {}, 0), "stopped before the first step");
-  EXPECT_EQ(RunStateText("stopped",
+  EXPECT_EQ(RunStateText("failed",
                          {.activity = "failed", .step = 3, .steps = 9, .detail = "disk full"}, 2),
             "failed after step 2 of 9: disk full");
-}
-
-TEST(RunStateTextTest, TellsDurationsInOneOrTwoUnits) {
-  EXPECT_EQ(DurationText(45.4), "45 s");
-  EXPECT_EQ(DurationText(719), "12 min");
-  EXPECT_EQ(DurationText(12000), "3 h 20 min");
-  EXPECT_EQ(DurationText(190800), "2 d 5 h");
 }
 
 }  // namespace

@@ -309,7 +309,7 @@ TEST_F(RunStoreTest, BringsAStoreOfTheFirstSchemaUpToDate) {
   }
 }
 
-TEST_F(RunStoreTest, BringsAStoreOfTheSecondSchemaUpToDate) {
+TEST_F(RunStoreTest, BringsAStoreWithoutTheLoadOfWorkersUpToDate) {
   auto store = Open(Mode::kCreate);
   ASSERT_TRUE(store->WriteStep(MakeStep("train", 1)).ok());
   ASSERT_TRUE(store->WriteWorkers({{.name = "w", .role = "rollout", .state = "working"}}).ok());
@@ -317,7 +317,7 @@ TEST_F(RunStoreTest, BringsAStoreOfTheSecondSchemaUpToDate) {
   for (const char* column : {"software", "busy", "done", "restarts"}) {
     Sql(fmt::format("ALTER TABLE workers DROP COLUMN {}", column));
   }
-  Sql("PRAGMA user_version = 2");
+  Sql("PRAGMA user_version = 3");
   auto reader = RunReader::Open(path_);
   ASSERT_TRUE(reader.ok()) << reader.status();
   const std::vector<WorkerRecord> workers = *(*reader)->Workers();

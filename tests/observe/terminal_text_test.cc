@@ -70,7 +70,13 @@ TEST(SparklineTest, DrawsFromTheLeastToTheGreatest) {
 TEST(HumanSizesTest, TakeFittingUnits) {
   EXPECT_EQ(HumanBytes(512), "512 B");
   EXPECT_EQ(HumanBytes(3 << 20), "3.0 MiB");
-  EXPECT_EQ(HumanDuration(3 * 24 * 3600), "3 days");
+  EXPECT_EQ(HumanDuration(45.4), "45 s");
+  EXPECT_EQ(HumanDuration(719), "12 min");
+  EXPECT_EQ(HumanDuration(12000), "3 h 20 min");
+  EXPECT_EQ(HumanDuration(190800), "2 d 5 h");
+  EXPECT_EQ(HumanDuration(-1), "0 s");
+  EXPECT_EQ(HumanDuration(NAN), "?");
+  EXPECT_EQ(HumanDuration(INFINITY), "?");
 }
 
 TEST(TerminalTest, HonoursTermAndNoColor) {

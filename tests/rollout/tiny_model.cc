@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "base/random.h"
+#include "tests/reference/test_backend.h"
 
 namespace ponder {
 
@@ -20,7 +21,7 @@ TinyModel TinyModel::Make(kernels::DType dtype, int64_t threads, uint64_t seed) 
   config.max_positions = 512;
   config.tied_embeddings = true;
   TinyModel model;
-  model.backend = kernels::CreateCpuBackend({.threads = threads}).value();
+  model.backend = MakeTestBackend(threads);
   model.weights = Weights::Create(*model.backend, config, dtype).value();
   model.weights->SetDrawableTokens(ByteTokenizer().Size());
   model.Randomize(seed, 0);

@@ -48,7 +48,7 @@ export const config = (run) => getKept(runPath(run, 'config'));
 export const hints = (run) => get(runPath(run, 'hints'));
 export const system = (run, after) => get(runPath(run, 'system?' + query({after})));
 export const groups = (run, params) => getKept(runPath(run, 'groups?' + query(params)));
-export const sample = (run, id) => getKept(runPath(run, `sample/${id}`));
+export const sample = (run, id) => getKept(runPath(run, `sample/${encodeURIComponent(id)}`));
 export const samples = (run, params) => get(runPath(run, 'samples?' + query(params)));
 export const task = (run, id) => get(runPath(run, 'task?' + query({id})));
 export const why = (run, metric, step) => getKept(runPath(run, 'why?' + query({metric, step})));

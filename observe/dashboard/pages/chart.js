@@ -83,7 +83,7 @@ export class Chart {
 
   fillLegend() {
     const {series} = this.data;
-    this.readouts = series.map(({name}) => h('output', {'aria-label': name}));
+    this.readouts = series.map(() => h('span', {class: 'value'}));
     if (this.sources.length === 1) {
       fill(this.legend, series.map((one, i) => h('li', {}, lineSwatch(one.color),
         h('span', {}, one.name), this.readouts[i])));

@@ -65,7 +65,12 @@ export function followPointer(chart) {
     group.zoomTo(null);
   });
   chart.element.addEventListener('keydown', (event) => onKey(chart, event));
-  chart.element.addEventListener('blur', () => group.setCrosshair(null));
+  // A screen reader tells the values of the chart that is read, not of all with this crosshair.
+  chart.element.addEventListener('focus', () => chart.legend.setAttribute('aria-live', 'polite'));
+  chart.element.addEventListener('blur', () => {
+    chart.legend.removeAttribute('aria-live');
+    group.setCrosshair(null);
+  });
 }
 
 // Steps that one can see the curve between.

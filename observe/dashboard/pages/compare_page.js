@@ -73,6 +73,7 @@ export function comparePage(root, session, run) {
       return;
     }
     const answer = await api.compare(ids);
+    if (key !== asked) return;  // others are chosen by now
     fill(tables, summaryTable(runs), settingsTable(answer, ids), evaluationTable(answer, ids));
   }
 
@@ -114,10 +115,8 @@ function summaryTable(runs) {
     if (means.every((mean) => mean === null)) continue;
     rows.push([title, means.map((mean, i) => {
       const change = i > 0 && mean !== null && means[0] !== null ? mean - means[0] : null;
-      const words = unit === 'share' ? format.signed(change * 100, 2) + ' points'
-        : format.signed(change, 2);
       return [h('b', {}, format.value(mean, unit)),
-        change !== null && h('span', {class: 'change'}, ` ${words}`)];
+        change !== null && h('span', {class: 'change'}, ` ${format.change(change, unit)}`)];
     })]);
   }
   return table('Where they are',
@@ -127,12 +126,14 @@ function summaryTable(runs) {
       cells.map((cell) => h('td', {class: 'number'}, cell)))));
 }
 
-function settingsTable({settings}, ids) {
+function settingsTable({runs, settings}, ids) {
+  const unread = runs.filter((run) => run.settings_fault)
+    .map((run) => `Those of ${run.id} are not known: ${run.settings_fault}`).join(' ');
   if (!settings.length) {
     return h('section', {}, h('h2', {}, 'Settings that differ'),
-      h('p', {class: 'empty'}, 'None: the configurations are the same.'));
+      h('p', {class: 'empty'}, unread || 'None: the configurations are the same.'));
   }
-  return table('Settings that differ', '', [h('th', {scope: 'col'}, 'Key'), heads(ids)],
+  return table('Settings that differ', unread, [h('th', {scope: 'col'}, 'Key'), heads(ids)],
     settings.map(({key, values}) => h('tr', {}, h('th', {scope: 'row', class: 'mono'}, key),
       values.map((value) => h('td', {class: 'number mono'}, value ?? '–')))));
 }

@@ -45,14 +45,6 @@ export function figures(list, run, phase) {
       }}, title)),
       h('dd', {}, h('b', {}, format.value(now, unit)), word),
       h('dd', {class: 'change', title: `against the mean of the ${kSpan} steps before`},
-        changeWords(change, unit)));
+        change === null ? '' : change === 0 ? 'as before' : format.change(change, unit)));
   }));
-}
-
-function changeWords(change, unit) {
-  if (change === null) return '';
-  if (change === 0) return 'as before';
-  const sign = change > 0 ? '+' : '';
-  if (unit === 'share') return sign + format.number(change * 100, 2) + ' points';
-  return sign + (unit === 's' ? format.number(change, 2) + '\u2009s' : format.number(change, 2));
 }

@@ -28,6 +28,13 @@ export function signed(x, digits = 3) {
   return x > 0 ? '+' + number(x, digits) : number(x, digits);
 }
 
+// The difference of two values of a unit.
+export function change(x, unit) {
+  if (!isNumber(x)) return kNone;
+  if (unit === 'share') return signed(x * 100, 2) + ' points';
+  return signed(x, 2) + (unit === 's' ? kThin + 's' : '');
+}
+
 export function percent(x) {
   if (!isNumber(x)) return kNone;
   const value = x * 100;

@@ -46,5 +46,5 @@ export function groupPanel(run, sample, mode) {
     h('p', {class: 'group-numbers'}, `${group.right} of ${group.samples.length} right · reward ` +
       `${format.number(group.reward_mean)} ± ${format.number(group.reward_std)} · temperature ` +
       format.number(group.temperature)),
-    legend(mode), strip);
+    legend(sample, mode), strip);
 }

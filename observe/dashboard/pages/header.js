@@ -36,7 +36,8 @@ export function showHeader(runs) {
     run && h('div', {class: 'state', id: 'state'}));
 }
 
-const kStateWords = {running: 'Running', finished: 'Finished', stopped: 'Stopped'};
+const kStateWords = {running: 'Running', finished: 'Finished', failed: 'Failed',
+  stopped: 'Stopped'};
 
 // Of a run's state, or the error where it could not be had.
 export function showState(state, error = null) {

@@ -3,28 +3,19 @@
 const kRunningMs = 2000;
 const kRestingMs = 10000;
 
-// Calls `ask`, which says whether the run goes on, again and again; a hidden page waits. Returns
-// what ends it.
+// Calls `ask`, which says whether the run goes on, again and again, once at a time; a hidden page
+// waits.
 export function poll(ask) {
   let timer = 0;
-  let ended = false;
-  const next = (running) => {
-    if (!ended) timer = setTimeout(turn, running ? kRunningMs : kRestingMs);
-  };
+  let asking = false;
   const turn = async () => {
-    if (document.hidden) return;  // visibilitychange takes it up again
-    next(await ask());
-  };
-  const wake = () => {
-    if (document.hidden) return;
     clearTimeout(timer);
-    turn();
+    if (asking || document.hidden) return;  // visibilitychange takes it up again
+    asking = true;
+    const running = await ask();
+    asking = false;
+    timer = setTimeout(turn, running ? kRunningMs : kRestingMs);
   };
-  document.addEventListener('visibilitychange', wake);
-  next(true);
-  return () => {
-    ended = true;
-    clearTimeout(timer);
-    document.removeEventListener('visibilitychange', wake);
-  };
+  document.addEventListener('visibilitychange', turn);
+  timer = setTimeout(turn, kRunningMs);
 }

@@ -36,8 +36,9 @@ const session = {
     return this.data.get(id);
   },
 };
+// Without a view while it is made, without a page where that failed.
 let shown = {run: null, page: null, view: null};
-let turn = 0;
+let turn = 0;  // counts the pages: what comes late for one that is left is dropped
 
 async function show() {
   const {run, page} = at();
@@ -45,24 +46,24 @@ async function show() {
   if (shown.run === run && shown.page === key && shown.view) {
     showHeader(session.runs);
     if (run) showState(session.run(run).state);
-    await guarded(() => shown.view.update());
+    await guarded(turn, () => shown.view.update());
     return;
   }
   const mine = ++turn;
   shown.view?.close();
   shown = {run, page: key, view: null};
   setPageKeys([]);
-  await guarded(async () => {
+  await guarded(mine, async () => {
     const [{runs}] = await Promise.all([
       session.runs.length ? session : api.runs(),
       run && session.run(run).want(kNeeds[page]),
     ]);
     session.runs = runs;
+    if (mine !== turn) return;
     if (!run && session.runs.length === 1) {
       go(runLink(session.runs[0].id), {replace: true});
       return;
     }
-    if (mine !== turn) return;
     showHeader(session.runs);
     if (run) showState(session.run(run).state);
     const root = h('div', {class: `page-${key}`});
@@ -77,10 +78,11 @@ async function show() {
   });
 }
 
-async function guarded(work) {
+async function guarded(mine, work) {
   try {
     await work();
   } catch (error) {
+    if (mine !== turn) return;
     if (!shown.view) showHeader(session.runs);
     fill($('#page'), problem(error));
     shown.view?.close();
@@ -91,11 +93,11 @@ async function guarded(work) {
 async function refresh() {
   const {run} = at();
   try {
+    if (!shown.page) await show();  // what failed may do now
     if (!run) {
       await shown.view?.refresh();
       return session.runs.some((one) => one.status === 'running');
     }
-    if (!shown.view) await show();  // what failed may do now
     const data = session.run(run);
     const changed = await data.refresh();
     if (at().run !== run) return true;

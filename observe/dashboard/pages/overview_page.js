@@ -30,7 +30,8 @@ export function overviewPage(root, session, run) {
 
   const defaultPhase = () =>
     run.phases().includes('train') || !run.phases().includes('sft') ? 'train' : 'sft';
-  const phase = () => param('phase', defaultPhase());
+  const phase = () =>
+    (['train', 'sft'].includes(param('phase')) ? param('phase') : defaultPhase());
 
   async function load() {
     const runs = [run, ...overlaid().map((id) => session.run(id))];

@@ -7,27 +7,24 @@ export class RunData {
   constructor(id) {
     this.id = id;
     this.state = null;
+    this.version = null;  // of the store, that all of this is at least as new as
     this.tables = new Map();  // by phase
     this.events = [];
     this.steps = [];
     this.readings = [];  // [id, time in ms, source, name, value]
     this.system = null;
     this.lastReading = 0;
-    this.wanted = {phases: new Set(), readings: false};
     this.grown = false;  // whether the last refresh brought steps
+    this.turns = new Map();  // the last request of each kind
   }
 
   // Loads what a page needs; from then on refresh() keeps it up to date.
   async want({phases = [], readings = false}) {
-    const missing = phases.filter((phase) => !this.wanted.phases.has(phase));
-    const needsReadings = readings && !this.wanted.readings;
-    for (const phase of missing) this.wanted.phases.add(phase);
-    this.wanted.readings ||= readings;
     await Promise.all([
       ...(this.state ? [] : [this.loadState(), this.loadEvents()]),
-      ...missing.map((phase) => this.loadMetrics(phase)),
+      ...phases.filter((phase) => !this.tables.has(phase)).map((phase) => this.loadMetrics(phase)),
       this.steps.length ? null : this.loadSteps(),
-      needsReadings ? this.loadReadings() : null,
+      readings && !this.system ? this.loadReadings() : null,
     ]);
   }
 
@@ -39,54 +36,70 @@ export class RunData {
   async refresh() {
     const before = this.state;
     await this.loadState();
-    if (before && before.version === this.state.version) return false;
+    const {version, last_step: lastStep} = this.state;
+    if (this.version === version) return false;
     const events = this.events.length;
     await this.loadEvents();
-    const rewound = (before && this.state.last_step < before.last_step) ||
+    const anew = (before && lastStep < before.last_step) ||
       this.events.slice(events).some((event) => event.kind === 'resumed');
-    if (rewound) {
-      this.tables.clear();
-      this.events = [];
+    if (anew) {
       api.forget();
-      await this.loadEvents();
+      await this.loadEvents({anew});
     }
     const [grown] = await Promise.all([
-      Promise.all([...this.wanted.phases].map((phase) => this.loadMetrics(phase))),
-      this.wanted.readings ? this.loadReadings() : null,
+      Promise.all([...this.tables.keys()].map((phase) => this.loadMetrics(phase, {anew}))),
+      this.system ? this.loadReadings() : null,
     ]);
-    this.grown = rewound || grown.includes(true) || this.state.last_step !== before?.last_step;
+    this.grown = anew || grown.includes(true) || lastStep !== before?.last_step;
     if (this.grown) await this.loadSteps();
+    this.version = version;  // only now: what fails is asked for again
     return true;
   }
 
-  async loadState() {
-    this.state = await api.state(this.id);
+  // Requests of a kind one after the other: two at once would bring the same rows twice.
+  inTurn(kind, load) {
+    const before = this.turns.get(kind) ?? Promise.resolve();
+    const mine = before.catch(() => {}).then(load);
+    this.turns.set(kind, mine);
+    return mine;
   }
 
-  async loadMetrics(phase) {
-    const table = this.table(phase);
-    const later = await api.metrics(this.id, {phase, after: table.steps.at(-1) ?? -1});
-    appendTable(table, later);
-    this.tables.set(phase, table);
-    return later.steps.length > 0;
+  loadState() {
+    return this.inTurn('state', async () => { this.state = await api.state(this.id); });
   }
 
-  async loadEvents() {
-    const {events} = await api.events(this.id, this.events.at(-1)?.id ?? 0);
-    this.events.push(...events);
+  // `anew`: in place of what is there.
+  loadMetrics(phase, {anew = false} = {}) {
+    return this.inTurn(`metrics ${phase}`, async () => {
+      const table = anew ? emptyTable() : this.table(phase);
+      const later = await api.metrics(this.id, {phase, after: table.steps.at(-1) ?? -1});
+      appendTable(table, later);
+      this.tables.set(phase, table);
+      return later.steps.length > 0;
+    });
   }
 
-  async loadSteps() {
-    this.steps = (await api.steps(this.id)).steps;
+  loadEvents({anew = false} = {}) {
+    return this.inTurn('events', async () => {
+      const known = anew ? [] : this.events;
+      const {events} = await api.events(this.id, known.at(-1)?.id ?? 0);
+      this.events = known.concat(events);
+    });
   }
 
-  async loadReadings() {
-    this.system = await api.system(this.id, this.lastReading);
-    const {last, rows} = this.system.readings;
-    this.lastReading = last;
-    for (const [id, at, source, name, value] of rows) {
-      this.readings.push([id, Date.parse(at), source, name, value]);
-    }
+  loadSteps() {
+    return this.inTurn('steps', async () => { this.steps = (await api.steps(this.id)).steps; });
+  }
+
+  loadReadings() {
+    return this.inTurn('readings', async () => {
+      this.system = await api.system(this.id, this.lastReading);
+      const {last, rows} = this.system.readings;
+      this.lastReading = last;
+      for (const [id, at, source, name, value] of rows) {
+        this.readings.push([id, Date.parse(at), source, name, value]);
+      }
+    });
   }
 
   // Events count the steps of their phase: those of the cold start are not training's.

@@ -37,7 +37,7 @@ export function samplePanel(sample, mode, {marked, path}) {
       fact('End', kFinishes[sample.finish] ?? sample.finish),
       fact('Temperature', format.number(sample.temperature)),
       fact('Policy version', sample.versions.map(({version}) => version).join(' → '))),
-    legend(mode), readout,
+    legend(sample, mode), readout,
     tokensView(sample, mode, {marked, readout}),
     h('details', {class: 'prompt'},
       h('summary', {}, `Prompt as the model saw it (${sample.prompt_tokens} tokens)`),

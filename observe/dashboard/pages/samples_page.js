@@ -47,12 +47,14 @@ export function samplesPage(root, session, run) {
   const {path} = session.runs.find(({id}) => id === run.id) ?? {path: run.id};
   const phases = () => kPhases.filter((one) => run.phases().includes(one));
   const phase = () => param('phase', phases()[0] ?? 'train');
-  const mode = () => (kModes[param('color')] ? param('color') : kModeNames[0]);
+  const mode = () => (kModeNames.includes(param('color')) ? param('color') : kModeNames[0]);
   const stepsOf = (one) => run.steps.filter((info) => info.phase === one).map(({step}) => step);
   let shown = {list: null, panel: null};
   let found = [];  // ids in the order of the list
-  let turn = 0;      // of the panel: an answer that comes late is not shown
-  let listTurn = 0;  // of the list
+  // An answer that comes late is not shown: of the page, the panel, the list.
+  let pageTurn = 0;
+  let turn = 0;
+  let listTurn = 0;
   let listed = 0;  // the step of the list: it stays while later ones are written
 
   // The last step without one in the address; a sample alone tells its own.
@@ -102,7 +104,11 @@ export function samplesPage(root, session, run) {
         : `Nothing found: ${cut}.`;
     };
     await append(0);
-    more.onclick = () => append(found.length);
+    more.onclick = async () => {
+      more.disabled = true;
+      await append(found.length).catch((error) => { count.textContent = error.message; });
+      more.disabled = false;
+    };
     bar.update([]);
   }
 
@@ -158,6 +164,7 @@ export function samplesPage(root, session, run) {
   };
 
   async function update() {
+    const mine = ++pageTurn;
     const step = await place();
     if (step === null) return;
     if (!phases().length) {
@@ -177,6 +184,7 @@ export function samplesPage(root, session, run) {
       }
       await showPanel();
     } catch (error) {
+      if (mine !== pageTurn) return;
       fill(panel, problem(error));
       shown = {list: null, panel: null};
     }

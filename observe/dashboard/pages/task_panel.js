@@ -10,7 +10,8 @@ const kPhases = {train: 'step', 'eval/train': 'held out, step',
   'eval/untrained': 'untrained, step'};
 
 export async function taskPanel(run, sample) {
-  const {task, groups} = await api.task(run.id, sample.task.id);
+  const {task, groups: all} = await api.task(run.id, sample.task.id);
+  const groups = all.filter(({samples}) => samples.length > 0);
   const share = (group) => group.right / group.samples.length;
   const length = (group) =>
     group.samples.reduce((sum, one) => sum + one.tokens, 0) / group.samples.length;

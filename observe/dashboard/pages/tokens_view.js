@@ -3,7 +3,14 @@ import {fill, h} from './dom.js';
 import * as format from './format.js';
 import {kModes, tokenTint} from './token_colors.js';
 
-export function legend(mode) {
+// Older programs kept no vocabulary.
+const hasTexts = ({tokens, text}) => tokens.texts.length > 0 || text === '';
+
+export function legend(sample, mode) {
+  if (!hasTexts(sample)) {
+    return h('p', {class: 'token-legend'}, h('span', {class: 'note'}, 'The store of this run has ' +
+      'no vocabulary, as older programs wrote none: its tokens cannot be told apart or coloured.'));
+  }
   const {legend: swatches, note} = kModes[mode];
   return h('p', {class: 'token-legend'},
     swatches.map(([tint, level, text]) => h('span', {class: `tint ${tint} l${level}`}, text)),
@@ -31,12 +38,7 @@ function wordsOf(sample, i) {
 // `sample` as the server sends it; `marked` is the position of a token to show.
 export function tokensView(sample, mode, {marked = null, readout = null} = {}) {
   const {tokens} = sample;
-  if (!tokens.texts.length) {
-    if (readout) {
-      fill(readout, 'The store has no vocabulary, so the tokens cannot be told apart.');
-    }
-    return h('div', {class: 'tokens'}, sample.text);
-  }
+  if (!hasTexts(sample)) return h('div', {class: 'tokens'}, sample.text);
   const switches = new Map(sample.versions.slice(1).map(({begin, version}) => [begin, version]));
   const spans = tokens.texts.map((text, i) => {
     const [tint, level] = tokenTint(mode, tokens, i, sample);

@@ -27,7 +27,7 @@ export function whyPage(root, session, run) {
   root.append(h('h1', {class: 'hidden'}, 'Why'),
     h('div', {class: 'toolbar'}, h('label', {}, 'Why was ', metrics), picker.element),
     head, figure, body);
-  let shown = '';
+  let shown = {metric: null, step: null};
   let turn = 0;
 
   const steps = () => run.table('train').steps;
@@ -57,7 +57,8 @@ export function whyPage(root, session, run) {
     fill(head, h('dl', {class: 'figures'},
       [[`at step ${why.step}`, why.value], ['the step before', why.before]].map(([name, x]) =>
         h('div', {}, h('dt', {}, name), h('dd', {}, h('b', {}, value(x))))),
-      h('div', {}, h('dt', {}, 'the 20 steps before'),
+      why.mean_of > 1 && h('div', {},
+        h('dt', {}, stepsBefore(why)),
         h('dd', {}, h('b', {}, value(why.mean)), ` ± ${value(why.std)}`))));
     fill(body, h('div', {},
       h('section', {class: 'why-sentences'}, h('h2', {}, 'In words'), h('ul', {},
@@ -66,7 +67,7 @@ export function whyPage(root, session, run) {
             names.map((name) => [' ', h('a', {href: pageLink('why', {metric: name,
               step: why.step})}, name)]),
             samples.slice(0, 4).map((id) => [' ', sampleLink(id)])))))),
-      why.groups.length > 0 && groupTable(why.groups)),
+      why.groups.length > 0 && groupTable(why, unit)),
     h('div', {}, why.tokens.length > 0 && tokenTable(why.tokens), hintsBox));
   }
 
@@ -90,23 +91,23 @@ export function whyPage(root, session, run) {
         fill(body, h('p', {class: 'empty'}, 'No step is written yet.'));
         return;
       }
-      const key = `${metric()} ${step()}`;
-      if (key === shown) return;
-      const first = shown === '';
-      shown = key;
+      if (metric() === shown.metric && step() === shown.step) return;
+      const first = shown.metric === null;
+      shown = {metric: metric(), step: step()};
       const mine = ++turn;
       showChart();
       try {
         const why = await api.why(run.id, metric(), step());
         if (mine === turn) showWhy(why);
       } catch (error) {
+        if (mine !== turn) return;
         fill(head);
         fill(body, problem(error));
       }
       if (first) showHints().catch((error) => fill(hintsBox, problem(error)));
     },
     async refresh() {
-      picker.update(['train'], steps(), 'train', Number(shown.split(' ')[1]));
+      picker.update(['train'], steps(), 'train', shown.step ?? step());
     },
     close: () => charts.close(),
     keys: [
@@ -119,17 +120,35 @@ export function whyPage(root, session, run) {
 const sampleLink = (id, text = `sample ${id}`, more = {}) =>
   h('a', {href: pageLink('samples', {sample: id, ...more})}, text);
 
-function groupTable(groups) {
+// By what a group's share is a share of: the head of its column, what it means, how it is written.
+const kShares = {
+  distance: ['Moved it by', (why, unit) => 'How far each group moved the value away from ' +
+    `${stepsBefore(why)}. All groups of the step together make the difference, ` +
+    `${format.change(why.value - why.mean, unit)}.`, format.change],
+  value: ['Makes of it', () => 'What each group makes of the value: no step before it has one to ' +
+    'compare with. All groups of the step together make the value.', format.value],
+  spread: ['Share', () => 'Each group’s share of the spread of the rewards: of their squared ' +
+    'distances from their mean.', format.percent],
+  pull: ['Share', () => 'Each group’s share of what pulls on the policy: of the sum of ' +
+    '|advantage| × tokens. The value itself is no mean over groups.', format.percent],
+};
+
+const stepsBefore = ({mean_of: count}) =>
+  (count === 1 ? 'the step before' : `the mean of the ${count} steps before`);
+
+function groupTable(why, unit) {
+  const {groups} = why;
+  const [title, note, words] = kShares[why.share_of];
   const most = Math.max(...groups.map(({share}) => Math.abs(share)), 1e-12);
   return h('section', {class: 'why-groups'}, h('h2', {}, 'Groups that made it'),
-    h('p', {class: 'note'}, 'Their part in the distance to the mean of the 20 steps before.'),
+    h('p', {class: 'note'}, note(why, unit)),
     h('div', {class: 'scroll'}, h('table', {class: 'list'},
       h('thead', {}, h('tr', {},
-        h('th', {scope: 'col', class: 'number'}, 'Part'), h('th', {class: 'share-cell'}),
+        h('th', {scope: 'col', class: 'number'}, title), h('th', {class: 'share-cell'}),
         h('th', {scope: 'col'}, 'Task'), h('th', {scope: 'col', class: 'number'}, 'Right'),
         h('th', {scope: 'col', class: 'number'}, 'Reward'), h('th', {scope: 'col'}, 'Samples'))),
       h('tbody', {}, groups.map((group) => h('tr', {},
-        h('td', {class: 'number'}, format.signed(group.share)),
+        h('td', {class: 'number'}, words(group.share, unit)),
         h('td', {class: 'share-cell', 'aria-hidden': 'true'}, h('i', {
           class: group.share < 0 ? 'down' : 'up',
           style: {'--share': Math.abs(group.share) / most}})),

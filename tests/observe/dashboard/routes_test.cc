@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <filesystem>
 #include <string>
 #include <vector>
 
@@ -17,6 +18,7 @@ namespace {
 using nlohmann::json;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using ::testing::Not;
 using ::testing::StartsWith;
 
 class RoutesTest : public ::testing::Test {
@@ -185,6 +187,8 @@ TEST_F(RoutesTest, SaysWhatMadeAPoint) {
   EXPECT_NEAR(why["before"], 0.5, 1e-9);
   EXPECT_NEAR(why["mean"], 0.5, 1e-9);
   EXPECT_NEAR(why["std"], 0, 1e-9);
+  EXPECT_EQ(why["mean_of"], 5);
+  EXPECT_EQ(why["share_of"], "distance");
   ASSERT_EQ(why["groups"].size(), 3u);
   double sum = 0;
   for (const json& group : why["groups"]) sum += group["share"].get<double>();
@@ -204,7 +208,13 @@ TEST_F(RoutesTest, SaysWhatMadeAPoint) {
   Get("why?metric=reward/mean", 400);
   EXPECT_EQ(Get("why?metric=time/step_s&step=6")["groups"], json::array());
   EXPECT_EQ(Get("why?metric=reward/correct&step=6")["groups"].size(), 3u);
-  EXPECT_EQ(Get("why?metric=reward/mean&step=1")["mean"], json());
+  // Nothing has moved: no group made it.
+  EXPECT_THAT(Get("why?metric=length/mean&step=3")["sentences"].dump(),
+              Not(HasSubstr("One group of")));
+  const json first = Get("why?metric=reward/mean&step=1");
+  EXPECT_EQ(first["mean"], json());
+  EXPECT_EQ(first["share_of"], "value");
+  EXPECT_NEAR(first["groups"][0]["share"], 4.0 / 12, 1e-9);
 }
 
 TEST_F(RoutesTest, ShowsTheTokensThatMadeAPoint) {
@@ -213,6 +223,7 @@ TEST_F(RoutesTest, ShowsTheTokensThatMadeAPoint) {
   EXPECT_EQ(entropy[0]["value"], 50);
   EXPECT_EQ(entropy[0]["position"], 3);
   EXPECT_EQ(entropy[0]["what"], "entropy");
+  EXPECT_EQ(Get("why?metric=policy/entropy&step=2")["share_of"], "distance");
   const json clipped = Get("why?metric=policy/clip_high&step=2")["tokens"];
   ASSERT_EQ(clipped.size(), 1u);
   EXPECT_EQ(clipped[0]["position"], 7);
@@ -278,6 +289,10 @@ TEST_F(RoutesTest, ComparesRuns) {
                                               {"phase", "eval/train"},
                                               {"step", 6},
                                               {"metrics", {{"eval/greedy_accuracy", 0.5}}}}));
+  EXPECT_EQ(compared["runs"][0]["settings_fault"], "");
+  std::filesystem::remove(runs_.PathOf("second") + "/config.toml");
+  const json fault = runs_.Json("/api/compare?runs=first,second")["runs"][1]["settings_fault"];
+  EXPECT_THAT(fault.get<std::string>(), HasSubstr("config.toml"));
   runs_.Json("/api/compare?runs=first", 400);
   runs_.Json("/api/compare?runs=a,b,c,d,e,f,g", 400);
   runs_.Json("/api/compare?runs=first,none", 404);

@@ -35,7 +35,7 @@ StepRecord TrainingStep(int64_t step) {
       if (c == 1) completion.text = "a needle \xff here";
       scored.verdicts[c].status = right ? VerdictStatus::kCorrect : VerdictStatus::kWrong;
       scored.rewards[c] = {.total = right ? 1.0 : 0.0, .parts = {{"correct", right ? 1.0 : 0.0}}};
-      scored.advantages[c] = right ? 1.0f : -1.0f;
+      scored.advantages[c] = g != 1 ? 0.0f : right ? 1.0f : -1.0f;
       reward_sum += scored.rewards[c].total;
     }
   }

@@ -1,10 +1,12 @@
-#include "observe/dashboard/run_settings_file.h"
+#include "observe/settings_file.h"
 
 #include <toml++/toml.h>
 
 #include <algorithm>
+#include <set>
 #include <sstream>
 #include <string_view>
+#include <utility>
 
 #include "base/file.h"
 
@@ -62,9 +64,9 @@ std::string SettingsPath(const std::string& run_directory) {
 
 }  // namespace
 
-absl::StatusOr<RunSettings> ReadRunSettings(const std::string& run_directory) {
+absl::StatusOr<SettingsFile> ReadSettingsFile(const std::string& run_directory) {
   const std::string path = SettingsPath(run_directory);
-  RunSettings settings;
+  SettingsFile settings;
   PONDER_ASSIGN_OR_RETURN(settings.toml, ReadFile(path, kMostBytes));
   PONDER_ASSIGN_OR_RETURN(const toml::table table, Parse(path, settings.toml));
   Flatten(table, "", settings.keys);
@@ -72,13 +74,35 @@ absl::StatusOr<RunSettings> ReadRunSettings(const std::string& run_directory) {
 }
 
 int64_t ConfiguredSteps(const std::string& run_directory) {
-  const absl::StatusOr<RunSettings> settings = ReadRunSettings(run_directory);
+  const absl::StatusOr<SettingsFile> settings = ReadSettingsFile(run_directory);
   if (!settings.ok()) return 0;
   const auto steps = settings->keys.find("run.steps");
   if (steps == settings->keys.end()) return 0;
   int64_t value = 0;
   std::istringstream(steps->second) >> value;
   return std::max<int64_t>(value, 0);
+}
+
+std::vector<SettingDifference> SettingDifferences(std::span<const SettingsFile> files) {
+  std::set<std::string> keys;
+  for (const SettingsFile& file : files) {
+    for (const auto& [key, value] : file.keys) keys.insert(key);
+  }
+  keys.erase("run.name");
+  keys.erase("run.directory");
+  std::vector<SettingDifference> differences;
+  for (const std::string& key : keys) {
+    SettingDifference setting{.key = key};
+    bool differs = false;
+    for (const SettingsFile& file : files) {
+      const auto found = file.keys.find(key);
+      setting.values.push_back(found == file.keys.end() ? std::nullopt
+                                                        : std::optional(found->second));
+      differs |= setting.values.back() != setting.values.front();
+    }
+    if (differs) differences.push_back(std::move(setting));
+  }
+  return differences;
 }
 
 }  // namespace ponder

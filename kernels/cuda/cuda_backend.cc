@@ -1,0 +1,167 @@
+#include <cuda_runtime.h>
+#include <fmt/format.h>
+
+#include <string>
+
+#include "base/check.h"
+#include "kernels/cuda/context.h"
+#include "kernels/cuda/create_backend.h"
+#include "kernels/cuda/operations.h"
+
+namespace ponder::kernels {
+namespace {
+
+// Raised by whoever changes a last digit of a forward operation.
+constexpr int kKernelRevision = 1;
+
+class CudaBackend final : public Backend {
+ public:
+  CudaBackend(int device, const cudaDeviceProp& properties)
+      : device_(device), context_{nullptr, workspace_, properties.multiProcessorCount} {
+    info_.name = "cuda";
+    info_.isa = fmt::format("sm_{}{}", properties.major, properties.minor);
+    info_.fingerprint = fmt::format("cuda-{}-r{}", info_.isa, kKernelRevision);
+    info_.order = MatrixOrder::kRows;
+    info_.is_host_memory = false;
+    info_.threads = properties.multiProcessorCount;
+  }
+  ~CudaBackend() override {
+    if (context_.stream != nullptr) cudaStreamDestroy(context_.stream);
+  }
+
+  absl::Status Init() {
+    const cudaError_t error = cudaStreamCreateWithFlags(&context_.stream, cudaStreamNonBlocking);
+    if (error == cudaSuccess) return absl::OkStatus();
+    return FailedPrecondition("GPU {} cannot be used: {}", device_, cudaGetErrorString(error));
+  }
+
+  const BackendInfo& Info() const override { return info_; }
+
+  absl::StatusOr<void*> Allocate(int64_t bytes) override {
+    PONDER_CHECK(bytes >= 0, fmt::format("bytes = {}", bytes));
+    void* memory = nullptr;
+    const cudaError_t error = cudaMalloc(&memory, static_cast<size_t>(bytes > 0 ? bytes : 1));
+    if (error == cudaErrorMemoryAllocation) {
+      cudaGetLastError();  // it is answered for here
+      size_t free = 0, total = 0;
+      cudaMemGetInfo(&free, &total);
+      return ResourceExhausted(
+          "expected {} MiB of memory on GPU {}, found {} of {} MiB free; lower the batch, the "
+          "context or the cache, or stop what else uses the GPU",
+          bytes >> 20, device_, free >> 20, total >> 20);
+    }
+    cuda::CheckCuda(error, "cudaMalloc");
+    Zero(memory, bytes);
+    return memory;
+  }
+  void Free(void* memory) override { cuda::CheckCuda(cudaFree(memory), "cudaFree"); }
+  void CopyIn(void* device, const void* host, int64_t bytes) override {
+    Move(device, host, bytes, cudaMemcpyHostToDevice);
+  }
+  void CopyOut(void* host, const void* device, int64_t bytes) override {
+    Move(host, device, bytes, cudaMemcpyDeviceToHost);
+    Synchronize();
+  }
+  void Copy(void* to, const void* from, int64_t bytes) override {
+    Move(to, from, bytes, cudaMemcpyDeviceToDevice);
+  }
+  void Zero(void* device, int64_t bytes) override {
+    PONDER_CHECK(bytes >= 0 && (bytes == 0 || device != nullptr));
+    if (bytes == 0) return;
+    cuda::CheckCuda(cudaMemsetAsync(device, 0, static_cast<size_t>(bytes), context_.stream),
+                    "cudaMemsetAsync");
+  }
+  void Synchronize() override {
+    cuda::CheckCuda(cudaStreamSynchronize(context_.stream), "cudaStreamSynchronize");
+  }
+
+  void Embed(const EmbedArgs& args) override { cuda::Embed(context_, args); }
+  void RmsNorm(const RmsNormArgs& args) override { cuda::RmsNorm(context_, args); }
+  void Linear(const LinearArgs& args) override { cuda::Linear(context_, args); }
+  void QkvRope(const QkvRopeArgs& args) override { cuda::QkvRope(context_, args); }
+  void Attention(const AttentionArgs& args) override { cuda::Attention(context_, args); }
+  void GateUp(const GateUpArgs& args) override { cuda::GateUp(context_, args); }
+  void LogProb(const LogProbArgs& args) override { cuda::LogProb(context_, args); }
+  void Sample(const SampleArgs& args) override { cuda::Sample(context_, args); }
+
+  void EmbedBackward(const EmbedBackwardArgs& args) override {
+    cuda::EmbedBackward(context_, args);
+  }
+  void RmsNormBackward(const RmsNormBackwardArgs& args) override {
+    cuda::RmsNormBackward(context_, args);
+  }
+  void LinearBackward(const LinearBackwardArgs& args) override {
+    cuda::LinearBackward(context_, args);
+  }
+  void QkvRopeBackward(const QkvRopeBackwardArgs& args) override {
+    cuda::QkvRopeBackward(context_, args);
+  }
+  void AttentionBackward(const AttentionBackwardArgs& args) override {
+    cuda::AttentionBackward(context_, args);
+  }
+  void SwiGlu(const SwiGluArgs& args) override { cuda::SwiGlu(context_, args); }
+  void SwiGluBackward(const SwiGluBackwardArgs& args) override {
+    cuda::SwiGluBackward(context_, args);
+  }
+  void LogProbBackward(const LogProbBackwardArgs& args) override {
+    cuda::LogProbBackward(context_, args);
+  }
+
+  void AdamW(const AdamWArgs& args) override { cuda::AdamW(context_, args); }
+  void Pack(const float* source, const PackedMatrix& target) override {
+    cuda::Pack(context_, source, target);
+  }
+  void Unpack(const PackedMatrix& source, float* target) override {
+    cuda::Unpack(context_, source, target);
+  }
+  double SquaredNorm(const float* values, int64_t count) override {
+    return cuda::SquaredNorm(context_, values, count);
+  }
+
+ private:
+  void Move(void* to, const void* from, int64_t bytes, cudaMemcpyKind kind) {
+    PONDER_CHECK(bytes >= 0 && (bytes == 0 || (to != nullptr && from != nullptr)));
+    if (bytes == 0) return;
+    cuda::CheckCuda(cudaMemcpyAsync(to, from, static_cast<size_t>(bytes), kind, context_.stream),
+                    "cudaMemcpyAsync");
+  }
+
+  const int device_;
+  cuda::Workspace workspace_;
+  cuda::CudaContext context_;
+  BackendInfo info_;
+};
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Backend>> CreateLocalCudaBackend(const CudaBackendOptions& options) {
+  int count = 0;
+  cudaError_t error = cudaGetDeviceCount(&count);
+  if (error != cudaSuccess || count == 0) {
+    return FailedPrecondition("expected a GPU, found none: {}", error == cudaSuccess
+                                                                    ? "the driver knows no device"
+                                                                    : cudaGetErrorString(error));
+  }
+  if (options.device < 0 || options.device >= count) {
+    return InvalidArgument("expected the number of a GPU below {}, found {}", count,
+                           options.device);
+  }
+  cudaDeviceProp properties{};
+  error = cudaSetDevice(options.device);
+  if (error == cudaSuccess) error = cudaGetDeviceProperties(&properties, options.device);
+  if (error != cudaSuccess) {
+    return FailedPrecondition("GPU {} cannot be used: {}", options.device,
+                              cudaGetErrorString(error));
+  }
+  constexpr int kOldest = 8;
+  if (properties.major < kOldest) {
+    return FailedPrecondition(
+        "GPU {} ({}) has compute capability {}.{}, expected {}.0 or newer for bf16", options.device,
+        properties.name, properties.major, properties.minor, kOldest);
+  }
+  auto backend = std::make_unique<CudaBackend>(options.device, properties);
+  PONDER_RETURN_IF_ERROR(backend->Init());
+  return backend;
+}
+
+}  // namespace ponder::kernels

@@ -1,0 +1,450 @@
+#include <cuda_runtime.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <boost/context/fiber.hpp>
+#include <boost/context/pooled_fixedsize_stack.hpp>
+#include <cstdlib>
+#include <deque>
+#include <exception>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+using Work = std::function<void()>;
+
+struct EmulatedStream {
+  std::vector<Work> waiting;
+  EmulatedGraph* capture = nullptr;
+};
+struct EmulatedGraph {
+  std::shared_ptr<std::vector<Work>> work = std::make_shared<std::vector<Work>>();
+};
+
+namespace ponder::cuda_emulation {
+namespace {
+
+namespace context = boost::context;
+
+constexpr unsigned kWarp = 32;
+int multiprocessors = 4;
+constexpr size_t kSlotBytes = 32;
+constexpr size_t kStackBytes = 128 << 10;
+constexpr size_t kSharedBytes = 228 << 10;
+
+// ---- device memory ----
+
+// Allocations end at a page that nobody may touch, and cannot be touched at all while no kernel or
+// copy runs.
+class DeviceMemory {
+ public:
+  cudaError_t Allocate(void** memory, size_t bytes) {
+    std::lock_guard lock(mutex_);
+    if (bytes > limit_ - used_) return cudaErrorMemoryAllocation;
+    const size_t page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
+    const size_t rounded = (bytes + 255) / 256 * 256;
+    const size_t mapped = (rounded + page - 1) / page * page;
+    void* base =
+        mmap(nullptr, mapped + page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (base == MAP_FAILED) return cudaErrorMemoryAllocation;
+    *memory = static_cast<char*>(base) + (mapped - rounded);
+    pieces_[*memory] = {static_cast<char*>(base), mapped, bytes};
+    used_ += bytes;
+    return cudaSuccess;
+  }
+  cudaError_t Free(void* memory) {
+    std::lock_guard lock(mutex_);
+    const auto piece = pieces_.find(memory);
+    if (piece == pieces_.end()) return cudaErrorInvalidValue;
+    munmap(piece->second.base, piece->second.mapped + static_cast<size_t>(sysconf(_SC_PAGESIZE)));
+    used_ -= piece->second.bytes;
+    pieces_.erase(piece);
+    return cudaSuccess;
+  }
+  void SetLimit(size_t bytes) {
+    std::lock_guard lock(mutex_);
+    limit_ = bytes;
+  }
+  size_t Limit() const { return limit_; }
+  size_t Used() const { return used_; }
+  void Protect(int protection) {
+    std::lock_guard lock(mutex_);
+    for (const auto& [memory, piece] : pieces_) mprotect(piece.base, piece.mapped, protection);
+  }
+
+ private:
+  struct Piece {
+    char* base = nullptr;
+    size_t mapped = 0;
+    size_t bytes = 0;
+  };
+  std::mutex mutex_;
+  std::map<void*, Piece> pieces_;
+  size_t limit_ = size_t{4} << 30;
+  size_t used_ = 0;
+};
+
+DeviceMemory& Memory() {
+  static DeviceMemory memory;
+  return memory;
+}
+
+// ---- threads ----
+
+enum class State { kReady, kAtWarp, kAtBlock, kDone };
+
+struct Thread {
+  context::fiber fiber;
+  State state = State::kReady;
+  unsigned exchanges = 0;
+  struct Copy {
+    void* to = nullptr;
+    const void* from = nullptr;
+    size_t bytes = 0, valid = 0;
+  };
+  std::vector<Copy> open;                // not committed
+  std::deque<std::vector<Copy>> groups;  // committed, oldest first
+};
+
+struct Warp {
+  unsigned alive = 0, waiting = 0;
+  // Two sets, so that a lane may give its next value while others still read the last.
+  char slots[2][kWarp * kSlotBytes];
+};
+
+class Device {
+ public:
+  void RunKernel(const cudaLaunchConfig_t& config, const Work& thread) {
+    ++launches_;
+    gridDim = config.gridDim;
+    blockDim = config.blockDim;
+    for (unsigned z = 0; z < gridDim.z; ++z) {
+      for (unsigned y = 0; y < gridDim.y; ++y) {
+        for (unsigned x = 0; x < gridDim.x; ++x) {
+          blockIdx = {x, y, z};
+          RunBlock(config, thread);
+        }
+      }
+    }
+  }
+
+  void Wait(State state) {
+    Thread& thread = threads_[current_];
+    thread.state = state;
+    if (state == State::kAtWarp) {
+      ++warps_[current_ / kWarp].waiting;
+      ReleaseWarp(current_ / kWarp);
+    } else {
+      ++waiting_;
+      ReleaseBlock();
+    }
+    scheduler_ = std::move(scheduler_).resume();
+  }
+
+  const char* Exchange(const void* value, size_t bytes) {
+    if (bytes > kSlotBytes) throw std::logic_error("an exchange of more than 32 bytes");
+    Warp& warp = warps_[current_ / kWarp];
+    char* const slots = warp.slots[threads_[current_].exchanges++ % 2];
+    std::memcpy(slots + current_ % kWarp * kSlotBytes, value, bytes);
+    Wait(State::kAtWarp);
+    return slots;
+  }
+
+  Thread& Current() { return threads_[current_]; }
+  char* Shared() { return shared_.data(); }
+  void SetOrder(ThreadOrder order) { order_ = order; }
+  int64_t Launches() const { return launches_; }
+
+ private:
+  void RunBlock(const cudaLaunchConfig_t& config, const Work& kernel) {
+    const unsigned count = config.blockDim.x;
+    if (count % kWarp != 0 || config.blockDim.y != 1 || config.blockDim.z != 1) {
+      throw std::logic_error("blocks here have one dimension, a multiple of 32 threads");
+    }
+    if (config.dynamicSmemBytes > kSharedBytes) throw std::logic_error("too much shared memory");
+    // NaN for fp32 and for bf16. A byte beyond what was asked for is a byte of nobody.
+    shared_.assign(config.dynamicSmemBytes + 16, static_cast<char>(0xff));
+    threads_.clear();
+    threads_.resize(count);
+    warps_.assign(count / kWarp, Warp{});
+    for (Warp& warp : warps_) warp.alive = kWarp;
+    alive_ = count;
+    waiting_ = 0;
+    for (Thread& thread : threads_) {
+      thread.fiber =
+          context::fiber(std::allocator_arg, stacks_, [this, &kernel](context::fiber&& scheduler) {
+            scheduler_ = std::move(scheduler);
+            try {
+              kernel();
+            } catch (const context::detail::forced_unwind&) {
+              throw;
+            } catch (...) {
+              failure_ = std::current_exception();
+            }
+            return std::move(scheduler_);
+          });
+    }
+    while (alive_ > 0) {
+      bool progress = false;
+      for (unsigned i = 0; i < count; ++i) {
+        const unsigned index = order_ == ThreadOrder::kAscending ? i : count - 1 - i;
+        if (threads_[index].state != State::kReady) continue;
+        progress = true;
+        Resume(index);
+        if (failure_) std::rethrow_exception(std::exchange(failure_, nullptr));
+      }
+      if (!progress) Deadlock();
+    }
+  }
+
+  void Resume(unsigned index) {
+    current_ = index;
+    threadIdx = {index, 0, 0};
+    Thread& thread = threads_[index];
+    thread.fiber = std::move(thread.fiber).resume();
+    if (thread.fiber) return;
+    thread.state = State::kDone;
+    --alive_;
+    --warps_[index / kWarp].alive;
+    ReleaseWarp(index / kWarp);
+    ReleaseBlock();
+  }
+
+  void ReleaseWarp(unsigned warp) {
+    if (warps_[warp].waiting == 0 || warps_[warp].waiting < warps_[warp].alive) return;
+    if (warps_[warp].alive < kWarp) {
+      throw std::logic_error("a warp exchanges values, but some of its lanes have returned");
+    }
+    warps_[warp].waiting = 0;
+    for (unsigned i = warp * kWarp; i < (warp + 1) * kWarp; ++i) threads_[i].state = State::kReady;
+  }
+
+  void ReleaseBlock() {
+    if (waiting_ == 0 || waiting_ < alive_) return;
+    waiting_ = 0;
+    for (Thread& thread : threads_) {
+      if (thread.state == State::kAtBlock) thread.state = State::kReady;
+    }
+  }
+
+  [[noreturn]] void Deadlock() {
+    unsigned at_warp = 0;
+    for (const Thread& thread : threads_) at_warp += thread.state == State::kAtWarp;
+    throw std::logic_error("block " + std::to_string(blockIdx.x) + ", " +
+                           std::to_string(blockIdx.y) + ": " + std::to_string(waiting_) +
+                           " threads wait at __syncthreads, " + std::to_string(at_warp) +
+                           " for their warp, none goes on");
+  }
+
+  context::pooled_fixedsize_stack stacks_{kStackBytes};
+  std::vector<char> shared_;
+  std::vector<Thread> threads_;
+  std::vector<Warp> warps_;
+  unsigned alive_ = 0, waiting_ = 0, current_ = 0;
+  context::fiber scheduler_;
+  std::exception_ptr failure_;
+  ThreadOrder order_ = ThreadOrder::kAscending;
+  int64_t launches_ = 0;
+};
+
+Device& TheDevice() {
+  static Device device;
+  return device;
+}
+
+// One kernel or copy at a time, whatever stream it is of.
+std::recursive_mutex& DeviceMutex() {
+  static std::recursive_mutex mutex;
+  return mutex;
+}
+
+void Run(std::vector<Work>& work) {
+  if (work.empty()) return;
+  std::lock_guard lock(DeviceMutex());
+  Memory().Protect(PROT_READ | PROT_WRITE);
+  std::vector<Work> taken = std::move(work);
+  work.clear();
+  try {
+    for (const Work& item : taken) item();
+  } catch (...) {
+    Memory().Protect(PROT_NONE);
+    throw;
+  }
+  Memory().Protect(PROT_NONE);
+}
+
+std::vector<EmulatedStream*>& Streams() {
+  static std::vector<EmulatedStream*> streams;
+  return streams;
+}
+
+cudaError_t Put(cudaStream_t stream, Work work) {
+  if (stream == nullptr) return cudaErrorInvalidValue;
+  if (stream->capture != nullptr) {
+    stream->capture->work->push_back(std::move(work));
+  } else {
+    stream->waiting.push_back(std::move(work));
+  }
+  return cudaSuccess;
+}
+
+}  // namespace
+
+const char* Exchange(const void* value, size_t bytes, size_t* stride) {
+  *stride = kSlotBytes;
+  return TheDevice().Exchange(value, bytes);
+}
+char* SharedMemory() {
+  char* const memory = TheDevice().Shared();
+  return memory + (16 - reinterpret_cast<uintptr_t>(memory) % 16) % 16;
+}
+
+void CopyLater(void* to, const void* from, size_t bytes, size_t valid_bytes) {
+  TheDevice().Current().open.push_back({to, from, bytes, valid_bytes});
+}
+void CommitCopies() {
+  Thread& thread = TheDevice().Current();
+  thread.groups.push_back(std::move(thread.open));
+  thread.open.clear();
+}
+void WaitForCopies(int groups_left) {
+  Thread& thread = TheDevice().Current();
+  while (static_cast<int>(thread.groups.size()) > groups_left) {
+    for (const Thread::Copy& copy : thread.groups.front()) {
+      if (copy.valid > 0) std::memcpy(copy.to, copy.from, copy.valid);
+      std::memset(static_cast<char*>(copy.to) + copy.valid, 0, copy.bytes - copy.valid);
+    }
+    thread.groups.pop_front();
+  }
+}
+
+void SetThreadOrder(ThreadOrder order) { TheDevice().SetOrder(order); }
+void SetMultiprocessors(int count) { multiprocessors = count; }
+void SetDeviceMemory(size_t bytes) { Memory().SetLimit(bytes); }
+int64_t LaunchCount() { return TheDevice().Launches(); }
+
+cudaError_t Enqueue(const cudaLaunchConfig_t& config, std::function<void()> thread) {
+  const auto bad = [](const dim3& d) { return d.x == 0 || d.y == 0 || d.z == 0; };
+  if (bad(config.gridDim) || bad(config.blockDim) || config.blockDim.x > 1024 ||
+      config.gridDim.y > 65535 || config.gridDim.z > 65535) {
+    return cudaErrorInvalidValue;
+  }
+  return Put(config.stream,
+             [config, thread = std::move(thread)] { TheDevice().RunKernel(config, thread); });
+}
+
+}  // namespace ponder::cuda_emulation
+
+namespace emulation = ponder::cuda_emulation;
+
+void __syncthreads() { emulation::TheDevice().Wait(emulation::State::kAtBlock); }
+void __syncwarp(unsigned) { emulation::TheDevice().Wait(emulation::State::kAtWarp); }
+int atomicAdd(int* address, int value) {
+  const int before = *address;
+  *address += value;
+  return before;
+}
+
+const char* cudaGetErrorString(cudaError_t error) {
+  switch (error) {
+    case cudaSuccess:
+      return "no error";
+    case cudaErrorInvalidValue:
+      return "invalid argument";
+    case cudaErrorMemoryAllocation:
+      return "out of memory";
+    default:
+      return "launch failure";
+  }
+}
+cudaError_t cudaGetLastError() { return cudaSuccess; }
+
+cudaError_t cudaGetDeviceCount(int* count) {
+  *count = 1;
+  return cudaSuccess;
+}
+cudaError_t cudaSetDevice(int device) { return device == 0 ? cudaSuccess : cudaErrorInvalidValue; }
+cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int) {
+  *properties = {.name = "emulated",
+                 .major = 8,
+                 .minor = 0,
+                 .multiProcessorCount = emulation::multiprocessors,
+                 .totalGlobalMem = emulation::Memory().Limit(),
+                 .sharedMemPerBlockOptin = 99 << 10};
+  return cudaSuccess;
+}
+
+cudaError_t cudaMalloc(void** memory, size_t bytes) {
+  return emulation::Memory().Allocate(memory, bytes);
+}
+// Waits for all work, as the driver does.
+cudaError_t cudaFree(void* memory) {
+  if (memory == nullptr) return cudaSuccess;
+  for (EmulatedStream* stream : emulation::Streams()) emulation::Run(stream->waiting);
+  return emulation::Memory().Free(memory);
+}
+cudaError_t cudaMemGetInfo(size_t* free, size_t* total) {
+  *total = emulation::Memory().Limit();
+  *free = *total - emulation::Memory().Used();
+  return cudaSuccess;
+}
+
+cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned) {
+  std::lock_guard lock(emulation::DeviceMutex());
+  *stream = new EmulatedStream;
+  emulation::Streams().push_back(*stream);
+  return cudaSuccess;
+}
+cudaError_t cudaStreamDestroy(cudaStream_t stream) {
+  std::lock_guard lock(emulation::DeviceMutex());
+  emulation::Run(stream->waiting);
+  std::erase(emulation::Streams(), stream);
+  delete stream;
+  return cudaSuccess;
+}
+cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
+  emulation::Run(stream->waiting);
+  return cudaSuccess;
+}
+
+cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind kind,
+                            cudaStream_t stream) {
+  if (kind == cudaMemcpyHostToDevice) {
+    const char* const begin = static_cast<const char*>(from);
+    auto copy = std::make_shared<std::vector<char>>(begin, begin + bytes);
+    return emulation::Put(
+        stream, [to, copy = std::move(copy)] { std::memcpy(to, copy->data(), copy->size()); });
+  }
+  return emulation::Put(stream, [to, from, bytes] { std::memcpy(to, from, bytes); });
+}
+cudaError_t cudaMemsetAsync(void* memory, int value, size_t bytes, cudaStream_t stream) {
+  return emulation::Put(stream, [memory, value, bytes] { std::memset(memory, value, bytes); });
+}
+
+cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode) {
+  stream->capture = new EmulatedGraph;
+  return cudaSuccess;
+}
+cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* graph) {
+  *graph = std::exchange(stream->capture, nullptr);
+  return *graph == nullptr ? cudaErrorInvalidValue : cudaSuccess;
+}
+cudaError_t cudaGraphInstantiate(cudaGraphExec_t* exec, cudaGraph_t graph, unsigned long long) {
+  *exec = new EmulatedGraph(*graph);
+  return cudaSuccess;
+}
+cudaError_t cudaGraphLaunch(cudaGraphExec_t exec, cudaStream_t stream) {
+  for (const Work& work : *exec->work) emulation::Put(stream, work);
+  return cudaSuccess;
+}
+cudaError_t cudaGraphDestroy(cudaGraph_t graph) {
+  delete graph;
+  return cudaSuccess;
+}
+cudaError_t cudaGraphExecDestroy(cudaGraphExec_t exec) {
+  delete exec;
+  return cudaSuccess;
+}
