@@ -63,7 +63,7 @@ absl::StatusOr<TrainSummary> TrainLoop::Run(const std::vector<SftExample>& cold_
     }
     PONDER_RETURN_IF_ERROR(BeginReinforcement(config_, *parts_.trainer));
     PONDER_RETURN_IF_ERROR(parts_.groups->PublishWeights(parts_.trainer->PolicyVersion()));
-  parts_.monitor->Learnt(parts_.trainer->PolicyVersion(), 0);
+    parts_.monitor->Learnt(parts_.trainer->PolicyVersion(), 0);
     PONDER_ASSIGN_OR_RETURN(
         const bool done,
         Evaluate(kEvalPhase, 0, cold_start.empty() ? "untrained" : "after the cold start"));

@@ -144,6 +144,10 @@ TEST_F(RunReaderTest, OrdersListsOfAStoreThatWasMadeWithoutTheIndices) {
   auto database = SqliteDatabase::Open(path_, SqliteDatabase::Access::kWrite);
   ASSERT_TRUE((*database)
                   ->Execute("DROP INDEX completions_by_reward; DROP INDEX completions_by_length; "
+                            "ALTER TABLE workers DROP COLUMN software; "
+                            "ALTER TABLE workers DROP COLUMN busy; "
+                            "ALTER TABLE workers DROP COLUMN done; "
+                            "ALTER TABLE workers DROP COLUMN restarts; "
                             "PRAGMA user_version = 2")
                   .ok());
   reader_ = *RunReader::Open(path_);
