@@ -30,6 +30,7 @@ absl::StatusOr<bool> RunColdStart(const RunConfig& config, const TrainParts& par
     for (const SftExample& example : chosen)
       tokens += std::ssize(example.prompt_ids) + std::ssize(example.completion_ids);
     PONDER_ASSIGN_OR_RETURN(UpdateReport report, parts.trainer->Supervise(chosen));
+    parts.monitor->Learnt(report.policy_version, tokens);
     const double seconds = seconds_since(update_started);
     StepRecord record{.step = update,
                       .policy_version = report.policy_version,

@@ -35,7 +35,6 @@ absl::StatusOr<std::optional<StepRecord>> EvaluateHeldOut(const RunConfig& confi
         *parts.verifier, parts.judge, options,
         [&](int64_t done, int64_t total) {
           parts.console->Progress(bar, done, total);
-          parts.monitor->SeeWorkers(parts.groups->Workers());
           parts.monitor->Progress(done, total);
         },
         [&] { return parts.Cancelled(); });

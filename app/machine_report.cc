@@ -10,12 +10,11 @@
 #include <sys/statvfs.h>
 
 #include <algorithm>
-#include <charconv>
 #include <cmath>
 #include <filesystem>
 
+#include "app/gpu_watch.h"
 #include "app/run_memory.h"
-#include "base/file.h"
 #include "kernels/cpu/cpu_isa.h"
 #include "learner/library.h"
 #include "observe/terminal_text.h"
@@ -31,69 +30,18 @@ constexpr int64_t kGib = int64_t{1} << 30;
 constexpr int64_t kEnoughMemory = 4 * kGib;
 constexpr uint64_t kEnoughDisk = uint64_t{8} << 30;
 
-// The text of a small file of the kernel's without its end; empty where there is none.
-std::string KernelText(const std::string& path) {
-  absl::StatusOr<std::string> text = ReadFile(path, 1 << 16);
-  if (!text.ok()) return "";
-  while (text->ends_with('\n')) text->pop_back();
-  return *std::move(text);
-}
-
-std::optional<int64_t> Number(std::string_view text) {
-  int64_t value = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc()) return std::nullopt;
-  return value;
-}
-
-// Files called `name` of this process's control groups of version 2, innermost first.
-std::vector<std::string> CgroupTexts(const std::string& name) {
-  std::string group;
-  const std::string mine = KernelText("/proc/self/cgroup");
-  if (const size_t at = mine.find("0::"); at != std::string::npos) {
-    group = mine.substr(at + 3, mine.find('\n', at) - at - 3);
-  }
-  std::vector<std::string> texts;
-  for (;;) {
-    if (std::string text = KernelText("/sys/fs/cgroup" + group + "/" + name); !text.empty()) {
-      texts.push_back(std::move(text));
-    }
-    if (group.empty()) return texts;
-    group.resize(group.rfind('/') == std::string::npos ? 0 : group.rfind('/'));
-  }
-}
-
 std::optional<double> CpuQuota() {
   std::optional<double> least;
-  for (const std::string& text : CgroupTexts("cpu.max")) {
-    const std::optional<double> cores = QuotaCores(text);
+  for (const std::string& group : ControlGroups()) {
+    const std::optional<double> cores = QuotaCores(KernelText(group + "/cpu.max"));
     if (cores.has_value()) least = std::min(least.value_or(*cores), *cores);
   }
   if (least.has_value()) return least;
   // Version 1.
-  const auto quota = Number(KernelText("/sys/fs/cgroup/cpu/cpu.cfs_quota_us"));
-  const auto period = Number(KernelText("/sys/fs/cgroup/cpu/cpu.cfs_period_us"));
+  const auto quota = KernelNumber(KernelText("/sys/fs/cgroup/cpu/cpu.cfs_quota_us"));
+  const auto period = KernelNumber(KernelText("/sys/fs/cgroup/cpu/cpu.cfs_period_us"));
   if (!quota || !period || *quota <= 0 || *period <= 0) return std::nullopt;
   return static_cast<double>(*quota) / static_cast<double>(*period);
-}
-
-std::optional<int64_t> MemoryLimit(int64_t total) {
-  std::vector<std::string> texts = CgroupTexts("memory.max");
-  texts.push_back(KernelText("/sys/fs/cgroup/memory/memory.limit_in_bytes"));
-  std::optional<int64_t> least;
-  for (const std::string& text : texts) {
-    const std::optional<int64_t> bytes = Number(text);
-    // Version 1 writes a very large number for none.
-    if (bytes && *bytes > 0 && *bytes < total) least = std::min(least.value_or(*bytes), *bytes);
-  }
-  return least;
-}
-
-int64_t TotalMemory() {
-  const std::string text = KernelText("/proc/meminfo");
-  const size_t at = text.find("MemTotal:");
-  if (at == std::string::npos) return 0;
-  return std::strtoll(text.c_str() + at + 9, nullptr, 10) * 1024;
 }
 
 Finding AboutInstructions() {
@@ -116,17 +64,6 @@ Finding AboutInstructions() {
     finding.level = Level::kWarning;
     finding.advice = "without AVX2 everything is many times slower: take a processor with it";
   }
-  return finding;
-}
-
-Finding AboutGpu() {
-  Finding finding{.name = "GPU", .text = "no NVIDIA driver; Ponder computes on the processor"};
-  void* const driver = dlopen("libcuda.so.1", RTLD_LAZY | RTLD_LOCAL);
-  if (driver == nullptr) return finding;
-  dlclose(driver);
-  finding.text = "an NVIDIA driver is here";
-  finding.level = Level::kNote;
-  finding.advice = "this build computes on the processor and leaves the GPU alone";
   return finding;
 }
 
@@ -212,8 +149,8 @@ std::string ChosenWord(std::string_view list) {
 std::optional<double> QuotaCores(std::string_view cpu_max) {
   const size_t space = cpu_max.find(' ');
   if (space == std::string_view::npos) return std::nullopt;
-  const auto quota = Number(cpu_max.substr(0, space));
-  const auto period = Number(cpu_max.substr(space + 1));
+  const auto quota = KernelNumber(cpu_max.substr(0, space));
+  const auto period = KernelNumber(cpu_max.substr(space + 1));
   if (!quota || !period || *quota <= 0 || *period <= 0) return std::nullopt;
   return static_cast<double>(*quota) / static_cast<double>(*period);
 }
@@ -233,21 +170,37 @@ Finding AboutCores(int64_t usable, std::optional<double> quota, double load) {
   return finding;
 }
 
-Finding AboutMemory(int64_t total, int64_t available, std::optional<int64_t> limit) {
-  Finding finding{.name = "memory",
-                  .text = fmt::format("{}, {} free", HumanGib(total), HumanGib(available))};
-  if (limit.has_value()) {
-    finding.level = Level::kNote;
-    finding.text += fmt::format(", a control group allows {}", HumanGib(*limit));
-    finding.advice = fmt::format("a run does not know of it: machine.memory_gib = {:.1f}",
-                                 0.9 * static_cast<double>(*limit) / kGib);
+Finding AboutMemory(const MachineMemory& memory) {
+  Finding finding{.name = "memory", .text = HumanGib(memory.total)};
+  if (memory.limit.has_value()) {
+    finding.text += fmt::format(", a control group allows {}", HumanGib(*memory.limit));
   }
-  if (std::min(available, limit.value_or(available)) < kEnoughMemory) {
+  finding.text += fmt::format(", {} free for a run", HumanGib(memory.available));
+  if (memory.available < kEnoughMemory) {
     finding.level = Level::kWarning;
-    finding.advice +=
-        fmt::format("{}the sample model takes some 4 GiB; `ponder init` makes a plan that fits",
-                    finding.advice.empty() ? "" : "; ");
+    finding.advice = "the sample model takes some 4 GiB; `ponder init` makes a plan that fits";
   }
+  return finding;
+}
+
+Finding AboutGpus(const absl::StatusOr<std::unique_ptr<GpuWatch>>& watch) {
+  Finding finding{.name = "GPU", .text = "no NVIDIA driver; Ponder computes on the processor"};
+  if (absl::IsNotFound(watch.status())) return finding;
+  finding.level = Level::kNote;
+  if (!watch.ok()) {
+    finding.text = std::string(watch.status().message());
+    return finding;
+  }
+  finding.text.clear();
+  for (const GpuInfo& gpu : (*watch)->Gpus()) {
+    finding.text += fmt::format("{}{}", finding.text.empty() ? "" : ", ",
+                                gpu.name.empty() ? "without a name" : gpu.name);
+    if (gpu.memory_bytes > 0) finding.text += fmt::format(" with {}", HumanGib(gpu.memory_bytes));
+  }
+  if (finding.text.empty()) finding.text = "none";
+  const std::string driver = (*watch)->DriverVersion();
+  finding.text += fmt::format("; driver {}", driver.empty() ? "of unknown version" : driver);
+  finding.advice = "this build computes on the processor and leaves the GPU alone";
   return finding;
 }
 
@@ -277,11 +230,12 @@ std::vector<Finding> ExamineMachine(const std::string& folder, const std::string
   if (getloadavg(load, 1) != 1) load[0] = 0;
   findings.push_back(AboutCores(UsableCores(), CpuQuota(), load[0]));
   findings.push_back(AboutInstructions());
-  const int64_t total = TotalMemory();
-  findings.push_back(AboutMemory(total, AvailableMemory().value_or(0), MemoryLimit(total)));
+  if (const absl::StatusOr<MachineMemory> memory = ReadMachineMemory(); memory.ok()) {
+    findings.push_back(AboutMemory(*memory));
+  }
   findings.push_back(
       AboutHugePages(ChosenWord(KernelText("/sys/kernel/mm/transparent_hugepage/enabled"))));
-  findings.push_back(AboutGpu());
+  findings.push_back(AboutGpus(GpuWatch::Open()));
   findings.push_back(AboutSandbox());
   struct statvfs disk = {};
   if (statvfs(folder.c_str(), &disk) == 0) {

@@ -1,10 +1,15 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
+
+#include "app/gpu_watch.h"
+#include "app/machine_memory.h"
+#include "base/status.h"
 
 namespace ponder {
 
@@ -30,7 +35,9 @@ std::optional<double> QuotaCores(std::string_view cpu_max);
 
 // Findings from what was read, for ExamineMachine.
 Finding AboutCores(int64_t usable, std::optional<double> quota, double load);
-Finding AboutMemory(int64_t total, int64_t available, std::optional<int64_t> limit);
+Finding AboutMemory(const MachineMemory& memory);
+// As GpuWatch::Open gives it.
+Finding AboutGpus(const absl::StatusOr<std::unique_ptr<GpuWatch>>& watch);
 Finding AboutHugePages(const std::string& setting);
 Finding AboutDisk(uint64_t free_bytes);
 

@@ -9,6 +9,7 @@
 #include <sstream>
 #include <utility>
 
+#include "app/gpu_watch.h"
 #include "base/file.h"
 
 namespace ponder {
@@ -105,6 +106,7 @@ MachineWatch::~MachineWatch() {
 }
 
 void MachineWatch::Watch() {
+  const absl::StatusOr<std::unique_ptr<GpuWatch>> gpus = GpuWatch::Open();
   MachineCounts before = Look(run_directory_);
   absl::Time last = absl::Now();
   absl::MutexLock lock(&mutex_);
@@ -112,8 +114,12 @@ void MachineWatch::Watch() {
     const MachineCounts now = Look(run_directory_);
     const double seconds = absl::ToDoubleSeconds(absl::Now() - last);
     last = absl::Now();
+    std::vector<Reading> readings = ToReadings(source_, before, now, seconds);
+    if (gpus.ok()) {
+      for (Reading& reading : (*gpus)->Read(source_)) readings.push_back(std::move(reading));
+    }
     // What cannot be written is said by the steps, which need the same file.
-    store_.WriteReadings(ToReadings(source_, before, now, seconds)).IgnoreError();
+    store_.WriteReadings(readings).IgnoreError();
     before = now;
   }
 }

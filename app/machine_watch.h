@@ -33,8 +33,9 @@ MachineCounts ParseMachineCounts(const std::string& self_stat, const std::string
 std::vector<Reading> ToReadings(const std::string& source, const MachineCounts& before,
                                 const MachineCounts& now, double seconds);
 
-// A thread that writes readings of this process into a store, which is thread-safe and outlives
-// it, every `interval`; ended by the destructor.
+// A thread that writes readings of this process, and of the machine's GPUs where there are any
+// (GpuWatch), into a store, which is thread-safe and outlives it, every `interval`; ended by the
+// destructor.
 class MachineWatch {
  public:
   MachineWatch(RunStore& store, std::string source, std::string run_directory,

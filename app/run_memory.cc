@@ -3,11 +3,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cstdlib>
 #include <optional>
 
 #include "app/config_convert.h"
-#include "base/file.h"
+#include "app/machine_memory.h"
 #include "kernels/kv_cache.h"
 #include "model/activations.h"
 
@@ -52,13 +51,6 @@ absl::StatusOr<std::optional<RunConfig>> FitRunMemory(RunConfig config, const Mo
   }
 }
 
-absl::StatusOr<int64_t> AvailableMemory() {
-  PONDER_ASSIGN_OR_RETURN(const std::string text, ReadFile("/proc/meminfo", 1 << 16));
-  const size_t at = text.find("MemAvailable:");
-  if (at == std::string::npos) return NotFound("/proc/meminfo names no MemAvailable");
-  return std::strtoll(text.c_str() + at + 13, nullptr, 10) * 1024;
-}
-
 absl::StatusOr<std::vector<MemoryPlanRow>> PlanRunMemory(const RunConfig& config,
                                                          const ModelConfig& model) {
   PONDER_ASSIGN_OR_RETURN(const TrainerOptions options, ToTrainerOptions(config));
@@ -84,8 +76,12 @@ absl::Status CheckRunMemory(const RunConfig& config, const ModelConfig& model) {
   int64_t limit = static_cast<int64_t>(config.machine.memory_gib * double(1 << 30));
   std::string what = "machine.memory_gib";
   if (limit == 0) {
-    PONDER_ASSIGN_OR_RETURN(limit, AvailableMemory());
-    what = "what this machine has free";
+    PONDER_ASSIGN_OR_RETURN(const MachineMemory memory, ReadMachineMemory());
+    limit = memory.available;
+    what = "what is free here";
+    if (memory.limit.has_value()) {
+      what += fmt::format(" (a control group allows {})", HumanGib(*memory.limit));
+    }
   }
   if (TotalBytes(plan) <= limit) return absl::OkStatus();
   PONDER_ASSIGN_OR_RETURN(const std::optional<RunConfig> fitting,
@@ -103,7 +99,7 @@ absl::Status CheckRunMemory(const RunConfig& config, const ModelConfig& model) {
         "suffice: take a smaller model or shorter answers",
         config.learner.micro_batch_tokens, config.rollout.cache_tokens);
   }
-  return ResourceExhausted("the plan of {} is more than {} ({}); {}", HumanGib(TotalBytes(plan)),
+  return ResourceExhausted("the plan of {} is more than {}: {}; {}", HumanGib(TotalBytes(plan)),
                            what, HumanGib(limit), advice);
 }
 

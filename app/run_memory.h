@@ -27,11 +27,8 @@ std::string HumanGib(int64_t bytes);
 absl::StatusOr<std::optional<RunConfig>> FitRunMemory(RunConfig config, const ModelConfig& model,
                                                       int64_t limit);
 
-// What this machine can still give without swapping.
-absl::StatusOr<int64_t> AvailableMemory();
-
-// RESOURCE_EXHAUSTED where the plan is more than machine.memory_gib or, where that is 0, than the
-// machine has free; the message says which settings would make it fit.
+// RESOURCE_EXHAUSTED where the plan is more than machine.memory_gib or, where that is 0, than
+// ReadMachineMemory says is available; the message says which settings would make it fit.
 absl::Status CheckRunMemory(const RunConfig& config, const ModelConfig& model);
 
 }  // namespace ponder

@@ -1,5 +1,8 @@
 #pragma once
 
+#include <sys/types.h>
+
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <string>
@@ -15,8 +18,10 @@ struct SupervisedVerifierOptions {
                                      // ends when its input closes
   int64_t max_restarts = 10;         // in the object's life
   absl::Duration start_timeout = absl::Seconds(30);
-  std::function<void(const std::string& event)>
-      on_event;  // "restarted after ...", for console and store; may be empty
+  // A child has started; may be empty.
+  std::function<void(pid_t)> on_start;
+  // "verifier restarted (1 of 10): ...", with the last words of the one before; may be empty.
+  std::function<void(const std::string& event)> on_event;
 };
 
 // A verifier in a child process over gRPC. Where the child died or a call failed or ran out of

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 
 #include "app/cold_start.h"
 #include "app/config_convert.h"
@@ -62,6 +63,7 @@ absl::StatusOr<TrainSummary> TrainLoop::Run(const std::vector<SftExample>& cold_
     }
     PONDER_RETURN_IF_ERROR(BeginReinforcement(config_, *parts_.trainer));
     PONDER_RETURN_IF_ERROR(parts_.groups->PublishWeights(parts_.trainer->PolicyVersion()));
+    parts_.monitor->Learnt(parts_.trainer->PolicyVersion(), 0);
     PONDER_ASSIGN_OR_RETURN(
         const bool done,
         Evaluate(kEvalPhase, 0, cold_start.empty() ? "untrained" : "after the cold start"));
@@ -160,6 +162,7 @@ absl::StatusOr<CheckpointName> TrainLoop::Resume(int64_t sft_updates) {
   PONDER_RETURN_IF_ERROR(parts_.store->TruncateAfter(kEvalPhase, rl ? at.step : -1));
   if (!rl) PONDER_RETURN_IF_ERROR(parts_.store->TruncateAfter(kSftPhase, at.step));
   PONDER_RETURN_IF_ERROR(parts_.groups->PublishWeights(parts_.trainer->PolicyVersion()));
+  parts_.monitor->Learnt(parts_.trainer->PolicyVersion(), 0);
   PONDER_RETURN_IF_ERROR(NoteSettings(*parts_.store, parts_.directory->ConfigPath(), at, config_));
   if (rl) checkpointed_ = at.step;
   const std::string message = fmt::format("resumed behind checkpoint {}", at.ToString());
@@ -260,7 +263,6 @@ absl::StatusOr<bool> TrainLoop::Step(int64_t step, StepPipeline& pipeline) {
       step,
       [&](int64_t done, int64_t total) {
         parts_.console->Progress(label, done, total);
-        parts_.monitor->SeeWorkers(parts_.groups->Workers());
         if (done == total) parts_.monitor->Begin("verifying", step, config_.run.steps);
         parts_.monitor->Progress(done, total);
       },
@@ -314,10 +316,10 @@ absl::StatusOr<bool> TrainLoop::Step(int64_t step, StepPipeline& pipeline) {
   metrics["speed/generate_tokens_per_s"] =
       static_cast<double>(collected->stats.completion_tokens) / std::max(generating_s, 1e-9);
   // Of what was learnt from: groups without a signal cost nothing.
-  if (const auto targets = metrics.find("learner/target_tokens");
-      targets != metrics.end() && targets->second > 0) {
-    metrics["speed/learn_tokens_per_s"] = targets->second / std::max(learn_s, 1e-9);
-  }
+  const auto targets = metrics.find("learner/target_tokens");
+  const double learnt = targets == metrics.end() ? 0 : targets->second;
+  if (learnt > 0) metrics["speed/learn_tokens_per_s"] = learnt / std::max(learn_s, 1e-9);
+  parts_.monitor->Learnt(record.policy_version, std::llround(learnt));
   metrics["time/generate_s"] = collected->generate_s;
   metrics["time/wait_for_verdicts_s"] = collected->verdicts_s;
   metrics["time/learn_s"] = learn_s;

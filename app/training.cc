@@ -91,6 +91,12 @@ std::string DefaultRunDirectory(const RunConfig& config) {
                      absl::FormatTime("%Y%m%d-%H%M%S", absl::Now(), absl::LocalTimeZone()));
 }
 
+std::string ThisProcess() {
+  char host[256] = "";
+  gethostname(host, sizeof(host) - 1);
+  return fmt::format("{}, process {}", host, getpid());
+}
+
 }  // namespace
 
 absl::StatusOr<std::vector<SftExample>> ColdStartExamples(const RunConfig& config,
@@ -201,6 +207,7 @@ absl::Status RunTraining(TrainingRequest request) {
                                                 ? RunStore::Mode::kAppend
                                                 : RunStore::Mode::kCreate));
   const std::unique_ptr<RunStore> store = CreateBackgroundStore(std::move(file));
+  PONDER_RETURN_IF_ERROR(store->LoseWorkers("the run ended before it could say goodbye"));
   RunMonitor monitor(*store, *console, RealClock());
   monitor.Begin("starting", 0, config.run.steps);
   const MachineWatch watch(*store, request.supervised_only ? "sft" : "learner", path);
@@ -219,6 +226,8 @@ absl::Status RunTraining(TrainingRequest request) {
                           CreateTrainer(*backend, trainer_options));
   PONDER_RETURN_IF_ERROR(store->SetInfo("model", config.model.directory));
   PONDER_RETURN_IF_ERROR(store->SetInfo("numerics", backend->Info().fingerprint));
+  monitor.SetLearner("ponder " PONDER_VERSION, ThisProcess(), backend->Info().fingerprint,
+                     trainer->PolicyVersion());
   console->Say(
       fmt::format("model: {} ({:.0f} M parameters, {}), {} threads, {}", config.model.directory,
                   static_cast<double>(trainer->GetWeights().Layout().ParameterCount()) / 1e6,
@@ -232,7 +241,9 @@ absl::Status RunTraining(TrainingRequest request) {
   std::unique_ptr<RolloutEngine> engine;
   std::unique_ptr<GroupSource> groups;
   if (!request.supervised_only) {
-    PONDER_ASSIGN_OR_RETURN(verifier, StartConfiguredVerifier(config, note));
+    PONDER_ASSIGN_OR_RETURN(
+        verifier, StartConfiguredVerifier(config, note,
+                                          [&](const WorkerRecord& seen) { monitor.See(seen); }));
     const VerifierDescription description = verifier->Describe();
     console->Say(fmt::format("verifier: {}", description.name));
     PONDER_RETURN_IF_ERROR(
@@ -250,12 +261,18 @@ absl::Status RunTraining(TrainingRequest request) {
             {.address = config.rollout.listen,
              .heartbeat_timeout = absl::Seconds(config.rollout.heartbeat_timeout_s),
              .no_worker_timeout = absl::Seconds(config.rollout.no_worker_timeout_s),
-             .on_event = [&](const std::string& event) { monitor.Note("worker", event); }}));
+             .on_event = [&](const std::string& event) { monitor.Note("worker", event); },
+             .on_gone =
+                 [&](const WorkerGone& gone) {
+                   monitor.SeeGone(gone.last, gone.in_order, gone.words);
+                 }}));
     const std::string host = config.rollout.listen.substr(0, config.rollout.listen.rfind(':'));
     console->Say(fmt::format("waiting for workers: ponder rollout --model {} --learner {}:{}",
                              config.model.directory, host, server->Port()));
     groups = std::move(server);
   }
+
+  if (!request.supervised_only) monitor.WatchGroups(*groups);
 
   WatchInterrupts();
   TrainLoop loop(config, {.train_tasks = train_tasks.get(),
@@ -276,12 +293,14 @@ absl::Status RunTraining(TrainingRequest request) {
   const absl::StatusOr<TrainSummary> ended = request.supervised_only
                                                  ? loop.RunSupervised(cold_start, request.resume)
                                                  : loop.Run(cold_start, request.resume);
-  monitor.SeeWorkers({});
   if (!ended.ok()) {
-    monitor.Begin("failed", 0, config.run.steps, std::string(ended.status().message()));
+    const std::string why(ended.status().message());
+    monitor.EndWorkers(why);
+    monitor.Begin("failed", 0, config.run.steps, why);
     return ended.status();
   }
   const TrainSummary& summary = *ended;
+  monitor.EndWorkers(summary.cancelled ? "the run was stopped" : "the run is finished");
   monitor.Begin(summary.cancelled ? "stopped" : "finished", summary.last_step, config.run.steps);
   PONDER_RETURN_IF_ERROR(store->Flush());
   PONDER_RETURN_IF_ERROR(events->Flush());

@@ -5,12 +5,16 @@
 #include <poll.h>
 #include <signal.h>
 #include <spawn.h>
+#include <sys/eventfd.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
+#include <thread>
 #include <utility>
 
 extern char** environ;
@@ -20,19 +24,29 @@ namespace {
 
 constexpr size_t kMaxLineBytes = size_t{1} << 20;
 
-absl::StatusOr<pid_t> Spawn(const std::vector<std::string>& arguments, int input, int output) {
+// A stream that is -1 stays this process's own.
+struct Streams {
+  int input = -1;
+  int output = -1;
+  int errors = -1;
+};
+
+absl::StatusOr<pid_t> Spawn(const std::vector<std::string>& arguments, const Streams& streams) {
   std::vector<char*> argv;
   for (const std::string& argument : arguments) argv.push_back(const_cast<char*>(argument.c_str()));
   argv.push_back(nullptr);
   posix_spawn_file_actions_t actions;
   posix_spawn_file_actions_init(&actions);
-  if (input >= 0) posix_spawn_file_actions_adddup2(&actions, input, STDIN_FILENO);
-  if (output >= 0) posix_spawn_file_actions_adddup2(&actions, output, STDOUT_FILENO);
+  for (const auto& [from, to] : {std::pair(streams.input, STDIN_FILENO),
+                                 {streams.output, STDOUT_FILENO},
+                                 {streams.errors, STDERR_FILENO}}) {
+    if (from >= 0) posix_spawn_file_actions_adddup2(&actions, from, to);
+  }
   // A group of its own where we hold its streams: Ctrl-C in the terminal is then for this process
   // alone, which ends it in order.
   posix_spawnattr_t attributes;
   posix_spawnattr_init(&attributes);
-  if (input >= 0) {
+  if (streams.input >= 0) {
     posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETPGROUP);
     posix_spawnattr_setpgroup(&attributes, 0);
   }
@@ -67,45 +81,134 @@ class BlockedBrokenPipe {
   sigset_t signal_, before_;
 };
 
+std::string DescribeEnd(int status) {
+  if (!WIFSIGNALED(status)) return fmt::format("ended with exit status {}", WEXITSTATUS(status));
+  const char* const name = sigdescr_np(WTERMSIG(status));
+  return fmt::format("ended by signal {} ({})", WTERMSIG(status), name == nullptr ? "?" : name);
+}
+
+// A pipe whose ends are closed with it unless taken.
+struct Pipe {
+  int ends[2] = {-1, -1};
+
+  ~Pipe() {
+    for (const int end : ends) {
+      if (end >= 0) close(end);
+    }
+  }
+  bool Open() { return pipe2(ends, O_CLOEXEC) == 0; }
+  int Take(int which) { return std::exchange(ends[which], -1); }
+};
+
 }  // namespace
 
+// A thread that passes a child's standard error on and remembers the last line.
+class ErrorWatch {
+ public:
+  // Closes both in the end; `stop` is an eventfd.
+  ErrorWatch(int pipe, int stop) : pipe_(pipe), stop_(stop), thread_([this] { Watch(); }) {}
+  ~ErrorWatch() {
+    if (thread_.joinable()) Finish();
+    close(pipe_);
+    close(stop_);
+  }
+
+  // The child has ended: reads what is left of it. Not again.
+  std::string Finish() {
+    const uint64_t one = 1;
+    while (write(stop_, &one, sizeof(one)) < 0 && errno == EINTR) {
+    }
+    thread_.join();
+    return IsBlank(line_) ? last_ : line_;
+  }
+
+ private:
+  static constexpr size_t kMaxBytes = 512;  // of the line that is kept
+  // Whoever it left behind may write on and on.
+  static constexpr size_t kMaxLeftBytes = size_t{1} << 20;
+
+  static bool IsBlank(std::string_view line) {
+    return line.find_first_not_of(" \t\r") == std::string_view::npos;
+  }
+
+  void Watch() {
+    const BlockedBrokenPipe blocked;
+    size_t left = 0;
+    for (bool ended = false; !ended || left < kMaxLeftBytes;) {
+      struct pollfd events[2] = {{.fd = pipe_, .events = POLLIN, .revents = 0},
+                                 {.fd = stop_, .events = POLLIN, .revents = 0}};
+      if (poll(events, 2, ended ? 0 : -1) < 0 && errno != EINTR) return;
+      ended |= events[1].revents != 0;
+      if (events[0].revents == 0) {
+        if (ended) return;
+        continue;
+      }
+      char bytes[4096];
+      const ssize_t got = read(pipe_, bytes, sizeof(bytes));
+      if (got < 0 && errno == EINTR) continue;
+      if (got <= 0) return;
+      Take(std::string_view(bytes, static_cast<size_t>(got)));
+      if (ended) left += static_cast<size_t>(got);
+    }
+  }
+
+  void Take(std::string_view text) {
+    for (const char c : text) {
+      if (c != '\n') {
+        if (line_.size() < kMaxBytes) line_ += c;
+      } else if (std::string line = std::exchange(line_, ""); !IsBlank(line)) {
+        last_ = std::move(line);
+      }
+    }
+    while (!text.empty()) {
+      const ssize_t written = write(STDERR_FILENO, text.data(), text.size());
+      if (written < 0 && errno == EINTR) continue;
+      if (written <= 0) return;
+      text.remove_prefix(static_cast<size_t>(written));
+    }
+  }
+
+  const int pipe_;
+  const int stop_;
+  std::string line_, last_;  // the thread's until it has ended
+  std::thread thread_;
+};
+
 absl::Status RunProcess(const std::vector<std::string>& arguments) {
-  PONDER_ASSIGN_OR_RETURN(const pid_t pid, Spawn(arguments, -1, -1));
+  PONDER_ASSIGN_OR_RETURN(const pid_t pid, Spawn(arguments, {}));
   int status = 0;
   while (waitpid(pid, &status, 0) < 0 && errno == EINTR) {
   }
   if (WIFEXITED(status) && WEXITSTATUS(status) == 0) return absl::OkStatus();
-  if (WIFSIGNALED(status))
-    return Internal("{} was ended by signal {}", arguments[0], WTERMSIG(status));
-  return Internal("{} ended with exit status {}", arguments[0], WEXITSTATUS(status));
+  return Internal("{} {}", arguments[0], DescribeEnd(status));
 }
 
-absl::StatusOr<ChildProcess> ChildProcess::Start(const std::vector<std::string>& arguments) {
-  int input[2], output[2];
-  if (pipe2(input, O_CLOEXEC) != 0) return Internal("cannot make a pipe: {}", std::strerror(errno));
-  if (pipe2(output, O_CLOEXEC) != 0) {
-    close(input[0]);
-    close(input[1]);
+absl::StatusOr<ChildProcess> ChildProcess::Start(const std::vector<std::string>& arguments,
+                                                 Errors errors) {
+  Pipe input, output, said;
+  const bool watched = errors == Errors::kWatched;
+  if (!input.Open() || !output.Open() || (watched && !said.Open())) {
     return Internal("cannot make a pipe: {}", std::strerror(errno));
   }
-  absl::StatusOr<pid_t> pid = Spawn(arguments, input[0], output[1]);
-  close(input[0]);
-  close(output[1]);
-  if (!pid.ok()) {
-    close(input[1]);
-    close(output[0]);
-    return pid.status();
+  PONDER_ASSIGN_OR_RETURN(
+      const pid_t pid,
+      Spawn(arguments, {.input = input.ends[0], .output = output.ends[1], .errors = said.ends[1]}));
+  fcntl(input.ends[1], F_SETFL, O_NONBLOCK);
+  ChildProcess child(pid, input.Take(1), output.Take(0));
+  if (watched) {
+    const int stop = eventfd(0, EFD_CLOEXEC);
+    if (stop < 0) return Internal("cannot make an eventfd: {}", std::strerror(errno));
+    child.errors_ = std::make_unique<ErrorWatch>(said.Take(0), stop);
   }
-  fcntl(input[1], F_SETFL, O_NONBLOCK);
-  return ChildProcess(*pid, input[1], output[0]);
+  return child;
 }
 
-ChildProcess::ChildProcess(ChildProcess&& other) noexcept
-    : pid_(std::exchange(other.pid_, -1)),
-      input_(std::exchange(other.input_, -1)),
-      output_(std::exchange(other.output_, -1)),
-      buffer_(std::move(other.buffer_)),
-      searched_(std::exchange(other.searched_, 0)) {}
+ChildProcess::ChildProcess(pid_t pid, int input, int output)
+    : pid_(pid), input_(input), output_(output) {}
+
+ChildProcess::ChildProcess(ChildProcess&& other) noexcept : ChildProcess(-1, -1, -1) {
+  *this = std::move(other);
+}
 
 ChildProcess& ChildProcess::operator=(ChildProcess&& other) noexcept {
   std::swap(pid_, other.pid_);
@@ -113,6 +216,9 @@ ChildProcess& ChildProcess::operator=(ChildProcess&& other) noexcept {
   std::swap(output_, other.output_);
   std::swap(buffer_, other.buffer_);
   std::swap(searched_, other.searched_);
+  std::swap(errors_, other.errors_);
+  std::swap(ending_, other.ending_);
+  std::swap(said_, other.said_);
   return *this;
 }
 
@@ -167,23 +273,45 @@ absl::StatusOr<std::string> ChildProcess::Converse(std::string_view& input, absl
 
 bool ChildProcess::Running() {
   if (pid_ < 0) return false;
-  siginfo_t ended = {};
-  if (waitid(P_PID, static_cast<id_t>(pid_), &ended, WEXITED | WNOHANG | WNOWAIT) != 0 ||
-      ended.si_pid == 0) {
-    return true;
-  }
+  if (!HasEnded()) return true;
   Kill();
   return false;
 }
 
+bool ChildProcess::AwaitEnd(absl::Duration timeout) {
+  if (pid_ < 0) return true;
+  // glibc 2.36 declares pidfd_open for C alone.
+  if (const int handle = static_cast<int>(syscall(SYS_pidfd_open, pid_, 0)); handle >= 0) {
+    struct pollfd event = {.fd = handle, .events = POLLIN, .revents = 0};
+    poll(&event, 1, static_cast<int>(absl::ToInt64Milliseconds(timeout)));
+    close(handle);
+  }
+  return !Running();
+}
+
+bool ChildProcess::HasEnded() const {
+  siginfo_t ended = {};
+  return waitid(P_PID, static_cast<id_t>(pid_), &ended, WEXITED | WNOHANG | WNOWAIT) == 0 &&
+         ended.si_pid != 0;
+}
+
 void ChildProcess::Kill() {
   if (pid_ < 0) return;
+  const bool by_itself = HasEnded();
   // Not reaped yet, so the number is still this child's, and so is its group.
   kill(-pid_, SIGKILL);
   kill(pid_, SIGKILL);
-  while (waitpid(pid_, nullptr, 0) < 0 && errno == EINTR) {
+  int status = 0;
+  while (waitpid(pid_, &status, 0) < 0 && errno == EINTR) {
   }
   pid_ = -1;
+  if (by_itself) ending_ = DescribeEnd(status);
+  if (errors_ != nullptr) said_ = std::exchange(errors_, nullptr)->Finish();
+}
+
+std::string ChildProcess::LastWords(const std::string& why) const {
+  return fmt::format("{}{}{}", ending_.empty() ? why : ending_,
+                     said_.empty() ? "" : "; its last line: ", said_);
 }
 
 std::string ProgramPath() { return std::filesystem::read_symlink("/proc/self/exe").string(); }

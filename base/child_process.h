@@ -3,6 +3,7 @@
 #include <absl/time/time.h>
 #include <sys/types.h>
 
+#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -15,11 +16,17 @@ namespace ponder {
 // is an error that says so.
 absl::Status RunProcess(const std::vector<std::string>& arguments);
 
+class ErrorWatch;
+
 // A child process whose standard input and output this process holds. When this process ends,
 // however it ends, the child's input closes; children of ours end then. Not thread-safe.
 class ChildProcess {
  public:
-  static absl::StatusOr<ChildProcess> Start(const std::vector<std::string>& arguments);
+  // Where its standard error goes: to this process's own, and of a watched one the last line is
+  // kept on the way.
+  enum class Errors { kShared, kWatched };
+  static absl::StatusOr<ChildProcess> Start(const std::vector<std::string>& arguments,
+                                            Errors errors = Errors::kShared);
   ChildProcess(ChildProcess&& other) noexcept;
   ChildProcess& operator=(ChildProcess&& other) noexcept;
   ~ChildProcess();  // kills and reaps
@@ -33,17 +40,26 @@ class ChildProcess {
   absl::StatusOr<std::string> Converse(std::string_view& input, absl::Time deadline);
   // False once it has ended; it is reaped then, and what it left in its process group killed.
   bool Running();
+  // Waits for that; false where it goes on after `timeout`.
+  bool AwaitEnd(absl::Duration timeout);
   // Kills the child and what it started in its process group; reaps the child.
   void Kill();
+  // Of one that has ended: "ended by signal 9 (Killed)", or `why` where Kill ended it; of a watched
+  // one the line that it wrote last follows, cut to 512 bytes. May hold any bytes.
+  std::string LastWords(const std::string& why) const;
 
  private:
-  ChildProcess(pid_t pid, int input, int output) : pid_(pid), input_(input), output_(output) {}
+  ChildProcess(pid_t pid, int input, int output);
+  bool HasEnded() const;  // without reaping it
 
   pid_t pid_ = -1;
   int input_ = -1;   // write end of its standard input, non-blocking
   int output_ = -1;  // read end of its standard output
   std::string buffer_;
   size_t searched_ = 0;  // bytes of buffer_ without a line's end
+  std::unique_ptr<ErrorWatch> errors_;
+  std::string ending_;  // how it ended by itself
+  std::string said_;    // the last line of its errors
 };
 
 // The path of the running program.

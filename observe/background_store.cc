@@ -50,8 +50,11 @@ class BackgroundStore : public RunStore {
   absl::Status WriteState(const RunState& state) override {
     return Enqueue([this, state] { return store_->WriteState(state); });
   }
-  absl::Status WriteWorker(const WorkerRecord& worker) override {
-    return Enqueue([this, worker] { return store_->WriteWorker(worker); });
+  absl::Status WriteWorkers(const std::vector<WorkerRecord>& workers) override {
+    return Enqueue([this, workers] { return store_->WriteWorkers(workers); });
+  }
+  absl::Status LoseWorkers(const std::string& last_words) override {
+    return Enqueue([this, last_words] { return store_->LoseWorkers(last_words); });
   }
   absl::Status WriteReadings(const std::vector<Reading>& readings) override {
     return Enqueue([this, readings] { return store_->WriteReadings(readings); });

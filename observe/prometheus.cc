@@ -169,28 +169,45 @@ void AddMetric(const std::string& metric, double value, const Labels& run, Expos
 void AddWorkers(const PrometheusRun& run, Exposition& out) {
   for (const WorkerRecord& worker : run.workers) {
     const Labels labels = {{"run", run.id}, {"worker", worker.name}, {"role", worker.role}};
-    const bool here = worker.state != "lost" && worker.state != "left";
+    // Workers of a run that was killed are as they were then.
+    const bool here = worker.IsHere() && run.status == "running";
     out.Gauge("ponder_worker_up", "1 while the worker is here, 0 when it is lost or has left.",
               labels, here ? 1 : 0);
+    out.Counter("ponder_worker_done_total",
+                "Tokens learnt from, completions generated or items judged, by the role.", labels,
+                static_cast<double>(worker.done));
+    out.Counter("ponder_worker_restarts_total", "How often the worker was started again.", labels,
+                static_cast<double>(worker.restarts));
     if (!here) continue;
-    out.Gauge("ponder_worker_running", "Completions under way.", labels,
+    out.Gauge("ponder_worker_running", "Completions, or items to judge, under way.", labels,
               static_cast<double>(worker.running));
     out.Gauge("ponder_worker_waiting", "Completions that wait.", labels,
               static_cast<double>(worker.waiting));
+    if (std::isfinite(worker.busy)) {
+      out.Gauge("ponder_worker_busy_ratio",
+                "Share of a learner's time or a worker's places in use.", labels, worker.busy);
+    }
+    if (worker.role == "verifier") continue;
     out.Gauge("ponder_worker_policy_version", "Policy version that the worker has.", labels,
               static_cast<double>(worker.policy_version));
   }
 }
 
-// "cpu/process_percent" -> ponder_machine_cpu_process_ratio
+// "cpu/process_percent" -> ponder_machine_cpu_process_ratio; "gpu0/power_watts" ->
+// ponder_machine_gpu_power_watts{gpu="0"}
 void AddReadings(const PrometheusRun& run, Exposition& out) {
   // Newest first: of series with the same labels the first is kept.
   for (auto reading = run.readings.rbegin(); reading != run.readings.rend(); ++reading) {
-    std::string_view name = reading->name;
-    const bool percent = TakeSuffix(name, "_percent");
-    out.Gauge("ponder_machine_" + SafeName(name) + (percent ? "_ratio" : ""),
-              "The machine's reading " + reading->name + ".",
-              {{"run", run.id}, {"source", reading->source}},
+    std::string name = reading->name;
+    Labels labels = {{"run", run.id}, {"source", reading->source}};
+    if (const size_t end = name.find('/'); name.starts_with("gpu") && end != std::string::npos) {
+      labels.emplace_back("gpu", name.substr(3, end - 3));
+      name.erase(3, end - 3);
+    }
+    const std::string help = "The machine's reading " + name + ".";
+    std::string_view rest = name;
+    const bool percent = TakeSuffix(rest, "_percent");
+    out.Gauge("ponder_machine_" + SafeName(rest) + (percent ? "_ratio" : ""), help, labels,
               percent ? reading->value / 100 : reading->value);
   }
 }

@@ -53,6 +53,14 @@ CREATE INDEX IF NOT EXISTS completions_by_reward ON completions (reward);
 CREATE INDEX IF NOT EXISTS completions_by_length ON completions (token_count);
 )sql";
 
+// Version 4: what a worker runs, how busy it is and what it has done.
+constexpr char kFromVersion3[] = R"sql(
+ALTER TABLE workers ADD COLUMN software TEXT NOT NULL DEFAULT '';
+ALTER TABLE workers ADD COLUMN busy REAL;
+ALTER TABLE workers ADD COLUMN done INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE workers ADD COLUMN restarts INTEGER NOT NULL DEFAULT 0;
+)sql";
+
 // A store whose maker died before the commit has no tables yet and may be made again.
 absl::Status CheckIsNew(SqliteDatabase& database) {
   PONDER_ASSIGN_OR_RETURN(const int64_t tables,
@@ -104,7 +112,8 @@ absl::Status Migrate(SqliteDatabase& database) {
     PONDER_RETURN_IF_ERROR(database.Execute(kRunStoreSchema));
     PONDER_RETURN_IF_ERROR(database.Execute(kIntoSchema));
   } else {
-    PONDER_RETURN_IF_ERROR(database.Execute(kFromVersion2));
+    if (version == 2) PONDER_RETURN_IF_ERROR(database.Execute(kFromVersion2));
+    PONDER_RETURN_IF_ERROR(database.Execute(kFromVersion3));
   }
   PONDER_RETURN_IF_ERROR(SetVersion(database));
   return transaction.Commit();

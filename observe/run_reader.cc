@@ -276,23 +276,24 @@ absl::StatusOr<std::vector<TimedEvent>> SqliteRunReader::Events(int64_t after_id
 
 absl::StatusOr<std::vector<WorkerRecord>> SqliteRunReader::Workers() {
   std::vector<WorkerRecord> workers;
-  PONDER_RETURN_IF_ERROR(ForEach(
-      "SELECT name, role, address, numerics, policy_version, running, waiting, state, last_words, "
-      "joined_at, seen_at FROM workers ORDER BY role, name",
-      {}, [&](const SqliteStatement& row) {
-        workers.push_back({.name = row.Text(0),
-                           .role = row.Text(1),
-                           .address = row.Text(2),
-                           .numerics = row.Text(3),
-                           .policy_version = row.Integer(4),
-                           .running = row.Integer(5),
-                           .waiting = row.Integer(6),
-                           .state = row.Text(7),
-                           .last_words = row.Text(8),
-                           .joined_at = row.Text(9),
-                           .seen_at = row.Text(10)});
-        return absl::OkStatus();
-      }));
+  PONDER_RETURN_IF_ERROR(ForEach(kSelectWorkers, {kMostWorkers}, [&](const SqliteStatement& row) {
+    workers.push_back({.name = row.Text(0),
+                       .role = row.Text(1),
+                       .software = row.Text(2),
+                       .address = row.Text(3),
+                       .numerics = row.Text(4),
+                       .policy_version = row.Integer(5),
+                       .running = row.Integer(6),
+                       .waiting = row.Integer(7),
+                       .busy = row.Number(8),
+                       .done = row.Integer(9),
+                       .restarts = row.Integer(10),
+                       .state = row.Text(11),
+                       .last_words = row.Text(12),
+                       .joined_at = row.Text(13),
+                       .seen_at = row.Text(14)});
+    return absl::OkStatus();
+  }));
   return workers;
 }
 

@@ -103,6 +103,7 @@ struct TimedReading {
 class RunReader {
  public:
   static constexpr int64_t kExcerptCharacters = 240;
+  static constexpr int64_t kMostWorkers = 200;
 
   static absl::StatusOr<std::unique_ptr<RunReader>> Open(const std::string& path);
   virtual ~RunReader() = default;
@@ -118,6 +119,7 @@ class RunReader {
   virtual absl::StatusOr<MetricTable> Metrics(const std::string& phase, int64_t after,
                                               const std::vector<std::string>& names) = 0;
   virtual absl::StatusOr<std::vector<TimedEvent>> Events(int64_t after_id) = 0;
+  // Those that are here, then those that have gone, the last one first; kMostWorkers in all.
   virtual absl::StatusOr<std::vector<WorkerRecord>> Workers() = 0;
   // The newest `limit` behind `after_id`, oldest first.
   virtual absl::StatusOr<std::vector<TimedReading>> Readings(int64_t after_id, int64_t limit) = 0;

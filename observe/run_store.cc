@@ -27,7 +27,10 @@ class SqliteRunStore : public RunStore {
   absl::Status WriteStep(StepRecord record) override;
   absl::Status WriteEvent(const EventRecord& event) override;
   absl::Status WriteState(const RunState& state) override;
-  absl::Status WriteWorker(const WorkerRecord& worker) override;
+  absl::Status WriteWorkers(const std::vector<WorkerRecord>& workers) override;
+  absl::Status LoseWorkers(const std::string& last_words) override {
+    return WriteRow(kLoseWorkers, last_words);
+  }
   absl::Status WriteReadings(const std::vector<Reading>& readings) override;
   absl::Status WriteVocabulary(const std::vector<std::string>& pieces) override;
   absl::Status TruncateAfter(const std::string& phase, int64_t step) override;
@@ -210,10 +213,16 @@ absl::Status SqliteRunStore::WriteState(const RunState& state) {
                   state.workers, state.left_s, state.detail);
 }
 
-absl::Status SqliteRunStore::WriteWorker(const WorkerRecord& worker) {
-  return WriteRow(kUpsertWorker, worker.name, worker.role, worker.address, worker.numerics,
-                  worker.policy_version, worker.running, worker.waiting, worker.state,
-                  worker.last_words);
+absl::Status SqliteRunStore::WriteWorkers(const std::vector<WorkerRecord>& workers) {
+  PONDER_ASSIGN_OR_RETURN(SqliteTransaction transaction, BeginWrite());
+  PONDER_ASSIGN_OR_RETURN(SqliteStatement statement, database_->Prepare(kUpsertWorker));
+  for (const WorkerRecord& worker : workers) {
+    PONDER_RETURN_IF_ERROR(statement.Run(worker.name, worker.role, worker.software, worker.address,
+                                         worker.numerics, worker.policy_version, worker.running,
+                                         worker.waiting, worker.busy, worker.done, worker.restarts,
+                                         worker.state, worker.last_words));
+  }
+  return Commit(transaction);
 }
 
 absl::Status SqliteRunStore::WriteReadings(const std::vector<Reading>& readings) {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 #include <memory>
 #include <optional>
 #include <string>
@@ -46,17 +47,25 @@ struct RunState {
 
 // A process that works for the run, as last seen.
 struct WorkerRecord {
-  std::string name;  // unique within the run
-  std::string role;  // "learner", "rollout", "verifier"
+  std::string name;      // unique within the run
+  std::string role;      // "learner", "rollout", "verifier"
+  std::string software;  // what it runs, with its version
   std::string address;
   std::string numerics;  // fingerprint
   int64_t policy_version = 0;
-  int64_t running = 0;  // completions under way
+  int64_t running = 0;  // completions, or items of a verifier, under way
   int64_t waiting = 0;
-  std::string state;  // "working", "idle", "lost", "left"
-  std::string last_words;
-  std::string joined_at;  // UTC; both are filled in by the store
+  // Share in use, 0 to 1: of a learner's time, of a rollout worker's places. NaN: not known.
+  double busy = std::numeric_limits<double>::quiet_NaN();
+  // Since it joined: tokens learnt from, completions generated, items judged.
+  int64_t done = 0;
+  int64_t restarts = 0;
+  std::string state;       // "working", "idle"; gone: "lost", "left"
+  std::string last_words;  // why it is gone, or was started again
+  std::string joined_at;   // UTC; both are filled in by the store
   std::string seen_at;
+
+  bool IsHere() const { return state != "lost" && state != "left"; }
 };
 
 // One number read off the machine: source "learner", name "cpu/percent", ...
@@ -107,7 +116,9 @@ class RunStore {
   virtual absl::Status WriteEvent(const EventRecord& event) = 0;
   virtual absl::Status WriteState(const RunState& state) = 0;
   // By name: the first sight of a worker is when it joined.
-  virtual absl::Status WriteWorker(const WorkerRecord& worker) = 0;
+  virtual absl::Status WriteWorkers(const std::vector<WorkerRecord>& workers) = 0;
+  // Whoever is still here by the store is "lost", with these last words; as seen last.
+  virtual absl::Status LoseWorkers(const std::string& last_words) = 0;
   virtual absl::Status WriteReadings(const std::vector<Reading>& readings) = 0;
   // Text of each token id, in any bytes.
   virtual absl::Status WriteVocabulary(const std::vector<std::string>& pieces) = 0;

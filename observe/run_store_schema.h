@@ -8,7 +8,7 @@ namespace ponder {
 // and adds its step to observe/run_database.cc.
 
 inline constexpr int64_t kRunStoreApplicationId = 0x506f6e64;  // "Pond", in the file's header
-inline constexpr int64_t kRunStoreVersion = 3;
+inline constexpr int64_t kRunStoreVersion = 4;
 
 // Blobs: observe/blob_codec.h; their lengths are in the column *_count beside them. `seed` is an
 // unsigned number in SQLite's signed one. A number that is not one (NaN) is NULL.
@@ -111,7 +111,11 @@ CREATE TABLE workers (
   state TEXT NOT NULL,
   last_words TEXT NOT NULL,
   joined_at TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ', 'now')),
-  seen_at TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ', 'now'))
+  seen_at TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ', 'now')),
+  software TEXT NOT NULL DEFAULT '',
+  busy REAL,
+  done INTEGER NOT NULL DEFAULT 0,
+  restarts INTEGER NOT NULL DEFAULT 0
 ) WITHOUT ROWID;
 
 CREATE TABLE state (
@@ -173,12 +177,24 @@ inline constexpr char kInsertTokens[] =
     "versions) VALUES (?, ?, ?, ?, ?, ?, ?)";
 
 inline constexpr char kUpsertWorker[] =
-    "INSERT INTO workers (name, role, address, numerics, policy_version, running, waiting, state, "
-    "last_words) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (name) DO UPDATE SET "
-    "role = excluded.role, address = excluded.address, numerics = excluded.numerics, "
-    "policy_version = excluded.policy_version, running = excluded.running, "
-    "waiting = excluded.waiting, state = excluded.state, last_words = excluded.last_words, "
-    "seen_at = excluded.seen_at";
+    "INSERT INTO workers (name, role, software, address, numerics, policy_version, running, "
+    "waiting, busy, done, restarts, state, last_words) "
+    "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (name) DO UPDATE SET "
+    "role = excluded.role, software = excluded.software, address = excluded.address, "
+    "numerics = excluded.numerics, policy_version = excluded.policy_version, "
+    "running = excluded.running, waiting = excluded.waiting, busy = excluded.busy, "
+    "done = excluded.done, restarts = excluded.restarts, state = excluded.state, "
+    "last_words = excluded.last_words, seen_at = excluded.seen_at";
+
+inline constexpr char kLoseWorkers[] =
+    "UPDATE workers SET state = 'lost', last_words = ?, running = 0, waiting = 0 "
+    "WHERE state NOT IN ('lost', 'left')";
+
+// Those that are here, then those that have gone last.
+inline constexpr char kSelectWorkers[] =
+    "SELECT name, role, software, address, numerics, policy_version, running, waiting, busy, done, "
+    "restarts, state, last_words, joined_at, seen_at FROM workers "
+    "ORDER BY state IN ('lost', 'left'), seen_at DESC LIMIT ?";
 
 inline constexpr char kReplaceState[] =
     "INSERT OR REPLACE INTO state (id, activity, step, steps, done, total, workers, left_s, "

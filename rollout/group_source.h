@@ -57,6 +57,7 @@ struct WorkerLoad {
   int64_t version = 0;      // policy version of its weights
   int64_t running = 0;      // completions given to it and not come back
   int64_t capacity = 0;     // completions at once
+  int64_t done = 0;         // completions that were taken from it
 };
 
 // Where groups are generated: in this process, or by workers on other machines. Same results either

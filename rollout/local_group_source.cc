@@ -48,7 +48,8 @@ class LocalGroupSource : public GroupSource {
              .fingerprint = capabilities.fingerprint,
              .version = version_.value_or(0),
              .running = load.running + load.waiting,
-             .capacity = capabilities.max_sequences}};
+             .capacity = capabilities.max_sequences,
+             .done = done_}};
   }
 
   absl::StatusOr<bool> Work() override {
@@ -65,8 +66,9 @@ class LocalGroupSource : public GroupSource {
       if (place == batches_.begin()) continue;
       --place;
       const size_t index = result.request_id - place->first;
-      if (index < place->second.Batch().requests.size())
-        place->second.Add(index, std::move(result.completion));
+      if (index >= place->second.Batch().requests.size()) continue;
+      place->second.Add(index, std::move(result.completion));
+      ++done_;
     }
     return true;
   }
@@ -104,6 +106,7 @@ class LocalGroupSource : public GroupSource {
   std::optional<int64_t> version_;            // what the engine was told last
   std::map<BatchId, GroupAssembly> batches_;  // a batch is called by the id of its first request
   uint64_t next_id_ = 1;
+  int64_t done_ = 0;  // completions handed over
 };
 
 }  // namespace

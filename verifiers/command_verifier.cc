@@ -18,6 +18,7 @@ namespace ponder {
 namespace {
 
 constexpr absl::Duration kLongestCall = absl::Hours(1);  // every wait ends
+constexpr absl::Duration kEndLimit = absl::Seconds(1);
 
 class CommandVerifier : public Verifier {
  public:
@@ -40,12 +41,13 @@ class CommandVerifier : public Verifier {
     std::map<int64_t, size_t> owed;  // by id: the places of the items without a verdict
     for (size_t place = 0; place < batch.size(); ++place) owed[next_id_++] = place;
     while (!owed.empty()) {
-      if (!child_->Running()) {
-        PONDER_RETURN_IF_ERROR(Restart("it had ended"));
-      }
+      if (!child_->Running()) PONDER_RETURN_IF_ERROR(Restart("it was not running").status());
       const absl::Status status = Exchange(batch, deadline, owed, verdicts);
       if (status.ok()) break;
-      const std::string reason(status.message());
+      // Its output closes a moment before its end can be seen.
+      if (absl::IsUnavailable(status)) child_->AwaitEnd(kEndLimit);
+      // Whatever went wrong, a new process is the known state to go on from.
+      PONDER_ASSIGN_OR_RETURN(const std::string reason, Restart(std::string(status.message())));
       if (absl::IsUnavailable(status)) {
         // The first one owed is the likeliest to have killed it; the others deserve a new process.
         verdicts[owed.begin()->second] = InternalVerdict(reason);
@@ -54,8 +56,6 @@ class CommandVerifier : public Verifier {
         for (const auto& [id, place] : owed) verdicts[place] = InternalVerdict(reason);
         owed.clear();
       }
-      // Whatever went wrong, a new process is the known state to go on from.
-      PONDER_RETURN_IF_ERROR(Restart(reason));
     }
     return verdicts;
   }
@@ -98,27 +98,32 @@ class CommandVerifier : public Verifier {
   }
 
   absl::Status StartChild() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
-    PONDER_ASSIGN_OR_RETURN(child_, ChildProcess::Start(options_.command));
+    PONDER_ASSIGN_OR_RETURN(child_,
+                            ChildProcess::Start(options_.command, ChildProcess::Errors::kWatched));
+    if (options_.on_start) options_.on_start(child_->Pid());
     started_ = absl::Now();
     answered_ = false;
     return absl::OkStatus();
   }
 
-  absl::Status Restart(const std::string& reason) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+  // `reason` is why it has to end, where it has not ended by itself. Returns the last words.
+  absl::StatusOr<std::string> Restart(const std::string& reason)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    child_->Kill();
+    std::string words = child_->LastWords(reason);
     if (restarts_ >= options_.max_restarts) {
       return FailedPrecondition(
           "the verifier's command {} failed again after {} restarts, last because {}; try it by "
           "hand on a line that `ponder verify` takes, or raise max_restarts",
-          options_.command[0], restarts_, reason);
+          options_.command[0], restarts_, words);
     }
     ++restarts_;
-    child_.reset();
     PONDER_RETURN_IF_ERROR(StartChild());
     if (options_.on_event) {
       options_.on_event(fmt::format("verifier {} restarted ({} of {}): {}", options_.command[0],
-                                    restarts_, options_.max_restarts, reason));
+                                    restarts_, options_.max_restarts, words));
     }
-    return absl::OkStatus();
+    return words;
   }
 
   const CommandVerifierOptions options_;

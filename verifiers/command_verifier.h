@@ -1,5 +1,8 @@
 #pragma once
 
+#include <sys/types.h>
+
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <string>
@@ -15,7 +18,10 @@ struct CommandVerifierOptions {
   int64_t max_restarts = 10;         // in the object's life
   // A process may take so long for its first answer (imports, models), whatever the deadline says.
   absl::Duration start_timeout = absl::Seconds(60);
-  std::function<void(const std::string& event)> on_event;  // "restarted ..."; may be empty
+  // A process has started; may be empty.
+  std::function<void(pid_t)> on_start;
+  // "verifier restarted (1 of 10): ...", with the last words of the one before; may be empty.
+  std::function<void(const std::string& event)> on_event;
 };
 
 // A verifier that is any program reading items and writing verdicts as JSON lines

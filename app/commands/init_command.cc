@@ -5,7 +5,7 @@
 #include <thread>
 
 #include "app/commands/command.h"
-#include "app/run_memory.h"
+#include "app/machine_memory.h"
 #include "app/starter_config.h"
 #include "base/file.h"
 
@@ -35,9 +35,9 @@ absl::Status RunInit(InitOptions options) {
     return FailedPrecondition("{} is there already; --force writes over it, --output names another",
                               options.output);
   }
-  PONDER_ASSIGN_OR_RETURN(const int64_t available, AvailableMemory());
+  PONDER_ASSIGN_OR_RETURN(const MachineMemory memory, ReadMachineMemory());
   options.request.memory_bytes =
-      static_cast<int64_t>(kMemoryShare * static_cast<double>(available));
+      static_cast<int64_t>(kMemoryShare * static_cast<double>(memory.available));
   options.request.cores = std::thread::hardware_concurrency();
   PONDER_ASSIGN_OR_RETURN(const StarterConfig starter, MakeStarterConfig(options.request));
   const std::string text = fmt::format(

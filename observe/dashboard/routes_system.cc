@@ -111,12 +111,17 @@ RouteAnswer SystemRoute(const RunRequest& request) {
   for (const WorkerRecord& worker : workers) {
     worker_list.push_back({{"name", worker.name},
                            {"role", worker.role},
+                           {"software", worker.software},
                            {"address", worker.address},
                            {"numerics", worker.numerics},
                            {"policy_version", worker.policy_version},
                            {"running", worker.running},
                            {"waiting", worker.waiting},
+                           {"busy", worker.busy},
+                           {"done", worker.done},
+                           {"restarts", worker.restarts},
                            {"state", worker.state},
+                           {"here", worker.IsHere()},
                            {"last_words", worker.last_words},
                            {"joined_at", worker.joined_at},
                            {"seen_at", worker.seen_at}});

@@ -19,6 +19,8 @@ constexpr absl::Duration kHeartbeatInterval = absl::Seconds(2);
 constexpr int kPingIntervalMs = 10000;
 constexpr int kPingTimeoutMs = 20000;
 
+constexpr absl::Duration kGoodbyeLimit = absl::Seconds(2);
+
 constexpr char kFetchMethod[] = "/ponder.v1.Rollout/FetchWeights";
 // Weights come in large frames, and several chunks of them may be under way; gRPC's own search for
 // a window size would hold them up with pings.
@@ -76,6 +78,16 @@ std::optional<v1::LearnerMessage> LearnerConnection::Receive(absl::Duration time
   v1::LearnerMessage message = std::move(inbox_.front());
   inbox_.pop_front();
   return message;
+}
+
+void LearnerConnection::SayGoodbye(const std::string& reason) {
+  v1::WorkerMessage message;
+  message.mutable_goodbye()->set_reason(reason);
+  absl::MutexLock lock(&mutex_);
+  outbox_.push_back(std::move(message));
+  const auto has_ended = [this]()
+                             ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return ended_.has_value(); };
+  mutex_.AwaitWithTimeout(absl::Condition(&has_ended), kGoodbyeLimit);
 }
 
 std::optional<absl::Status> LearnerConnection::Ended() {

@@ -34,6 +34,8 @@ class LearnerConnection {
   void Send(v1::WorkerMessage message);
   // The next message; waits for one up to `timeout`.
   std::optional<v1::LearnerMessage> Receive(absl::Duration timeout);
+  // The last message; waits a moment for the learner to end the stream.
+  void SayGoodbye(const std::string& reason);
   // Why the stream has ended, where it has and all its messages have been received.
   std::optional<absl::Status> Ended();
 

@@ -27,6 +27,9 @@ using WorkerId = LeaseBook::WorkerId;
 // How long Work sleeps at most before it looks at the clock and lets its caller look around.
 constexpr absl::Duration kLookAround = absl::Milliseconds(20);
 constexpr absl::Duration kGoodbyeLimit = absl::Seconds(2);
+// Of a worker's name and fingerprints, and of what is kept of its last words.
+constexpr size_t kMaxHelloBytes = 256;
+constexpr size_t kMaxWordsBytes = 512;
 
 class Server : public RolloutServer, private WorkerStream::Owner {
  public:
@@ -98,14 +101,7 @@ class Server : public RolloutServer, private WorkerStream::Owner {
   std::vector<WorkerLoad> Workers() const override {
     absl::MutexLock lock(&mutex_);
     std::vector<WorkerLoad> loads;
-    for (const auto& [id, worker] : workers_) {
-      loads.push_back({.name = worker.name,
-                       .address = worker.stream->Peer(),
-                       .fingerprint = worker.fingerprint,
-                       .version = worker.version,
-                       .running = batches_.Leases().Outstanding(id),
-                       .capacity = worker.capacity});
-    }
+    for (const auto& [id, worker] : workers_) loads.push_back(LoadOf(id, worker));
     return loads;
   }
 
@@ -175,6 +171,7 @@ class Server : public RolloutServer, private WorkerStream::Owner {
     std::string transport;  // how weights came last
     int64_t version = 0;    // policy version that it said it runs on
     int64_t capacity = 0;
+    int64_t done = 0;  // completions accepted
     absl::Time last_heard;
     std::shared_ptr<WorkerStream> stream;
   };
@@ -216,6 +213,7 @@ class Server : public RolloutServer, private WorkerStream::Owner {
     for (const v1::Completion& completion : message.result().completions())
       completions.push_back(FromProto(completion));
     std::string event;
+    std::optional<WorkerGone> gone;
     {
       absl::MutexLock lock(&mutex_);
       const auto worker = Find(stream.get());
@@ -227,31 +225,36 @@ class Server : public RolloutServer, private WorkerStream::Owner {
       worker->second.last_heard = clock_.Now();
       if (message.has_installed()) event = NoteInstalled(worker->second, message.installed());
       if (message.has_result()) {
-        event = TakeResult(worker, message.result(), std::move(completions));
+        gone = TakeResult(worker, message.result(), std::move(completions));
+        news_ = true;
+        SendLeases();
+      } else if (message.has_goodbye()) {
+        stream->Close(grpc::Status::OK);
+        gone = Remove(worker, message.goodbye().reason().substr(0, kMaxWordsBytes));
+        gone->in_order = true;
         news_ = true;
         SendLeases();
       }
     }
     if (!event.empty()) Say(event);
+    if (gone.has_value()) SayGone(*gone);
     if (message.has_installed() && options_.on_installed) {
       options_.on_installed(message.installed().policy_version());
     }
   }
 
   void OnEnd(const std::shared_ptr<WorkerStream>& stream) override {
-    std::string name;
+    std::optional<WorkerGone> gone;
     {
       absl::MutexLock lock(&mutex_);
       const auto worker = Find(stream.get());
       if (worker == workers_.end()) return;
-      name = worker->second.name;
-      batches_.Leases().Leave(worker->first);
-      workers_.erase(worker);
+      gone = Remove(worker, "its connection ended without a goodbye");
       if (ending_) return;
       news_ = true;
       SendLeases();
     }
-    Say(fmt::format("rollout worker {} left", name));
+    SayGone(*gone);
   }
 
   void OnGone() override {
@@ -262,6 +265,13 @@ class Server : public RolloutServer, private WorkerStream::Owner {
   void Admit(const std::shared_ptr<WorkerStream>& stream, const v1::WorkerHello& hello) {
     const std::string name = fmt::format("{} ({})", hello.name(), stream->Peer());
     absl::Status refusal;
+    if (hello.name().size() > kMaxHelloBytes || hello.fingerprint().size() > kMaxHelloBytes ||
+        hello.model_fingerprint().size() > kMaxHelloBytes) {
+      stream->Close(ToGrpc(InvalidArgument(
+          "expected a name and fingerprints of at most {} bytes each", kMaxHelloBytes)));
+      Say(fmt::format("a rollout worker at {} refused: its hello is too long", stream->Peer()));
+      return;
+    }
     if (hello.model_fingerprint() != model_fingerprint_) {
       refusal = FailedPrecondition(
           "this run's model is \"{}\", worker {} has \"{}\"; start the worker with the model of "
@@ -307,13 +317,15 @@ class Server : public RolloutServer, private WorkerStream::Owner {
     return fmt::format("rollout worker {} takes weights by {}", worker.name, worker.transport);
   }
 
-  // What to say where the worker had to be put out for it.
-  std::string TakeResult(std::map<WorkerId, Worker>::iterator worker, const v1::LeaseResult& result,
-                         std::vector<Completion> completions) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // The worker where it had to be put out for it.
+  std::optional<WorkerGone> TakeResult(std::map<WorkerId, Worker>::iterator worker,
+                                       const v1::LeaseResult& result,
+                                       std::vector<Completion> completions)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   // ---- from Work ----
 
-  std::vector<std::string> PutOutSilentWorkers() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  std::vector<WorkerGone> PutOutSilentWorkers() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::Status CheckSomebodyIsThere() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   // ---- common ----
@@ -324,6 +336,31 @@ class Server : public RolloutServer, private WorkerStream::Owner {
   }
 
   void SendLeases() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+
+  WorkerLoad LoadOf(WorkerId id, const Worker& worker) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    return {.name = worker.name,
+            .address = worker.stream->Peer(),
+            .fingerprint = worker.fingerprint,
+            .version = worker.version,
+            .running = batches_.Leases().Outstanding(id),
+            .capacity = worker.capacity,
+            .done = worker.done};
+  }
+
+  // Its leases are for others from here on.
+  WorkerGone Remove(std::map<WorkerId, Worker>::iterator worker, std::string words)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    WorkerGone gone{.last = LoadOf(worker->first, worker->second), .words = std::move(words)};
+    batches_.Leases().Leave(worker->first);
+    workers_.erase(worker);
+    return gone;
+  }
+
+  void SayGone(const WorkerGone& gone) const {
+    Say(fmt::format("rollout worker {} {}: {}", gone.last.name, gone.in_order ? "left" : "was lost",
+                    gone.words));
+    if (options_.on_gone) options_.on_gone(gone);
+  }
 
   std::map<WorkerId, Worker>::iterator Find(const WorkerStream* stream)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
@@ -371,7 +408,7 @@ class Server : public RolloutServer, private WorkerStream::Owner {
 };
 
 absl::StatusOr<bool> Server::Work() {
-  std::vector<std::string> put_out;
+  std::vector<WorkerGone> put_out;
   absl::Status status;
   {
     absl::MutexLock lock(&mutex_);
@@ -383,52 +420,45 @@ absl::StatusOr<bool> Server::Work() {
     failure_.Update(CheckSomebodyIsThere());
     status = failure_;
   }
-  for (const std::string& event : put_out) Say(event);
+  for (const WorkerGone& gone : put_out) SayGone(gone);
   PONDER_RETURN_IF_ERROR(status);
   return true;
 }
 
-std::string Server::TakeResult(std::map<WorkerId, Worker>::iterator worker,
-                               const v1::LeaseResult& result, std::vector<Completion> completions) {
-  const auto& [id, known] = *worker;
+std::optional<WorkerGone> Server::TakeResult(std::map<WorkerId, Worker>::iterator worker,
+                                             const v1::LeaseResult& result,
+                                             std::vector<Completion> completions) {
+  auto& [id, known] = *worker;
   LeaseBook& leases = batches_.Leases();
   if (!result.error().empty() && leases.Find(id, result.lease_id()) != nullptr) {
     failure_.Update(leases.Fail(id, result.lease_id(), result.error()));
-    return "";
+    return std::nullopt;
   }
+  const int64_t count = std::ssize(completions);
   const absl::StatusOr<bool> accepted = batches_.Accept(
       id, result.lease_id(),
       {.completions = std::move(completions), .same_numerics = known.fingerprint == fingerprint_},
       weights_.DrawableTokens(), version_);
   if (accepted.ok()) {
+    known.done += *accepted ? count : 0;
     ignored_results_ += !*accepted;
-    return "";
+    return std::nullopt;
   }
-  const std::string event =
-      fmt::format("rollout worker {} put out: {}", known.name, accepted.status().message());
-  leases.Leave(id);
   known.stream->Close(ToGrpc(accepted.status()));
-  workers_.erase(worker);
-  return event;
+  return Remove(worker, fmt::format("put out: {}", accepted.status().message()));
 }
 
-std::vector<std::string> Server::PutOutSilentWorkers() {
-  std::vector<std::string> events;
+std::vector<WorkerGone> Server::PutOutSilentWorkers() {
+  std::vector<WorkerGone> gone;
   const absl::Time now = clock_.Now();
   for (auto place = workers_.begin(); place != workers_.end();) {
-    const auto& [id, worker] = *place;
-    if (now - worker.last_heard <= options_.heartbeat_timeout) {
-      ++place;
-      continue;
-    }
-    events.push_back(
-        fmt::format("rollout worker {} was silent for more than {} and has lost its leases",
-                    worker.name, absl::FormatDuration(options_.heartbeat_timeout)));
-    batches_.Leases().Leave(id);
-    worker.stream->Cancel();
-    place = workers_.erase(place);
+    const auto worker = place++;
+    if (now - worker->second.last_heard <= options_.heartbeat_timeout) continue;
+    worker->second.stream->Cancel();
+    gone.push_back(Remove(worker, fmt::format("silent for more than {}",
+                                              absl::FormatDuration(options_.heartbeat_timeout))));
   }
-  return events;
+  return gone;
 }
 
 void Server::SendLeases() {

@@ -13,6 +13,13 @@
 
 namespace ponder {
 
+// A worker that is not there any more.
+struct WorkerGone {
+  WorkerLoad last;        // as it was heard of last
+  bool in_order = false;  // it said goodbye
+  std::string words;      // why: its own words, else what the learner saw; of any characters
+};
+
 struct RolloutServerOptions {
   // Loopback only: the protocol has no authentication of its own. Workers of other machines come
   // through a tunnel.
@@ -23,6 +30,8 @@ struct RolloutServerOptions {
   absl::Duration no_worker_timeout = absl::Minutes(10);
   // "worker host:123 joined", for the log; may be empty. Called from any thread.
   std::function<void(const std::string&)> on_event;
+  // May be empty. Called from any thread; the worker is not among Workers() any more.
+  std::function<void(const WorkerGone&)> on_gone;
   // A worker runs on this policy version from here on; may be empty. Called from any thread.
   std::function<void(int64_t version)> on_installed;
   Clock* clock = nullptr;  // the real one where null

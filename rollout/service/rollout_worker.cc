@@ -54,6 +54,9 @@ class Worker {
       connection_ = LearnerConnection::Open(options_.learner_address, kConnectWait);
       if (connection_ == nullptr) continue;
       const absl::Status status = Serve(last_contact);
+      if (!dismissed_ && !connection_->Ended().has_value()) {
+        connection_->SayGoodbye(status.ok() ? "it was stopped" : std::string(status.message()));
+      }
       connection_ = nullptr;
       if (status.ok() || IsRefusal(status) || status.code() == absl::StatusCode::kDataLoss) {
         return Annotate(status, "learner at " + options_.learner_address);
@@ -91,7 +94,10 @@ class Worker {
       while (const std::optional<v1::LearnerMessage> received =
                  connection_->Receive(held_.empty() ? wait : absl::ZeroDuration())) {
         last_contact = absl::Now();
-        if (received->has_goodbye()) return DropLeases();
+        if (received->has_goodbye()) {
+          dismissed_ = true;
+          return DropLeases();
+        }
         PONDER_RETURN_IF_ERROR(Handle(*received));
       }
       if (const std::optional<absl::Status> end = connection_->Ended()) {
@@ -227,6 +233,7 @@ class Worker {
   WeightBorrower borrower_;
   std::optional<kernels::DeviceBuffer> incoming_;  // the next version's; then the last one's
   std::unique_ptr<LearnerConnection> connection_;
+  bool dismissed_ = false;          // the learner said goodbye
   std::optional<int64_t> version_;  // of the weights in place, fetched over this connection
   std::map<uint64_t, Held> held_;   // by lease
   std::vector<v1::Lease> early_;    // wait for their weights

@@ -31,12 +31,14 @@ TEST(MachineReportTest, WarnsOfAQuotaBelowTheCores) {
 }
 
 TEST(MachineReportTest, NamesTheMemoryThatAControlGroupAllows) {
-  EXPECT_EQ(AboutMemory(32 * kGib, 16 * kGib, std::nullopt).level, Level::kOk);
-  const Finding limited = AboutMemory(32 * kGib, 16 * kGib, 8 * kGib);
-  EXPECT_EQ(limited.level, Level::kNote);
-  EXPECT_THAT(limited.advice, HasSubstr("machine.memory_gib = 7.2"));
-  EXPECT_EQ(AboutMemory(32 * kGib, 16 * kGib, 2 * kGib).level, Level::kWarning);
-  EXPECT_EQ(AboutMemory(32 * kGib, 2 * kGib, std::nullopt).level, Level::kWarning);
+  const Finding free = AboutMemory({.total = 32 * kGib, .available = 16 * kGib});
+  EXPECT_EQ(free.level, Level::kOk);
+  EXPECT_EQ(free.text, "32.00 GiB, 16.00 GiB free for a run");
+  const Finding limited =
+      AboutMemory({.total = 32 * kGib, .available = 7 * kGib, .limit = 8 * kGib});
+  EXPECT_EQ(limited.level, Level::kOk);
+  EXPECT_THAT(limited.text, HasSubstr("a control group allows 8.00 GiB"));
+  EXPECT_EQ(AboutMemory({.total = 32 * kGib, .available = 2 * kGib}).level, Level::kWarning);
 }
 
 TEST(MachineReportTest, AdvisesHugePagesAndFreeDisk) {

@@ -12,6 +12,7 @@
 
 #include "base/file.h"
 #include "base/random.h"
+#include "observe/run_reader.h"
 #include "observe/run_store.h"
 #include "tests/app/program.h"
 #include "tests/app/tiny_run.h"
@@ -68,6 +69,12 @@ RunContent ReadRun(const std::string& directory) {
   }
   std::sort(content.completions.begin(), content.completions.end());
   return content;
+}
+
+std::vector<WorkerRecord> ReadWorkers(const std::string& directory) {
+  absl::StatusOr<std::unique_ptr<RunReader>> reader = RunReader::Open(directory + "/run.db");
+  EXPECT_TRUE(reader.ok()) << reader.status();
+  return reader.ok() ? *(*reader)->Workers() : std::vector<WorkerRecord>();
 }
 
 void ExpectWhole(const RunContent& content) {
@@ -201,6 +208,16 @@ TEST_F(TrainProgramTest, AKilledVerifierIsStartedAgainAndNothingIsLost) {
     }
   }
   EXPECT_EQ(killed, 2);
+  const std::vector<WorkerRecord> workers = ReadWorkers(Run("bereft"));
+  ASSERT_EQ(workers.size(), 3u);
+  for (const WorkerRecord& worker : workers) {
+    EXPECT_EQ(worker.state, "left") << worker.name;
+    EXPECT_GE(worker.done, worker.role == "learner" ? 1 : kSteps * 48) << worker.name;
+    if (worker.role != "verifier") continue;
+    EXPECT_EQ(worker.restarts, 2);
+    EXPECT_THAT(worker.last_words, HasSubstr("ended by signal 9 (Killed)"));
+    EXPECT_THAT(worker.address, HasSubstr("process "));
+  }
   const RunContent content = ReadRun(Run("bereft"));
   ExpectWhole(content);
   ExpectSameRun(content, expected);

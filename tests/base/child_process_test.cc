@@ -72,5 +72,53 @@ TEST(ChildProcessTest, KillsWhatTheChildStarted) {
   FAIL() << "the grandchild lives on";
 }
 
+ChildProcess Watched(const std::string& script) {
+  absl::StatusOr<ChildProcess> child =
+      ChildProcess::Start({"sh", "-c", script}, ChildProcess::Errors::kWatched);
+  EXPECT_TRUE(child.ok()) << child.status();
+  return *std::move(child);
+}
+
+TEST(ChildProcessTest, KnowsHowAWatchedChildEndedAndWhatItSaidLast) {
+  ChildProcess failed = Watched("echo first >&2; echo no memory >&2; echo >&2; exit 3");
+  ASSERT_TRUE(failed.AwaitEnd(kLong));
+  EXPECT_EQ(failed.LastWords("why"), "ended with exit status 3; its last line: no memory");
+  ChildProcess killed = Watched("printf half >&2; kill -KILL $$");
+  ASSERT_TRUE(killed.AwaitEnd(kLong));
+  const ChildProcess moved = std::move(killed);
+  EXPECT_EQ(moved.LastWords("why"), "ended by signal 9 (Killed); its last line: half");
+  ChildProcess silent = Shell("exit 0");
+  ASSERT_TRUE(silent.AwaitEnd(kLong));
+  EXPECT_EQ(silent.LastWords("why"), "ended with exit status 0");
+}
+
+TEST(ChildProcessTest, AChildThatHadToBeKilledHasItsReasonAsLastWords) {
+  ChildProcess child = Watched("echo busy >&2; echo; read never");
+  EXPECT_TRUE(child.ReadLine(kLong).ok());
+  EXPECT_FALSE(child.AwaitEnd(absl::ZeroDuration()));
+  EXPECT_TRUE(child.Running());
+  child.Kill();
+  EXPECT_EQ(child.LastWords("it was too slow"), "it was too slow; its last line: busy");
+}
+
+TEST(ChildProcessTest, KeepsLittleOfALongLineAndReadsOnSoThatTheChildNeverWaits) {
+  // More than a pipe holds.
+  ChildProcess child = Watched("head -c 100000 /dev/zero | tr '\\0' x >&2; echo done");
+  EXPECT_EQ(*child.ReadLine(kLong), "done");
+  ASSERT_TRUE(child.AwaitEnd(kLong));
+  const std::string words = child.LastWords("");
+  EXPECT_TRUE(words.ends_with("xxx")) << words;
+  EXPECT_LT(words.size(), 600u);
+}
+
+TEST(ChildProcessTest, DoesNotWaitForWhoeverHoldsTheErrorsOfAnEndedChild) {
+  // In a group of its own, it outlives the child.
+  ChildProcess child = Watched("setsid sh -c 'echo $$; exec tail -f /dev/null' & wait; exit 1");
+  const pid_t left_behind = std::stoi(*child.ReadLine(kLong));
+  child.Kill();
+  EXPECT_EQ(child.LastWords("stopped"), "stopped");
+  kill(left_behind, SIGKILL);
+}
+
 }  // namespace
 }  // namespace ponder

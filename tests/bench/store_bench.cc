@@ -30,6 +30,46 @@ std::string Range(std::vector<double> values) {
                      values.back());
 }
 
+// As a finished run leaves them; one was lost on the way.
+std::vector<WorkerRecord> MadeWorkers(int64_t steps) {
+  const std::string over = "the run is finished";
+  return {{.name = "learner",
+           .role = "learner",
+           .software = "ponder",
+           .address = "made, process 1",
+           .numerics = "made",
+           .policy_version = steps,
+           .busy = 0.6,
+           .done = 1000 * steps,
+           .state = "left",
+           .last_words = over},
+          {.name = "this process",
+           .role = "rollout",
+           .numerics = "made",
+           .policy_version = steps,
+           .busy = 1,
+           .done = 32 * steps,
+           .state = "left",
+           .last_words = over},
+          {.name = "far:7 (ipv4:10.0.0.7:40000)",
+           .role = "rollout",
+           .address = "ipv4:10.0.0.7:40000",
+           .numerics = "other",
+           .policy_version = steps / 2,
+           .busy = 0.25,
+           .done = 5 * steps,
+           .state = "lost",
+           .last_words = "silent for more than 20s"},
+          {.name = "verifier",
+           .role = "verifier",
+           .software = "math 1",
+           .address = "process 2",
+           .done = 37 * steps,
+           .restarts = 1,
+           .state = "left",
+           .last_words = "verifier restarted (1 of 10): ended by signal 9 (Killed)"}};
+}
+
 absl::Status Finish(RunStore& store, const MadeRunSizes& sizes) {
   PONDER_RETURN_IF_ERROR(store.WriteVocabulary(MadeVocabulary()));
   PONDER_RETURN_IF_ERROR(store.SetInfo("model", "made"));
@@ -50,10 +90,13 @@ absl::Status Finish(RunStore& store, const MadeRunSizes& sizes) {
     const auto at = static_cast<double>(i);
     PONDER_RETURN_IF_ERROR(
         store.WriteReadings({{"learner", "cpu/process_percent", 190 + 5 * std::sin(at / 9)},
-                             {"learner", "memory/process_bytes", 4e9 + 1e7 * at}}));
+                             {"learner", "memory/process_bytes", 4e9 + 1e7 * at},
+                             {"learner", "gpu0/utilization_percent", 80 + 9 * std::sin(at / 7)},
+                             {"learner", "gpu0/memory_used_bytes", 9e10},
+                             {"learner", "gpu1/utilization_percent", 70 + 9 * std::cos(at / 7)},
+                             {"learner", "gpu1/memory_used_bytes", 8e10}}));
   }
-  PONDER_RETURN_IF_ERROR(
-      store.WriteWorker({.name = "this process", .role = "rollout", .state = "left"}));
+  PONDER_RETURN_IF_ERROR(store.WriteWorkers(MadeWorkers(sizes.steps)));
   return store.WriteState(
       {.activity = "finished", .step = sizes.steps, .steps = sizes.steps, .left_s = 0});
 }

@@ -31,7 +31,10 @@ class ScriptedStore : public RunStore {
   absl::Status SetInfo(const std::string& key, const std::string&) override { return Note(key); }
   absl::Status WriteEvent(const EventRecord& event) override { return Note(event.kind); }
   absl::Status WriteState(const RunState& state) override { return Note(state.activity); }
-  absl::Status WriteWorker(const WorkerRecord& worker) override { return Note(worker.name); }
+  absl::Status WriteWorkers(const std::vector<WorkerRecord>& workers) override {
+    return Note(workers.at(0).name);
+  }
+  absl::Status LoseWorkers(const std::string& last_words) override { return Note(last_words); }
   absl::Status WriteReadings(const std::vector<Reading>&) override { return Note("readings"); }
   absl::Status WriteVocabulary(const std::vector<std::string>&) override { return Note("words"); }
   absl::Status TruncateAfter(const std::string& phase, int64_t) override { return Note(phase); }
@@ -75,7 +78,7 @@ TEST(BackgroundStoreTest, WritesInOrderAndReadsBehindWhatWasWritten) {
   EXPECT_TRUE(store->WriteEvent({1, "event", ""}).ok());
   EXPECT_TRUE(store->TruncateAfter("phase", 1).ok());
   EXPECT_TRUE(store->WriteState({.activity = "state"}).ok());
-  EXPECT_TRUE(store->WriteWorker({.name = "worker"}).ok());
+  EXPECT_TRUE(store->WriteWorkers({{.name = "worker"}}).ok());
   EXPECT_TRUE(store->WriteReadings({}).ok());
   EXPECT_TRUE(store->WriteVocabulary({}).ok());
   EXPECT_TRUE(store->GetInfo("").ok());

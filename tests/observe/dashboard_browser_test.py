@@ -268,6 +268,25 @@ class Test:
         self.browser.wait("document.querySelector('.config pre').textContent.includes('[run]')",
                           'the configuration')
         self.browser.settle()
+        rows = self.browser.script(
+            "return [...document.querySelectorAll('.page-system tbody tr')].map((row) => "
+            "[...row.children].map((cell) => cell.textContent).concat(row.className))")
+        roles = {row[1]: row for row in rows}
+        made = any(row[8] == 'made' for row in rows)  # not another one's run
+        if made or self.options.live:
+            self.check(set(roles) == {'learner', 'rollout', 'verifier'}, f'workers are {rows}')
+        if self.options.live:
+            for role, row in roles.items():
+                self.check(row[-1] != 'gone', f'the {role} is gone: {row}')
+            self.check('its time' in roles['learner'][4], f'a learner is told as {roles["learner"]}')
+            self.check('item' in roles['verifier'][4], f'a verifier is told as {roles["verifier"]}')
+        elif made:
+            lost = [row for row in rows if row[2] == 'lost']
+            self.check(len(lost) == 1 and lost[0][-1] == 'gone' and 'silent' in lost[0][-2],
+                       f'a lost worker is told as {lost}')
+            self.check('1 restart' in roles['verifier'][4], f'a verifier is told as {roles}')
+            self.check(self.browser.count('[id="chart-reading-gpu/utilization_percent"]') == 1,
+                       'the GPUs have no chart')
         self.look('system')
 
     def help_and_focus(self):

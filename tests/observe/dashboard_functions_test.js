@@ -27,6 +27,13 @@ const done = arguments[0];
   same('seconds', [0.00043, 0.52, 34.6, 600, 8000].map(format.seconds), ['430\u2009µs',
     '520\u2009ms', '34.6\u2009s', '10\u2009min', '2\u2009h 13\u2009min']);
   same('bytes', [12, 2371584].map(format.bytes), ['12\u2009B', '2.26\u2009MiB']);
+  const {pickCurves} = await import('/assets/curves.js');
+  const readings = [[1, 5, 'learner', 'gpu0/power_watts', 7], [2, 5, 'learner', 'gpu1/power_watts', 8],
+    [3, 9, 'learner', 'gpu1/power_watts', 9], [4, 9, 'learner', 'cpu/process_percent', 1]];
+  const powers = pickCurves({source: 'readings', axis: 'time', match: /^gpu\d+\/power_watts$/},
+    {readings}, null);
+  same('a curve for each GPU', [powers.xs, powers.series.map(({label, values}) => [label, values])],
+    [[5, 9], [['learner gpu0', [7, null]], ['learner gpu1', [8, 9]]]]);
   const url = await import('/assets/url_state.js');
   const view = {run: 'a b~2', page: 'samples', params: {text: '50 % & "x"', step: '7'}};
   same('an address holds its view', url.parseLocation(url.formatLocation(view)), view);

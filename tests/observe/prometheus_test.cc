@@ -74,16 +74,24 @@ PrometheusRun MakeRun() {
   run.dropped = 7;
   run.learnt_tokens = 123456;
   run.events = {{"checkpoint", 4}, {"truncation", 1}};
-  run.workers = {{.name = "local",
-                  .role = "rollout",
-                  .policy_version = 41,
-                  .running = 64,
-                  .waiting = 3,
-                  .state = "working"},
-                 {.name = "far", .role = "rollout", .state = "lost"}};
+  run.workers = {
+      {.name = "local",
+       .role = "rollout",
+       .policy_version = 41,
+       .running = 64,
+       .waiting = 3,
+       .busy = 0.5,
+       .done = 640,
+       .state = "working"},
+      {.name = "verifier", .role = "verifier", .done = 640, .restarts = 2, .state = "idle"},
+      {.name = "far", .role = "rollout", .done = 7, .state = "lost"}};
   run.readings = {{.source = "learner", .name = "memory/process_bytes", .value = 1},
                   {.source = "learner", .name = "memory/process_bytes", .value = 6.5e9},
-                  {.source = "learner", .name = "cpu/process_percent", .value = 150}};
+                  {.source = "learner", .name = "cpu/process_percent", .value = 150},
+                  {.source = "learner", .name = "gpu0/utilization_percent", .value = 87},
+                  {.source = "learner", .name = "gpu1/utilization_percent", .value = 5},
+                  {.source = "learner", .name = "gpu1/memory_used_bytes", .value = 9e10},
+                  {.source = "learner", .name = "gpu1/power_watts", .value = 412.5}};
   return run;
 }
 
@@ -139,6 +147,9 @@ TEST(PrometheusTest, NamesUnitsAndTurnsConfiguredNamesIntoLabels) {
         "ponder_machine_cpu_process_ratio{run=\"quickstart\",source=\"learner\"} 1.5\n",
         "ponder_machine_memory_process_bytes{run=\"quickstart\",source=\"learner\"} "
         "6500000000\n",
+        "ponder_machine_gpu_utilization_ratio{run=\"quickstart\",source=\"learner\",gpu=\"0\"} "
+        "0.87\n",
+        "ponder_machine_gpu_power_watts{run=\"quickstart\",source=\"learner\",gpu=\"1\"} 412.5\n",
         "ponder_own_nothing{run=\"quickstart\"} +Inf\n"}) {
     EXPECT_THAT(text, HasSubstr(line));
   }

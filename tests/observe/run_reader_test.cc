@@ -144,6 +144,10 @@ TEST_F(RunReaderTest, OrdersListsOfAStoreThatWasMadeWithoutTheIndices) {
   auto database = SqliteDatabase::Open(path_, SqliteDatabase::Access::kWrite);
   ASSERT_TRUE((*database)
                   ->Execute("DROP INDEX completions_by_reward; DROP INDEX completions_by_length; "
+                            "ALTER TABLE workers DROP COLUMN software; "
+                            "ALTER TABLE workers DROP COLUMN busy; "
+                            "ALTER TABLE workers DROP COLUMN done; "
+                            "ALTER TABLE workers DROP COLUMN restarts; "
                             "PRAGMA user_version = 2")
                   .ok());
   reader_ = *RunReader::Open(path_);
@@ -230,13 +234,43 @@ TEST_F(RunReaderTest, SeesWhatTheWriterDoesWhileItIsOpen) {
   EXPECT_TRUE(std::isnan(state->left_s));
   EXPECT_FALSE(state->written_at.empty());
 
-  ASSERT_TRUE(store_->WriteWorker({.name = "w", .role = "rollout", .state = "working"}).ok());
-  ASSERT_TRUE(
-      store_->WriteWorker({.name = "w", .role = "rollout", .running = 5, .state = "lost"}).ok());
-  const auto workers = reader_->Workers();
-  ASSERT_THAT(*workers, SizeIs(1));
-  EXPECT_EQ((*workers)[0].state, "lost");
-  EXPECT_EQ((*workers)[0].running, 5);
+  ASSERT_TRUE(store_->WriteWorkers({{.name = "w", .role = "rollout", .state = "working"}}).ok());
+  ASSERT_TRUE(store_
+                  ->WriteWorkers({{.name = "w",
+                                   .role = "rollout",
+                                   .software = "s 1",
+                                   .running = 5,
+                                   .busy = 0.25,
+                                   .done = 6,
+                                   .restarts = 2,
+                                   .state = "lost",
+                                   .last_words = "why"},
+                                  {.name = "a", .role = "learner", .state = "working"}})
+                  .ok());
+  auto workers = reader_->Workers();
+  ASSERT_THAT(*workers, SizeIs(2));
+  EXPECT_EQ((*workers)[0].name, "a") << "who is here comes first";
+  EXPECT_TRUE(std::isnan((*workers)[0].busy));
+  const WorkerRecord& lost = (*workers)[1];
+  EXPECT_EQ(lost.state, "lost");
+  EXPECT_EQ(lost.running, 5);
+  EXPECT_EQ(lost.software, "s 1");
+  EXPECT_EQ(lost.busy, 0.25);
+  EXPECT_EQ(lost.done, 6);
+  EXPECT_EQ(lost.restarts, 2);
+  EXPECT_EQ(lost.last_words, "why");
+  const std::string seen_at = (*workers)[0].seen_at;
+  ASSERT_TRUE(store_->LoseWorkers("no goodbye").ok());
+  workers = reader_->Workers();
+  for (const WorkerRecord& worker : *workers) {
+    EXPECT_FALSE(worker.IsHere());
+    EXPECT_EQ(worker.last_words, worker.name == "a" ? "no goodbye" : "why");
+    EXPECT_EQ(worker.name == "a" ? worker.seen_at : seen_at, seen_at);
+  }
+  std::vector<WorkerRecord> many(2 * RunReader::kMostWorkers);
+  for (size_t i = 0; i < many.size(); ++i) many[i] = {.name = std::to_string(i), .state = "left"};
+  ASSERT_TRUE(store_->WriteWorkers(many).ok());
+  EXPECT_THAT(*reader_->Workers(), SizeIs(RunReader::kMostWorkers));
 
   ASSERT_TRUE(store_->WriteReadings({{"learner", "cpu/percent", 1}, {"learner", "b", 2}}).ok());
   ASSERT_TRUE(store_->WriteReadings({{"learner", "cpu/percent", 3}}).ok());

@@ -13,6 +13,7 @@
 
 #include "base/file.h"
 #include "observe/blob_codec.h"
+#include "observe/run_reader.h"
 #include "observe/sqlite.h"
 #include "tests/observe/store_records.h"
 
@@ -306,6 +307,28 @@ TEST_F(RunStoreTest, BringsAStoreOfTheFirstSchemaUpToDate) {
     EXPECT_TRUE(store->TruncateAfter("train", 0).ok());
     EXPECT_TRUE(store->ReadCompletions("train", 1)->empty());
   }
+}
+
+TEST_F(RunStoreTest, BringsAStoreWithoutTheLoadOfWorkersUpToDate) {
+  auto store = Open(Mode::kCreate);
+  ASSERT_TRUE(store->WriteStep(MakeStep("train", 1)).ok());
+  ASSERT_TRUE(store->WriteWorkers({{.name = "w", .role = "rollout", .state = "working"}}).ok());
+  store.reset();
+  for (const char* column : {"software", "busy", "done", "restarts"}) {
+    Sql(fmt::format("ALTER TABLE workers DROP COLUMN {}", column));
+  }
+  Sql("PRAGMA user_version = 3");
+  auto reader = RunReader::Open(path_);
+  ASSERT_TRUE(reader.ok()) << reader.status();
+  const std::vector<WorkerRecord> workers = *(*reader)->Workers();
+  ASSERT_EQ(workers.size(), 1u);
+  EXPECT_EQ(workers[0].state, "working");
+  EXPECT_EQ(workers[0].done, 0);
+  EXPECT_TRUE(std::isnan(workers[0].busy));
+  store = Open(Mode::kAppend);
+  EXPECT_TRUE(store->WriteWorkers({{.name = "w", .done = 5, .state = "left"}}).ok());
+  EXPECT_EQ((*reader)->Workers()->at(0).done, 5);
+  ExpectHolds(*store->ReadCompletions("train", 1), MakeStep("train", 1));
 }
 
 TEST_F(RunStoreTest, WritesAStepOfAPhaseOnce) {

@@ -24,7 +24,7 @@ std::vector<std::string> Python(const std::string& judge) {
 }
 
 constexpr char kByText[] =
-    "    if item['completion'] == 'die': os._exit(3)\n"
+    "    if item['completion'] == 'die': os.write(2, b'out of gas\\n'); os._exit(3)\n"
     "    if item['completion'] == 'wait': sys.stdin.read()\n"
     "    return {'score': float(item['completion'] == item['task']['gold'])}";
 
@@ -106,7 +106,8 @@ TEST(CommandVerifier, AnItemThatKillsTheProcessIsInternalAndTheOthersAreJudgedBy
              .on_event = [&](const std::string& event) { events.push_back(event); }});
   EXPECT_THAT(Statuses(verifier->Verify(Items({"7", "die", "8", "7"}), absl::Now() + kLong)),
               ElementsAre(kCorrect, kInternal, kWrong, kCorrect));
-  EXPECT_THAT(events, ElementsAre(HasSubstr("restarted (1 of 10)")));
+  EXPECT_THAT(events, ElementsAre(HasSubstr("restarted (1 of 10): ended with exit status 3; its "
+                                            "last line: out of gas")));
 }
 
 TEST(CommandVerifier, WhatIsOwedAtTheDeadlineIsInternalAndTheNextCallIsAnswered) {

@@ -80,7 +80,7 @@ export const kTrainSections = [
       labels: {'time/verify_s': 'all of the step'},
       help: 'How long the verifiers took.'},
     {id: 'memory', title: 'Memory', kind: 'lines', unit: 'bytes', source: 'readings',
-      wide: true, match: /^memory\/|^gpu\/.*memory/,
+      wide: true, match: /^memory\/|^gpu\d+\/memory_used/,
       help: 'Read off each machine while the run goes on.'},
   ]},
 ];

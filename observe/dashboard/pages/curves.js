@@ -30,7 +30,9 @@ function pickReadings(spec, run) {
     const x = spec.axis === 'time' ? ms : run.stepAt(ms);
     if (x === null) continue;
     if (xs.at(-1) !== x) xs.push(x);
-    const label = spec.axis === 'time' ? source : `${source} ${shortName(name)}`;
+    const gpu = /^gpu\d+(?=\/)/.exec(name)?.[0];
+    const label = spec.axis === 'time' ? (gpu ? `${source} ${gpu}` : source)
+      : `${source} ${gpu ? gpu + ' ' : ''}${shortName(name)}`;
     if (!bySeries.has(label)) bySeries.set(label, []);
     const values = bySeries.get(label);
     while (values.length < xs.length - 1) values.push(null);

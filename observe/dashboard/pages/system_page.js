@@ -44,12 +44,15 @@ export function systemPage(root, session, run) {
   }
 
   function showCharts() {
-    const names = [...new Set(run.readings.map(([, , , name]) => name))].sort();
+    // One chart for all GPUs: "gpu0/power_watts" is a curve of "gpu/power_watts".
+    const names = [...new Set(run.readings.map(([, , , name]) =>
+      name.replace(/^gpu\d+\//, 'gpu/')))].sort();
     const shown = names.flatMap((name) => {
       const unit = kUnits.find(([pattern]) => pattern.test(name))?.[1];
-      const exact = new RegExp(`^${name.replace(/[.*+?^${}()|[\]\\]/g, '\\$&')}$`);
+      const escaped = name.replace(/[.*+?^${}()|[\]\\]/g, '\\$&').replace(/^gpu\//, 'gpu\\d+/');
       return charts.show({id: `reading-${name}`, title: name.replaceAll('_', ' '), kind: 'lines',
-        unit, source: 'readings', axis: 'time', match: exact}, [run], null) ?? [];
+        unit, source: 'readings', axis: 'time', match: new RegExp(`^${escaped}$`)}, [run],
+      null) ?? [];
     });
     machine.hidden = shown.length === 0;
     if (grid.children.length !== shown.length) fill(grid, shown.map(({element}) => element));
@@ -57,7 +60,8 @@ export function systemPage(root, session, run) {
   }
 
   function show() {
-    const key = JSON.stringify(run.system.workers) + Math.floor(Date.now() / 5000);
+    const {status, activity} = run.state;
+    const key = JSON.stringify([run.system.workers, status, activity, Math.floor(Date.now() / 5000)]);
     if (key !== shownWorkers) {
       shownWorkers = key;
       fill(workers, workerTable(run.system.workers, run.state));
@@ -78,6 +82,31 @@ export function systemPage(root, session, run) {
   };
 }
 
+const kRoles = ['learner', 'rollout', 'verifier'];
+const kMostGone = 20;  // of each role; a worker that joins again is another one
+const kDone = {learner: 'token', rollout: 'completion', verifier: 'item'};
+
+// Whoever a run that has ended left behind as here is gone, too.
+const isHere = (worker, state) => worker.here && state.status === 'running';
+
+// Who is here by role, then who is gone, the last one first; without the oldest.
+function shownWorkers(workers, state) {
+  const gone = {};
+  const shown = workers.filter((worker) => isHere(worker, state) ||
+    (gone[worker.role] = (gone[worker.role] ?? 0) + 1) <= kMostGone);
+  const place = (worker) => (isHere(worker, state) ? 0 : kRoles.length) +
+    kRoles.indexOf(worker.role);
+  return shown.sort((a, b) => place(a) - place(b) || (isHere(a, state)
+    ? a.name.localeCompare(b.name) : b.seen_at.localeCompare(a.seen_at)));
+}
+
+function loadOf(worker, here) {
+  const share = worker.role === 'learner' ? 'of its time' : 'of its places';
+  return [here && worker.busy !== null && `${format.percent(worker.busy)} ${share}`,
+    worker.done > 0 && format.plural(worker.done, kDone[worker.role] ?? 'item'),
+    worker.restarts > 0 && format.plural(worker.restarts, 'restart')].filter(Boolean).join(', ');
+}
+
 function workerTable(workers, state) {
   if (!workers.length) {
     return [h('h2', {}, 'Workers'),
@@ -87,43 +116,61 @@ function workerTable(workers, state) {
   const learner = workers.find(({role}) => role === 'learner');
   const stranger = (worker) => learner && worker.numerics && worker.role === 'rollout' &&
     worker.numerics !== learner.numerics;
-  const columns = ['Worker', 'Role', 'State', 'Policy version', 'Under way', 'Waiting', 'Seen',
+  const version = (worker, here) => worker.role === 'verifier' ? worker.software : [
+    `policy ${format.number(worker.policy_version)}`,
+    here && worker.policy_version < newest &&
+      h('span', {class: 'change'}, ` ${newest - worker.policy_version} behind`),
+    worker.software && h('span', {class: 'change'}, ` ${worker.software}`)];
+  // The learner says when it does something else; until then it does what the run does.
+  const isLearner = (worker) => worker.role === 'learner';
+  const stateOf = (worker, here) => !here && worker.here ? 'gone'
+    : here && isLearner(worker) ? state.activity : worker.state;
+  const columns = ['Worker', 'Role', 'State', 'Version', 'Load', 'Under way', 'Waiting', 'Seen',
     'Numerics', 'Address', 'Last words'];
-  const numeric = new Set(['Policy version', 'Under way', 'Waiting', 'Seen']);
-  const resting = state.status !== 'running';
+  const numeric = new Set(['Under way', 'Waiting', 'Seen']);
+  const shown = shownWorkers(workers, state);
+  const row = (worker) => {
+    const here = isHere(worker, state);
+    const count = (value, shown) => h('td', {class: 'number'},
+      here && shown ? format.number(value) : '');
+    return h('tr', {class: here ? null : 'gone'},
+      h('th', {scope: 'row'}, worker.name),
+      h('td', {}, worker.role),
+      h('td', {}, h('span', {class: `dot ${worker.state === 'lost' || here ? worker.state
+        : 'stopped'}`, 'aria-hidden': 'true'}), stateOf(worker, here)),
+      h('td', {}, version(worker, here)),
+      h('td', {}, loadOf(worker, here)),
+      count(worker.running, !isLearner(worker)),
+      count(worker.waiting, worker.role === 'rollout'),
+      h('td', {class: 'number'}, !here ? format.time(worker.seen_at)
+        : isLearner(worker) ? 'now' : format.ago(worker.seen_at)),
+      h('td', {class: 'mono'}, worker.numerics, stranger(worker) &&
+        h('span', {class: 'change'}, ' not the learner’s')),
+      h('td', {class: 'mono'}, worker.address),
+      h('td', {class: 'words'}, worker.last_words));
+  };
   return [h('h2', {}, 'Workers'),
     h('div', {class: 'scroll'}, h('table', {class: 'list'},
       h('thead', {}, h('tr', {}, columns.map((name) =>
         h('th', {scope: 'col', class: numeric.has(name) ? 'number' : ''}, name)))),
-      h('tbody', {}, workers.map((worker) => h('tr', {},
-        h('th', {scope: 'row'}, worker.name),
-        h('td', {}, worker.role),
-        h('td', {}, h('span', {class: `dot ${resting ? 'stopped' : worker.state}`,
-          'aria-hidden': 'true'}), worker.state),
-        h('td', {class: 'number'}, worker.role === 'verifier' ? '' : [
-          format.number(worker.policy_version), worker.policy_version < newest &&
-            h('span', {class: 'change'}, ` ${newest - worker.policy_version} behind`)]),
-        h('td', {class: 'number'}, format.number(worker.running)),
-        h('td', {class: 'number'}, format.number(worker.waiting)),
-        h('td', {class: 'number'}, resting ? format.time(worker.seen_at)
-          : format.ago(worker.seen_at)),
-        h('td', {class: 'mono'}, worker.numerics, stranger(worker) &&
-          h('span', {class: 'change'}, ' not the learner’s')),
-        h('td', {class: 'mono'}, worker.address),
-        h('td', {class: 'words'}, worker.last_words))))))];
+      h('tbody', {}, shown.map(row)))),
+    shown.length < workers.length && h('p', {class: 'change'},
+      `${format.number(workers.length - shown.length)} more have gone before.`)];
 }
 
 function queueList(run) {
-  const {workers} = run.system;
+  const here = run.system.workers.filter((worker) => isHere(worker, run.state));
   const {metrics} = run.table('train');
-  const sum = (name) => workers.reduce((total, worker) => total + worker[name], 0);
+  const sum = (wanted, name) => here.reduce((total, {role, [name]: value}) =>
+    total + (role === wanted ? value : 0), 0);
   const total = (name) => (metrics[name] ?? []).reduce((all, value) => all + (value ?? 0), 0);
   const mean = (name) => metrics[name] && meanBefore(metrics[name], metrics[name].length, 20);
   const fact = (title, value, note) => h('div', {}, h('dt', {}, title),
     h('dd', {}, h('b', {}, value)), h('dd', {class: 'change'}, note));
   return [h('h2', {}, 'Queues'), h('dl', {class: 'figures'},
-    fact('Completions under way', format.number(sum('running')), 'in all workers'),
-    fact('Completions waiting', format.number(sum('waiting')), 'in all workers'),
+    fact('Completions under way', format.number(sum('rollout', 'running')), 'in all workers'),
+    fact('Completions waiting', format.number(sum('rollout', 'waiting')), 'in all workers'),
+    fact('Being judged', format.number(sum('verifier', 'running')), 'in all verifiers'),
     fact('Leases given again', format.number(total('rollout/reissued_leases')), 'in the whole run'),
     fact('Completions dropped', format.number(total('dropped/total')), 'in the whole run'),
     fact('Judged again', format.number(total('verifier/retries')), 'in the whole run'),

@@ -82,8 +82,8 @@ std::unique_ptr<RunStore> ServedRuns::AddFirst() {
                            .total = 12,
                            .workers = 2,
                            .left_s = 720}));
-  write(store->WriteWorker(
-      {.name = "w1", .role = "rollout", .policy_version = 6, .state = "working"}));
+  write(store->WriteWorkers(
+      {{.name = "w1", .role = "rollout", .policy_version = 6, .state = "working"}}));
   write(store->WriteReadings({{"learner", "cpu/percent", 55}, {"learner", "memory/bytes", 1e9}}));
   write(WriteFileAtomically(PathOf("first") + "/log.txt", "line one\nline two\n"));
   return store;

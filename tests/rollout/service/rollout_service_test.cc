@@ -91,12 +91,27 @@ class Events {
 struct Learner {
   explicit Learner(RolloutServerOptions options = {}) {
     options.on_event = [this](const std::string& event) { events.Add(event); };
+    options.on_gone = [this](const WorkerGone& worker) {
+      absl::MutexLock lock(&mutex);
+      gone.push_back(worker);
+    };
     server = StartRolloutServer(*model.weights, "learner", options).value();
   }
   std::string Address() const { return fmt::format("127.0.0.1:{}", server->Port()); }
 
+  // The only worker that is gone; waits for it.
+  WorkerGone AwaitGone() {
+    absl::MutexLock lock(&mutex);
+    const auto there = [&] { return !gone.empty(); };
+    EXPECT_TRUE(mutex.AwaitWithTimeout(absl::Condition(&there), kLimit));
+    EXPECT_EQ(gone.size(), 1u);
+    return gone.empty() ? WorkerGone() : gone.front();
+  }
+
   TinyModel model = MakeModel();
   Events events;
+  absl::Mutex mutex;
+  std::vector<WorkerGone> gone;  // under the mutex
   std::unique_ptr<RolloutServer> server;
 };
 
@@ -140,13 +155,13 @@ class WorkerThread {
 // A worker's end of the stream in a test's own hands.
 class RawWorker {
  public:
-  explicit RawWorker(const Learner& learner)
+  explicit RawWorker(const Learner& learner, const std::string& name = "raw")
       : stub_(v1::Rollout::NewStub(
             grpc::CreateChannel(learner.Address(), grpc::InsecureChannelCredentials()))) {
     context_.set_deadline(absl::ToChronoTime(absl::Now() + kLimit));
     stream_ = stub_->Work(&context_);
     v1::WorkerMessage message;
-    message.mutable_hello()->set_name("raw");
+    message.mutable_hello()->set_name(name);
     message.mutable_hello()->set_fingerprint("raw");
     message.mutable_hello()->set_max_sequences(64);
     message.mutable_hello()->set_model_fingerprint(ModelFingerprint(*learner.model.weights));
@@ -164,6 +179,11 @@ class RawWorker {
   void Send(const v1::LeaseResult& result) {
     v1::WorkerMessage message;
     *message.mutable_result() = result;
+    stream_->Write(message);
+  }
+  void SayGoodbye(const std::string& reason) {
+    v1::WorkerMessage message;
+    message.mutable_goodbye()->set_reason(reason);
     stream_->Write(message);
   }
   void Break() { context_.TryCancel(); }
@@ -242,7 +262,13 @@ TEST(RolloutService, ALostWorkersLeasesAreDoneByAnother) {
   EXPECT_EQ(result.stats->reissued_leases, 4);
   EXPECT_EQ(result.stats->workers, 1);
   EXPECT_EQ(result.groups, GenerateHere(learner.model, requests));
-  EXPECT_TRUE(learner.events.Await("left"));
+  EXPECT_TRUE(learner.events.Await("was lost"));
+  const WorkerGone gone = learner.AwaitGone();
+  EXPECT_FALSE(gone.in_order);
+  EXPECT_EQ(gone.words, "its connection ended without a goodbye");
+  EXPECT_TRUE(gone.last.name.starts_with("raw (")) << gone.last.name;
+  EXPECT_EQ(gone.last.running, 32) << "what it had in hand";
+  EXPECT_EQ(learner.server->Workers().at(0).done, 32);
 }
 
 TEST(RolloutService, ASilentWorkerLosesItsLeases) {
@@ -257,6 +283,7 @@ TEST(RolloutService, ASilentWorkerLosesItsLeases) {
   clock.Advance(absl::Seconds(21));
   ASSERT_TRUE(learner.events.Await("silent for more than 20s"));
   EXPECT_EQ(silent.AwaitEnd().code(), absl::StatusCode::kCancelled);
+  EXPECT_EQ(learner.AwaitGone().words, "silent for more than 20s");
   WorkerThread other(learner.Address());
   const Generated result = generated.get();
   ASSERT_TRUE(result.stats.ok()) << result.stats.status();
@@ -288,6 +315,7 @@ TEST(RolloutService, AWorkerThatSendsNonsenseIsPutOut) {
     EXPECT_EQ(end.code(), absl::StatusCode::kInvalidArgument) << end;
     EXPECT_THAT(std::string(end.message()), HasSubstr(message));
     EXPECT_TRUE(learner.events.Await("put out"));
+    EXPECT_THAT(learner.AwaitGone().words, HasSubstr(message));
     WorkerThread other(learner.Address());
     EXPECT_EQ(generated.get().groups, GenerateHere(learner.model, requests));
   }
@@ -579,8 +607,33 @@ TEST(RolloutService, AWorkerLeavesWhenItIsToldTo) {
   ASSERT_TRUE(learner.events.Await("joined"));
   worker.Cancel();
   EXPECT_TRUE(worker.Join().ok());
-  EXPECT_TRUE(learner.events.Await("left"));
+  EXPECT_TRUE(learner.events.Await("left: it was stopped"));
   EXPECT_EQ(std::ssize(learner.server->Workers()), 0);
+  EXPECT_TRUE(learner.AwaitGone().in_order);
+  EXPECT_EQ(learner.AwaitGone().words, "it was stopped");
+}
+
+TEST(RolloutService, LittleIsKeptOfALongGoodbyeAndTheLeasesGoToOthers) {
+  Learner learner;
+  const std::vector<GroupRequest> requests = MakeGroups(1, 8);
+  RawWorker worker(learner);
+  ASSERT_TRUE(learner.events.Await("joined"));
+  auto generated =
+      std::async(std::launch::async, [&] { return Generate(*learner.server, requests, 0); });
+  ASSERT_NE(worker.AwaitLease().id(), 0u);
+  worker.SayGoodbye(std::string(1 << 20, 'x'));
+  EXPECT_TRUE(worker.AwaitEnd().ok());
+  EXPECT_EQ(learner.AwaitGone().words, std::string(512, 'x'));
+  WorkerThread other(learner.Address());
+  EXPECT_EQ(generated.get().stats->reissued_leases, 1);
+}
+
+TEST(RolloutService, AWorkerWithALongNameIsRefused) {
+  Learner learner;
+  RawWorker worker(learner, std::string(1000, 'x'));
+  const absl::Status end = worker.AwaitEnd();
+  EXPECT_EQ(end.code(), absl::StatusCode::kInvalidArgument) << end;
+  EXPECT_TRUE(learner.events.Await("its hello is too long"));
 }
 
 TEST(RolloutService, AWorkerGivesUpWithoutALearnerWhenTheTimeIsOver) {
