@@ -3,9 +3,12 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <memory>
 #include <optional>
 
 #include "app/config_convert.h"
+#include "app/device.h"
+#include "app/gpu_watch.h"
 #include "app/machine_memory.h"
 #include "kernels/kv_cache.h"
 #include "model/activations.h"
@@ -16,6 +19,34 @@ namespace {
 int64_t BytesOf(const std::vector<MemoryPlanRow>& plan, const std::string& name) {
   const auto row = std::ranges::find(plan, name, &MemoryPlanRow::name);
   return row == plan.end() ? 0 : row->bytes;
+}
+
+// What a plan must fit into, and what that is.
+struct MemoryBound {
+  int64_t bytes = INT64_MAX;
+  std::string what;
+};
+
+absl::StatusOr<MemoryBound> FindMemoryBound(const MachineKeys& machine) {
+  if (machine.memory_gib > 0) {
+    return MemoryBound{static_cast<int64_t>(machine.memory_gib * double(1 << 30)),
+                       "machine.memory_gib"};
+  }
+  PONDER_ASSIGN_OR_RETURN(const std::optional<int> gpu, ParseDevice(machine.device));
+  if (gpu.has_value()) {
+    const absl::StatusOr<std::unique_ptr<GpuWatch>> watch = GpuWatch::Open();
+    if (!watch.ok()) return MemoryBound{};  // taking the memory will say
+    const std::vector<GpuInfo> gpus = (*watch)->Gpus();
+    const auto number = static_cast<size_t>(*gpu);
+    if (number >= gpus.size() || gpus[number].memory_bytes == 0) return MemoryBound{};
+    return MemoryBound{gpus[number].memory_bytes, fmt::format("the memory of GPU {}", *gpu)};
+  }
+  PONDER_ASSIGN_OR_RETURN(const MachineMemory memory, ReadMachineMemory());
+  MemoryBound bound{memory.available, "what is free here"};
+  if (memory.limit.has_value()) {
+    bound.what += fmt::format(" (a control group allows {})", HumanGib(*memory.limit));
+  }
+  return bound;
 }
 
 }  // namespace
@@ -73,16 +104,8 @@ absl::StatusOr<std::vector<MemoryPlanRow>> PlanRunMemory(const RunConfig& config
 
 absl::Status CheckRunMemory(const RunConfig& config, const ModelConfig& model) {
   PONDER_ASSIGN_OR_RETURN(const std::vector<MemoryPlanRow> plan, PlanRunMemory(config, model));
-  int64_t limit = static_cast<int64_t>(config.machine.memory_gib * double(1 << 30));
-  std::string what = "machine.memory_gib";
-  if (limit == 0) {
-    PONDER_ASSIGN_OR_RETURN(const MachineMemory memory, ReadMachineMemory());
-    limit = memory.available;
-    what = "what is free here";
-    if (memory.limit.has_value()) {
-      what += fmt::format(" (a control group allows {})", HumanGib(*memory.limit));
-    }
-  }
+  PONDER_ASSIGN_OR_RETURN(const MemoryBound bound, FindMemoryBound(config.machine));
+  const auto& [limit, what] = bound;
   if (TotalBytes(plan) <= limit) return absl::OkStatus();
   PONDER_ASSIGN_OR_RETURN(const std::optional<RunConfig> fitting,
                           FitRunMemory(config, model, limit));
