@@ -71,6 +71,10 @@ class NvmlWatch : public GpuWatch {
   std::vector<GpuInfo> Gpus() const override {
     std::vector<GpuInfo> gpus;
     ForEach([&](unsigned, NvmlDevice* device) {
+      if (device == nullptr) {
+        gpus.emplace_back();
+        return;
+      }
       GpuInfo gpu{.name = Text([&](char* text, unsigned size) {
                     return nvml_.name != nullptr && nvml_.name(device, text, size) == kNvmlSuccess;
                   })};
@@ -86,6 +90,7 @@ class NvmlWatch : public GpuWatch {
   std::vector<Reading> Read(const std::string& source) const override {
     std::vector<Reading> readings;
     ForEach([&](unsigned index, NvmlDevice* device) {
+      if (device == nullptr) return;
       const auto add = [&](const char* name, double value) {
         readings.push_back({source, fmt::format("gpu{}/{}", index, name), value});
       };
@@ -120,13 +125,15 @@ class NvmlWatch : public GpuWatch {
     return write(text, kTextBytes) ? text : "";
   }
 
+  // A GPU that the driver does not give is null: the others keep their numbers.
   template <typename See>
   void ForEach(const See& see) const {
     unsigned count = 0;
     if (nvml_.count(&count) != kNvmlSuccess) return;
     for (unsigned i = 0; i < std::min(count, kMostGpus); ++i) {
       NvmlDevice* device = nullptr;
-      if (nvml_.handle(i, &device) == kNvmlSuccess) see(i, device);
+      if (nvml_.handle(i, &device) != kNvmlSuccess) device = nullptr;
+      see(i, device);
     }
   }
 

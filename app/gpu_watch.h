@@ -29,7 +29,7 @@ class GpuWatch {
   virtual ~GpuWatch() = default;
 
   virtual std::string DriverVersion() const = 0;  // empty: the driver does not say
-  virtual std::vector<GpuInfo> Gpus() const = 0;
+  virtual std::vector<GpuInfo> Gpus() const = 0;  // by their number
   // Of each GPU i "gpuI/utilization_percent", "gpuI/memory_used_bytes", "gpuI/memory_total_bytes",
   // "gpuI/temperature_celsius" and "gpuI/power_watts"; what the driver does not say is left out.
   virtual std::vector<Reading> Read(const std::string& source) const = 0;

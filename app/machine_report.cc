@@ -15,7 +15,9 @@
 
 #include "app/gpu_watch.h"
 #include "app/run_memory.h"
+#include "base/companion_library.h"
 #include "kernels/cpu/cpu_isa.h"
+#include "kernels/cuda/library_entry.h"
 #include "learner/library.h"
 #include "observe/terminal_text.h"
 #include "verifiers/verifier.h"
@@ -200,7 +202,10 @@ Finding AboutGpus(const absl::StatusOr<std::unique_ptr<GpuWatch>>& watch) {
   if (finding.text.empty()) finding.text = "none";
   const std::string driver = (*watch)->DriverVersion();
   finding.text += fmt::format("; driver {}", driver.empty() ? "of unknown version" : driver);
-  finding.advice = "this build computes on the processor and leaves the GPU alone";
+  const bool has_cuda = FindCompanion({.file = kernels::kCudaFileName}).ok();
+  finding.advice = has_cuda ? "machine.device = \"cuda\" computes on it; without it a run does not"
+                            : "this build computes on the processor alone: no CUDA toolkit was "
+                              "found when it was built";
   return finding;
 }
 

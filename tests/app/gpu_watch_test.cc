@@ -48,12 +48,16 @@ TEST(GpuWatchTest, ReadsWhatEachGpuSaysAndLeavesOutTheRest) {
   EXPECT_EQ(gpus[1].memory_bytes, int64_t{150} << 30);
 }
 
-TEST(GpuWatchTest, GoesWithoutTheFunctionsThatALibraryLacks) {
+TEST(GpuWatchTest, GoesWithoutTheFunctionsAndTheGpuThatALibraryLacks) {
   const auto watch = GpuWatch::Open(Library("lacking"));
   ASSERT_TRUE(watch.ok()) << watch.status();
-  const auto values = Readings(**watch);
-  EXPECT_EQ(values.count("gpu0/power_watts") + values.count("gpu0/temperature_celsius"), 0u);
-  EXPECT_EQ(values.at("gpu0/utilization_percent"), 87);
+  EXPECT_EQ(Readings(**watch),
+            (std::map<std::string, double>{{"gpu1/memory_used_bytes", 50 * kGib},
+                                           {"gpu1/memory_total_bytes", 150 * kGib}}));
+  const std::vector<GpuInfo> gpus = (*watch)->Gpus();
+  ASSERT_EQ(gpus.size(), 2u) << "they keep their numbers";
+  EXPECT_EQ(gpus[0].memory_bytes, 0);
+  EXPECT_EQ(gpus[1].memory_bytes, int64_t{150} << 30);
 }
 
 TEST(GpuWatchTest, BoundsWhatALibraryClaims) {

@@ -1,6 +1,7 @@
-/* A driver's management library with two GPUs. The second says nothing but its memory. Built with
- * BROKEN it does not start, with LACKING it has no functions for power and temperature, with ABSURD
- * it claims more GPUs than there are and writes names without an end. */
+/* A driver's management library with two GPUs, the second of which says nothing but its memory. Built
+ * with BROKEN it does not start; with LACKING it does not give the first GPU and has no functions for
+ * power and temperature; with ABSURD it claims more GPUs than there are and writes names without an
+ * end. */
 #include <string.h>
 
 #define NOT_SUPPORTED 3
@@ -27,6 +28,9 @@ int nvmlDeviceGetCount_v2(unsigned *count) {
   return 0;
 }
 int nvmlDeviceGetHandleByIndex_v2(unsigned index, void **device) {
+#ifdef LACKING
+  if (index == 0) return NOT_SUPPORTED;
+#endif
   *device = &gpus[index % 2];
   return 0;
 }
