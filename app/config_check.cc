@@ -205,9 +205,6 @@ absl::Status CheckConfig(const RunConfig& config, const std::string& origin) {
   check.Require(ParseDevice(config.machine.device).ok(),
                 "machine.device must be cpu, cuda or cuda:N (a GPU's number), found \"{}\"",
                 config.machine.device);
-  check.Require(config.machine.device == "cpu" || config.machine.isa == "best",
-                "machine.isa is of the cpu: expected best with the device {}, found {}",
-                config.machine.device, config.machine.isa);
   check.Require(config.rollout.listen.empty() || IsHostAndPort(config.rollout.listen),
                 "rollout.listen must be host:port, found \"{}\"", config.rollout.listen);
   check.Require(config.dashboard.listen.empty() || IsHostAndPort(config.dashboard.listen),

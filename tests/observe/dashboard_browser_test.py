@@ -285,8 +285,8 @@ class Test:
             self.check(len(lost) == 1 and lost[0][-1] == 'gone' and 'silent' in lost[0][-2],
                        f'a lost worker is told as {lost}')
             self.check('1 restart' in roles['verifier'][4], f'a verifier is told as {roles}')
-            self.check(self.browser.count('[id="chart-reading-gpu/utilization_percent"]') == 1,
-                       'the GPUs have no chart')
+            self.browser.wait("document.querySelector('#chart-reading-gpu-utilization_percent canvas')",
+                              'a chart of the GPUs')
         self.look('system')
 
     def help_and_focus(self):

@@ -1,7 +1,7 @@
-/* A driver's management library with two GPUs, the second of which says nothing but its memory. Built
- * with BROKEN it does not start; with LACKING it does not give the first GPU and has no functions for
- * power and temperature; with ABSURD it claims more GPUs than there are and writes names without an
- * end. */
+/* A driver's management library with two GPUs, the second of which says nothing but its memory.
+ * Built with BROKEN it does not start; with LACKING it does not give the first GPU and has no
+ * functions for power and temperature; with ABSURD it claims more GPUs than there are and writes
+ * names without an end. */
 #include <string.h>
 
 #define NOT_SUPPORTED 3
