@@ -243,6 +243,8 @@ class Browser:
         while time.monotonic() < end:
             for path in self.folder.glob(pattern):
                 content = path.read_bytes()
+                if not content:  # the name is taken before the file is there
+                    continue
                 path.unlink()
                 return content
             time.sleep(0.05)
