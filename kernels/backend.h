@@ -52,6 +52,24 @@ class Backend {
   // is the host's.
   virtual void Copy(void* to, const void* from, int64_t bytes) { CopyIn(to, from, bytes); }
   virtual void Synchronize() = 0;
+
+  // Memory of the host that a device reaches by itself: CopyIn from it returns at once, so it must
+  // stay as it is until the copy was waited for. The defaults serve backends whose memory is the
+  // host's.
+  virtual absl::StatusOr<void*> AllocateHost(int64_t bytes) { return Allocate(bytes); }
+  virtual void FreeHost(void* memory) { Free(memory); }
+  // CopyOut to AllocateHost's memory, without waiting.
+  virtual void CopyOutLater(void* host, const void* device, int64_t bytes) {
+    CopyOut(host, device, bytes);
+  }
+  // Wait(Mark()) waits for what was enqueued before Mark and for nothing behind it. The last 64
+  // marks can be waited for.
+  virtual int64_t Mark() { return 0; }
+  virtual void Wait(int64_t mark) {
+    static_cast<void>(mark);
+    Synchronize();
+  }
+
   // Keeps what `work` enqueues instead of doing it. `work` calls operations alone, and was run
   // before with the same sizes, so that their work space is there. Null where it could not be
   // kept: then it was done.
@@ -71,6 +89,7 @@ class Backend {
   virtual void GateUp(const GateUpArgs& args) = 0;
   virtual void LogProb(const LogProbArgs& args) = 0;
   virtual void Sample(const SampleArgs& args) = 0;
+  virtual void Follow(const FollowArgs& args) = 0;
 
   virtual void EmbedBackward(const EmbedBackwardArgs& args) = 0;
   virtual void RmsNormBackward(const RmsNormBackwardArgs& args) = 0;
@@ -90,13 +109,26 @@ class Backend {
   virtual double SquaredNorm(const float* values, int64_t count) = 0;
 };
 
-// Owns a block of a backend's memory.
+// A piece of somebody's memory of a backend.
+struct DeviceSpan {
+  void* data = nullptr;
+  int64_t bytes = 0;
+};
+
+// Owns a block of a backend's memory, or stands for a piece of somebody else's.
 class DeviceBuffer {
  public:
   DeviceBuffer() = default;
   static absl::StatusOr<DeviceBuffer> Create(Backend& backend, int64_t bytes) {
     PONDER_ASSIGN_OR_RETURN(void* memory, backend.Allocate(bytes));
     return DeviceBuffer(&backend, memory, bytes);
+  }
+  // Where `place` is given, its first `bytes`, as they are; RESOURCE_EXHAUSTED where it is smaller.
+  static absl::StatusOr<DeviceBuffer> CreateIn(Backend& backend, int64_t bytes, DeviceSpan place) {
+    if (place.data == nullptr) return Create(backend, bytes);
+    if (bytes > place.bytes)
+      return ResourceExhausted("expected a place of {} bytes, found {}", bytes, place.bytes);
+    return DeviceBuffer(nullptr, place.data, bytes);
   }
   DeviceBuffer(DeviceBuffer&& other) noexcept { *this = std::move(other); }
   DeviceBuffer& operator=(DeviceBuffer&& other) noexcept {
@@ -106,7 +138,7 @@ class DeviceBuffer {
     return *this;
   }
   ~DeviceBuffer() {
-    if (memory_ != nullptr) backend_->Free(memory_);
+    if (backend_ != nullptr) backend_->Free(memory_);
   }
 
   template <typename T>
@@ -119,7 +151,7 @@ class DeviceBuffer {
   DeviceBuffer(Backend* backend, void* memory, int64_t bytes)
       : backend_(backend), memory_(memory), bytes_(bytes) {}
 
-  Backend* backend_ = nullptr;
+  Backend* backend_ = nullptr;  // null: the memory is not its own
   void* memory_ = nullptr;
   int64_t bytes_ = 0;
 };

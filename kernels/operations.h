@@ -76,7 +76,19 @@ struct AttentionSequence {
   int64_t query_count = 0;
   int64_t key_count = 0;
   const int32_t* pages = nullptr;  // [KvPagesFor(key_count)]
+  int64_t shared_keys = 0;         // its first keys that its run does for it (AttentionArgs::runs)
 };
+
+// Neighbours that decode one row each behind the same first pages: a GPU reads those once for all.
+// The host makes them (FindRuns); the CPU's kernels find such neighbours by themselves.
+struct AttentionRun {
+  int32_t first = 0;  // sequence
+  int32_t count = 0;  // sequences, at most kRunRows rows of a key/value head together; 0: no run
+  int32_t keys = 0;   // shared, a multiple of kRunKeys
+  int32_t unused = 0;
+};
+inline constexpr int64_t kRunRows = 64;
+inline constexpr int64_t kRunKeys = 32;
 
 // Causal attention with grouped query heads: query head h reads key/value head h / (H / K). Scores
 // are q.k * scale; softmax in fp32 with the online maximum taken page by page.
@@ -86,8 +98,9 @@ struct AttentionArgs {
   KvShape shape;
   const AttentionSequence* sequences = nullptr;  // [B]
   int64_t sequence_count = 0;
-  int64_t max_queries = 0;  // no sequence has more; 0: not known. Saves a GPU a launch
-  void* out = nullptr;      // [N, padded H E] act = out_act
+  const AttentionRun* runs = nullptr;  // [B], as many as there are and zeros behind; or null
+  int64_t max_queries = 0;             // no sequence has more; 0: not known. Saves a GPU a launch
+  void* out = nullptr;                 // [N, padded H E] act = out_act
   DType out_act = DType::kBF16;
   float* logsumexp = nullptr;  // [N, H], natural log, kept for the backward; may be null
   float scale = 0;
@@ -146,6 +159,22 @@ struct SampleArgs {
   int32_t* tokens = nullptr;          // [B]
   float* logprobs = nullptr;          // [B]
   float* entropies = nullptr;         // [B]
+  int64_t rows = 0;
+};
+
+// The tokens that one step drew become ids of the next one before the host has seen them. A row
+// behind a token that ends its completion is made to do nothing: no queries, and what it writes
+// goes to the spare slot.
+struct FollowArgs {
+  const int32_t* drawn = nullptr;          // tokens of the step before
+  const int32_t* sources = nullptr;        // [N]: index in `drawn`, or -1: the row's id is there
+  const int32_t* stops = nullptr;          // ids that end a completion, list behind list
+  const int32_t* stop_begins = nullptr;    // [N]: where the row's list begins in `stops`
+  const int32_t* stop_counts = nullptr;    // [N]
+  int32_t* ids = nullptr;                  // [N]
+  int32_t* slots = nullptr;                // [N]
+  AttentionSequence* sequences = nullptr;  // [N]: where a row follows, row n is all of sequence n
+  int32_t spare_slot = 0;
   int64_t rows = 0;
 };
 
@@ -247,12 +276,21 @@ struct LogProbBackwardArgs {
 // packed order.
 //   g = gradient * gradient_scale; m = b1 m + (1-b1) g; v = b2 v + (1-b2) g^2
 //   master -= lr * (m / (1 - b1^t) / (sqrt(v / (1 - b2^t)) + eps) + decay * master)
+inline constexpr int64_t kMomentBlock = 256;
+
 struct AdamWArgs {
   float* master = nullptr;          // [rows, columns]
   float* first_moment = nullptr;    // like master
   float* second_moment = nullptr;   // like master
   const float* gradient = nullptr;  // like master
   PackedMatrix working;             // data null: none (vectors work in fp32 from the master copy)
+  int64_t first_row = 0;            // of `working`, for a part of a matrix
+  // Moments of 8 bits in place of the floats, where they are given: a code an element, a scale a
+  // block of kMomentBlock elements (block-wise dynamic quantisation: Dettmers et al. 2022).
+  uint8_t* first_codes = nullptr;   // [rows columns]
+  uint8_t* second_codes = nullptr;  // [rows columns]
+  float* first_scales = nullptr;    // [rows columns / kMomentBlock, rounded up]
+  float* second_scales = nullptr;
   int64_t rows = 0;
   int64_t columns = 0;
   float learning_rate = 0;

@@ -110,10 +110,11 @@ int64_t LayOutForward(const ModelConfig& config, DType dtype, int64_t rows, void
 absl::StatusOr<std::unique_ptr<Activations>> Activations::Create(kernels::Backend& backend,
                                                                  const ModelConfig& config,
                                                                  DType dtype, int64_t max_rows,
-                                                                 int64_t max_pages, Keep keep) {
+                                                                 int64_t max_pages, Keep keep,
+                                                                 kernels::DeviceSpan place) {
   auto activations = std::unique_ptr<Activations>(new Activations());
   const int64_t bytes = ActivationBytes(config, dtype, max_rows, max_pages, keep);
-  auto arena = kernels::DeviceBuffer::Create(backend, bytes);
+  auto arena = kernels::DeviceBuffer::CreateIn(backend, bytes, place);
   if (!arena.ok()) {
     return Annotate(
         arena.status(),
@@ -140,8 +141,9 @@ int64_t ActivationBytes(const ModelConfig& config, DType dtype, int64_t max_rows
 absl::StatusOr<std::unique_ptr<Activations>> CreateActivations(kernels::Backend& backend,
                                                                const ModelConfig& config,
                                                                DType dtype, int64_t max_rows,
-                                                               int64_t max_pages, Keep keep) {
-  return Activations::Create(backend, config, dtype, max_rows, max_pages, keep);
+                                                               int64_t max_pages, Keep keep,
+                                                               kernels::DeviceSpan place) {
+  return Activations::Create(backend, config, dtype, max_rows, max_pages, keep, place);
 }
 
 }  // namespace ponder

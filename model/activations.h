@@ -63,7 +63,8 @@ class Activations {
   static absl::StatusOr<std::unique_ptr<Activations>> Create(kernels::Backend& backend,
                                                              const ModelConfig& config,
                                                              kernels::DType dtype, int64_t max_rows,
-                                                             int64_t max_pages, Keep keep);
+                                                             int64_t max_pages, Keep keep,
+                                                             kernels::DeviceSpan place);
 
   const ForwardArrays& Forward() const { return forward_; }
   const BackwardArrays& Backward() const { return backward_; }

@@ -15,9 +15,13 @@ namespace ponder {
 // belongs to whom is the caller's business.
 class KvCache {
  public:
+  // `place` holds it where one is given, Bytes() at least, and outlives it.
   static absl::StatusOr<std::unique_ptr<KvCache>> Create(kernels::Backend& backend,
                                                          const ModelConfig& config,
-                                                         kernels::DType dtype, int64_t pages);
+                                                         kernels::DType dtype, int64_t pages,
+                                                         kernels::DeviceSpan place = {});
+  static int64_t Bytes(const kernels::Backend& backend, const ModelConfig& config,
+                       kernels::DType dtype, int64_t pages);
   const kernels::KvShape& Shape() const { return shape_; }
   // A slot behind the pages, for the rows that pad a recorded batch; only where the backend
   // records.
@@ -114,14 +118,12 @@ enum class Keep {
                  // cost"); the same bits in a fraction of the memory, for about a quarter more time
 };
 
-// Bytes that Activations::Create will take.
+// Bytes that CreateActivations will take, of its own or of `place`, which outlives them.
 int64_t ActivationBytes(const ModelConfig& config, kernels::DType dtype, int64_t max_rows,
                         int64_t max_pages, Keep keep = Keep::kAll);
 
-absl::StatusOr<std::unique_ptr<Activations>> CreateActivations(kernels::Backend& backend,
-                                                               const ModelConfig& config,
-                                                               kernels::DType dtype,
-                                                               int64_t max_rows, int64_t max_pages,
-                                                               Keep keep = Keep::kAll);
+absl::StatusOr<std::unique_ptr<Activations>> CreateActivations(
+    kernels::Backend& backend, const ModelConfig& config, kernels::DType dtype, int64_t max_rows,
+    int64_t max_pages, Keep keep = Keep::kAll, kernels::DeviceSpan place = {});
 
 }  // namespace ponder

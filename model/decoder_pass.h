@@ -16,7 +16,8 @@ struct DeviceBatch {
   const kernels::AttentionSequence* sequences = nullptr;  // [B], their pages on the device too
   int64_t rows = 0;
   int64_t sequence_count = 0;
-  int64_t max_queries = 0;  // no sequence has more
+  const kernels::AttentionRun* runs = nullptr;  // [B], or null
+  int64_t max_queries = 0;                      // no sequence has more
 };
 
 // One pass over one batch: the arithmetic of the decoder, forward and backward, with everything it

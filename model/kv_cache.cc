@@ -5,18 +5,27 @@
 
 namespace ponder {
 
+namespace {
+
+// With the spare one.
+int64_t PagesOfLayer(const kernels::Backend& backend, int64_t pages) {
+  return pages + (backend.Info().can_record ? 1 : 0);
+}
+
+}  // namespace
+
 absl::StatusOr<std::unique_ptr<KvCache>> KvCache::Create(kernels::Backend& backend,
                                                          const ModelConfig& config,
-                                                         kernels::DType dtype, int64_t pages) {
+                                                         kernels::DType dtype, int64_t pages,
+                                                         kernels::DeviceSpan place) {
   PONDER_CHECK(pages > 0, fmt::format("pages = {}", pages));
   auto cache = std::make_unique<KvCache>();
   cache->shape_ = {
       .dtype = dtype, .kv_heads = config.kv_heads, .head_width = config.head_width, .pages = pages};
   cache->layers_ = config.layers;
-  cache->pages_of_layer_ = pages + (backend.Info().can_record ? 1 : 0);
-  const int64_t bytes =
-      2 * config.layers * cache->pages_of_layer_ * kernels::KvPageBytes(cache->shape_);
-  auto memory = kernels::DeviceBuffer::Create(backend, bytes);
+  cache->pages_of_layer_ = PagesOfLayer(backend, pages);
+  const int64_t bytes = Bytes(backend, config, dtype, pages);
+  auto memory = kernels::DeviceBuffer::CreateIn(backend, bytes, place);
   if (!memory.ok()) {
     return Annotate(memory.status(),
                     fmt::format("key/value cache of {} pages ({} bytes in {} layers)", pages, bytes,
@@ -24,6 +33,13 @@ absl::StatusOr<std::unique_ptr<KvCache>> KvCache::Create(kernels::Backend& backe
   }
   cache->memory_ = std::move(memory).value();
   return cache;
+}
+
+int64_t KvCache::Bytes(const kernels::Backend& backend, const ModelConfig& config,
+                       kernels::DType dtype, int64_t pages) {
+  const kernels::KvShape shape = {
+      .dtype = dtype, .kv_heads = config.kv_heads, .head_width = config.head_width, .pages = pages};
+  return 2 * config.layers * PagesOfLayer(backend, pages) * kernels::KvPageBytes(shape);
 }
 
 kernels::KvLayer KvCache::Layer(int64_t layer) const {

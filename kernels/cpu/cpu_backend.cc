@@ -86,6 +86,7 @@ class CpuBackend final : public Backend {
   void GateUp(const GateUpArgs& args) override { cpu::GateUp(context_, args); }
   void LogProb(const LogProbArgs& args) override { cpu::LogProb(context_, args); }
   void Sample(const SampleArgs& args) override { cpu::Sample(context_, args); }
+  void Follow(const FollowArgs& args) override { cpu::Follow(args); }
 
   void EmbedBackward(const EmbedBackwardArgs& args) override { cpu::EmbedBackward(context_, args); }
   void RmsNormBackward(const RmsNormBackwardArgs& args) override {

@@ -166,4 +166,19 @@ void SwiGluBackward(const CpuContext& context, const SwiGluBackwardArgs& args) {
   });
 }
 
+void Follow(const FollowArgs& args) {
+  PONDER_CHECK(args.rows >= 0);
+  for (int64_t row = 0; row < args.rows; ++row) {
+    if (args.sources[row] < 0) continue;
+    const int32_t id = args.drawn[args.sources[row]];
+    const int32_t* const stops = args.stops + args.stop_begins[row];
+    args.ids[row] = id;
+    if (std::find(stops, stops + args.stop_counts[row], id) == stops + args.stop_counts[row])
+      continue;
+    args.ids[row] = 0;
+    args.slots[row] = args.spare_slot;
+    args.sequences[row].query_count = 0;
+  }
+}
+
 }  // namespace ponder::kernels::cpu

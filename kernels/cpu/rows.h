@@ -9,6 +9,7 @@ void Embed(const CpuContext& context, const EmbedArgs& args);
 void RmsNorm(const CpuContext& context, const RmsNormArgs& args);
 void QkvRope(const CpuContext& context, const QkvRopeArgs& args);
 void SwiGlu(const CpuContext& context, const SwiGluArgs& args);
+void Follow(const FollowArgs& args);
 
 void EmbedBackward(const CpuContext& context, const EmbedBackwardArgs& args);
 void RmsNormBackward(const CpuContext& context, const RmsNormBackwardArgs& args);

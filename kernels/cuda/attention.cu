@@ -5,6 +5,7 @@ namespace ponder::kernels::cuda {
 namespace {
 
 constexpr int kPlanThreads = 256;
+static_assert(kRunRows == kTileRows && kRunKeys % AttentionTile<BF16, 32>::kKeys == 0);
 
 // One chain of 16 rows: what a thread holds are rows g and g + 8.
 template <int kE>
@@ -24,6 +25,41 @@ struct Chain {
     }
   }
 };
+
+// What is kept of one chain of one row: kE values, the four partial sums of a row's threads, the
+// maximum.
+template <int kE>
+inline constexpr int kChainFloats = kE + 8;
+
+// The chains of a row, [N, H, kStreams, kChainFloats] in all.
+template <int kE>
+__device__ float* ChainAt(float* chains, int64_t at, int stream) {
+  return chains + (at * kStreams + stream) * kChainFloats<kE>;
+}
+
+template <int kE>
+__device__ void StoreChain(const Chain<kE>& chain, int half, float* to) {
+  const int t = threadIdx.x % 4;
+#pragma unroll
+  for (int j = 0; j < kE / 8; ++j) {
+#pragma unroll
+    for (int i = 0; i < 2; ++i) to[8 * j + 2 * t + i] = chain.acc[j][2 * half + i];
+  }
+  to[kE + t] = chain.sum[half];
+  if (t == 0) to[kE + 4] = chain.max[half];
+}
+
+template <int kE>
+__device__ void LoadChain(Chain<kE>& chain, int half, const float* from) {
+  const int t = threadIdx.x % 4;
+#pragma unroll
+  for (int j = 0; j < kE / 8; ++j) {
+#pragma unroll
+    for (int i = 0; i < 2; ++i) chain.acc[j][2 * half + i] = from[8 * j + 2 * t + i];
+  }
+  chain.sum[half] = from[kE + t];
+  chain.max[half] = from[kE + 4];
+}
 
 // exp(a - b), where b is a maximum over what a is of; 0 as long as nothing was seen.
 __device__ inline float Below(float a, float b) {
@@ -105,14 +141,91 @@ __device__ void ZeroPadding(const AttentionArgs& args, int64_t row, int64_t widt
     static_cast<T*>(args.out)[row * padded + i] = Narrow<T>(0.0f);
 }
 
-// A block for 16 rows or fewer of one key/value head: a warp a chain.
+// Blocks in the order of the chains: 0, 4, 8, ..., 1, 5, 9, ...; -1 behind the last.
+__device__ inline int NextBlock(int block, int blocks) {
+  if (block + kStreams < blocks) return block + kStreams;
+  return block % kStreams + 1 < (blocks < kStreams ? blocks : kStreams) ? block % kStreams + 1 : -1;
+}
+
+// Keys and values of a block (none: -1) into one of two stages. Ends with two commits.
+template <typename T, int kE>
+__device__ void CopyBlock(T* stages, int stage, int block, const HeadRows& rows,
+                          const AttentionArgs& args) {
+  using Sizes = AttentionTile<T, kE>;
+  if (block < 0) {
+    CommitCopies();
+    CommitCopies();
+    return;
+  }
+  T* const to = stages + stage * 2 * Sizes::kKeyElements;
+  CopyKeys<T, kE>(to, args.cache.keys, rows, block * Sizes::kKeys, Sizes::kKeys, args.shape,
+                  threadIdx.x, kAttentionThreads);
+  CopyKeys<T, kE>(to + Sizes::kKeyElements, args.cache.values, rows, block * Sizes::kKeys,
+                  Sizes::kKeys, args.shape, threadIdx.x, kAttentionThreads);
+}
+
+// A block for a run of sequences and one key/value head: the beginnings of their chains, over the
+// keys that they share. A warp for 16 rows.
 template <typename T, int kE>
 __global__ void __launch_bounds__(kAttentionThreads, kBlocksAtOnce)
-    DecodeKernel(AttentionArgs args, int64_t padded) {
+    RunKernel(AttentionArgs args, float* chains) {
   using Sizes = AttentionTile<T, kE>;
-  const HeadRows rows =
-      MakeHeadRows(args.sequences[blockIdx.x], args.heads, args.shape.kv_heads, blockIdx.y);
-  const int64_t count = rows.Count(), width = args.shape.head_width;
+  const AttentionRun run = args.runs[blockIdx.x];
+  if (run.count == 0) return;
+  HeadRows rows =
+      MakeHeadRows(args.sequences[run.first], args.heads, args.shape.kv_heads, blockIdx.y);
+  rows.query_count = run.count;  // neighbours with a row each
+  rows.key_count = run.keys;
+  const int count = rows.Count();
+  const int warp = threadIdx.x / kWarp, lane = threadIdx.x % kWarp;
+  T* const all_q = reinterpret_cast<T*>(SharedMemory());
+  T* const stages = all_q + kAttentionWarps * Sizes::kRowElements;
+  float* const scratch =
+      reinterpret_cast<float*>(stages + 2 * 2 * Sizes::kKeyElements) + warp * 16 * kScratchStride;
+  LoadRows<T, kE>(all_q, args.q, rows, 0, kTileRows, args.shape.head_width, threadIdx.x,
+                  kAttentionThreads);
+  const int blocks = run.keys / Sizes::kKeys;
+  const int row = warp * 16 + lane / 4;
+  Chain<kE> chain;
+  chain.Clear();
+  CopyBlock<T, kE>(stages, 0, 0, rows, args);
+  int stage = 0;
+  for (int block = 0; block >= 0; stage ^= 1) {
+    const int next = NextBlock(block, blocks);
+    CopyBlock<T, kE>(stages, stage ^ 1, next, rows, args);
+    WaitForCopies<2>();
+    __syncthreads();
+    if (warp * 16 < count) {
+      constexpr int kAll[2] = {Sizes::kKeys, Sizes::kKeys};
+      const T* const keys = stages + stage * 2 * Sizes::kKeyElements;
+      AddBlock<T, kE>(chain, all_q + warp * Sizes::kRowElements, keys, keys + Sizes::kKeyElements,
+                      kAll, args.scale, scratch);
+      if (next < 0 || next % kStreams != block % kStreams) {
+        for (int half = 0; half < 2; ++half) {
+          const int r = row + 8 * half;
+          if (r >= count) continue;
+          StoreChain<kE>(chain, half, ChainAt<kE>(chains, rows.At(r), block % kStreams));
+        }
+        chain.Clear();
+      }
+    }
+    __syncthreads();  // all have read before the stage is filled again
+    block = next;
+  }
+  WaitForCopies<0>();
+}
+
+// A block for 16 rows or fewer of one key/value head: a warp a chain. A sequence of a run goes on
+// from what RunKernel has left in `chains`.
+template <typename T, int kE>
+__global__ void __launch_bounds__(kAttentionThreads, kBlocksAtOnce)
+    DecodeKernel(AttentionArgs args, float* chains, int64_t padded) {
+  using Sizes = AttentionTile<T, kE>;
+  const AttentionSequence& sequence = args.sequences[blockIdx.x];
+  const HeadRows rows = MakeHeadRows(sequence, args.heads, args.shape.kv_heads, blockIdx.y);
+  const int begun = chains == nullptr ? 0 : static_cast<int>(sequence.shared_keys) / Sizes::kKeys;
+  const int64_t width = args.shape.head_width;
+  const int count = rows.Count();
   if (count == 0 || count > 16) return;  // PromptKernel's
   const int warp = threadIdx.x / kWarp, lane = threadIdx.x % kWarp;
   T* const q = reinterpret_cast<T*>(SharedMemory());
@@ -125,14 +238,20 @@ __global__ void __launch_bounds__(kAttentionThreads, kBlocksAtOnce)
   __syncthreads();
   Chain<kE> chain;
   chain.Clear();
-  const int64_t seen[2] = {rows.Visible(lane / 4), rows.Visible(lane / 4 + 8)};
-  for (int64_t first = warp * Sizes::kKeys; first < rows.sequence.key_count;
+  for (int half = 0; half < 2; ++half) {
+    const int row = lane / 4 + 8 * half;
+    if (warp < begun && row < count)
+      LoadChain<kE>(chain, half, ChainAt<kE>(chains, rows.At(row), warp));
+  }
+  const int seen[2] = {rows.Visible(lane / 4), rows.Visible(lane / 4 + 8)};
+  const int first_block = begun + (warp + kStreams - begun % kStreams) % kStreams;
+  for (int first = first_block * Sizes::kKeys; first < rows.key_count;
        first += kStreams * Sizes::kKeys) {
     CopyKeys<T, kE>(keys, args.cache.keys, rows, first, Sizes::kKeys, args.shape, lane, kWarp);
     CopyKeys<T, kE>(values, args.cache.values, rows, first, Sizes::kKeys, args.shape, lane, kWarp);
     WaitForCopies<0>();
     __syncwarp();
-    const int visible[2] = {static_cast<int>(seen[0] - first), static_cast<int>(seen[1] - first)};
+    const int visible[2] = {seen[0] - first, seen[1] - first};
     AddBlock<T, kE>(chain, q, keys, values, visible, args.scale, scratch);
     __syncwarp();  // all have read before the next block comes
   }
@@ -159,7 +278,7 @@ __global__ void __launch_bounds__(kAttentionThreads, kBlocksAtOnce)
     }
   }
   __syncthreads();
-  for (int i = threadIdx.x; i < static_cast<int>(count) * kE; i += kAttentionThreads) {
+  for (int i = threadIdx.x; i < count * kE; i += kAttentionThreads) {
     const int row = i / kE, e = i % kE;
     float max = maxima[row], sum = sums[row], value = parts[i];
     for (int stream = 1; stream < kStreams; ++stream) {
@@ -195,8 +314,9 @@ __global__ void __launch_bounds__(kAttentionThreads, kBlocksAtOnce)
   if (place.sequence < 0) return;
   const HeadRows rows =
       MakeHeadRows(args.sequences[place.sequence], args.heads, args.shape.kv_heads, blockIdx.y);
-  const int64_t count = rows.Count(), width = args.shape.head_width;
-  const int64_t tile_begin = place.tile * kTileRows;
+  const int64_t width = args.shape.head_width;
+  const int count = rows.Count();
+  const int tile_begin = static_cast<int>(place.tile) * kTileRows;
   const int warp = threadIdx.x / kWarp, lane = threadIdx.x % kWarp;
   T* const all_q = reinterpret_cast<T*>(SharedMemory());
   T* const stages = all_q + kAttentionWarps * Sizes::kRowElements;
@@ -206,41 +326,22 @@ __global__ void __launch_bounds__(kAttentionThreads, kBlocksAtOnce)
   LoadRows<T, kE>(all_q, args.q, rows, tile_begin, kTileRows, width, threadIdx.x,
                   kAttentionThreads);
 
-  const int64_t last = tile_begin + kTileRows < count ? tile_begin + kTileRows : count;
-  const int64_t blocks = (rows.Visible(last - 1) + Sizes::kKeys - 1) / Sizes::kKeys;
-  // Blocks in the order of the chains: 0, 4, 8, ..., 1, 5, 9, ...
-  const auto next_of = [&](int64_t block) {
-    return block + kStreams < blocks                                        ? block + kStreams
-           : block % kStreams + 1 < (blocks < kStreams ? blocks : kStreams) ? block % kStreams + 1
-                                                                            : int64_t{-1};
-  };
-  const auto copy = [&](int64_t block, int stage) {
-    if (block < 0) {
-      CommitCopies();
-      CommitCopies();
-      return;
-    }
-    T* const to = stages + stage * 2 * Sizes::kKeyElements;
-    CopyKeys<T, kE>(to, args.cache.keys, rows, block * Sizes::kKeys, Sizes::kKeys, args.shape,
-                    threadIdx.x, kAttentionThreads);
-    CopyKeys<T, kE>(to + Sizes::kKeyElements, args.cache.values, rows, block * Sizes::kKeys,
-                    Sizes::kKeys, args.shape, threadIdx.x, kAttentionThreads);
-  };
-
-  const int64_t row = tile_begin + warp * 16 + lane / 4;
-  const int64_t seen[2] = {rows.Visible(row), rows.Visible(row + 8)};
+  const int last = tile_begin + kTileRows < count ? tile_begin + kTileRows : count;
+  const int blocks = (rows.Visible(last - 1) + Sizes::kKeys - 1) / Sizes::kKeys;
+  const int row = tile_begin + warp * 16 + lane / 4;
+  const int seen[2] = {rows.Visible(row), rows.Visible(row + 8)};
   Chain<kE> total, chain;
   total.Clear();
   chain.Clear();
-  copy(0, 0);
+  CopyBlock<T, kE>(stages, 0, 0, rows, args);
   int stage = 0;
-  for (int64_t block = 0; block >= 0; stage ^= 1) {
-    const int64_t next = next_of(block);
-    copy(next, stage ^ 1);
+  for (int block = 0; block >= 0; stage ^= 1) {
+    const int next = NextBlock(block, blocks);
+    CopyBlock<T, kE>(stages, stage ^ 1, next, rows, args);
     WaitForCopies<2>();
     __syncthreads();
-    const int64_t first = block * Sizes::kKeys;
-    const int visible[2] = {static_cast<int>(seen[0] - first), static_cast<int>(seen[1] - first)};
+    const int first = block * Sizes::kKeys;
+    const int visible[2] = {seen[0] - first, seen[1] - first};
     const T* const keys = stages + stage * 2 * Sizes::kKeyElements;
     AddBlock<T, kE>(chain, q, keys, keys + Sizes::kKeyElements, visible, args.scale, scratch);
     if (next < 0 || next % kStreams != block % kStreams) {
@@ -265,7 +366,7 @@ __global__ void __launch_bounds__(kAttentionThreads, kBlocksAtOnce)
   WaitForCopies<0>();
 #pragma unroll
   for (int half = 0; half < 2; ++half) {
-    const int64_t r = row + 8 * half;
+    const int r = row + 8 * half;
     if (r >= count) continue;
     const int64_t at = rows.At(r);
 #pragma unroll
@@ -319,7 +420,8 @@ __global__ void __launch_bounds__(kPlanThreads)
 
 void CheckAttention(const KvShape& shape, int64_t rows, int64_t sequences, int64_t heads) {
   PONDER_CHECK(rows >= 0 && sequences >= 0);
-  PONDER_CHECK(heads > 0 && shape.kv_heads > 0 && heads % shape.kv_heads == 0);
+  PONDER_CHECK(heads > 0 && rows <= INT32_MAX / heads);
+  PONDER_CHECK(shape.kv_heads > 0 && heads % shape.kv_heads == 0);
   PONDER_CHECK(shape.head_width > 0 && shape.head_width % 2 == 0 &&
                shape.head_width <= kMaxHeadWidth);
 }
@@ -347,11 +449,21 @@ void Attention(const CudaContext& context, const AttentionArgs& args) {
   context.workspace.Reset();
   ForType(args.shape.dtype, [&]<typename T>() {
     ForHeadWidth(args.shape.head_width, [&]<int kE>() {
+      float* chains = nullptr;
+      if (args.runs != nullptr) {
+        chains =
+            context.workspace.Take<float>(args.rows * args.heads * kStreams * kChainFloats<kE>);
+        Launch({.blocks = args.sequence_count,
+                .blocks_y = args.shape.kv_heads,
+                .threads = kAttentionThreads,
+                .shared_bytes = PromptBytes<T, kE>()},
+               context.stream, RunKernel<T, kE>, args, chains);
+      }
       Launch({.blocks = args.sequence_count,
               .blocks_y = args.shape.kv_heads,
               .threads = kAttentionThreads,
               .shared_bytes = DecodeBytes<T, kE>()},
-             context.stream, DecodeKernel<T, kE>, args, padded);
+             context.stream, DecodeKernel<T, kE>, args, chains, padded);
       if (args.max_queries > 0 && args.max_queries * group <= 16) return;
       const int32_t* const ends =
           PlanTiles(context, args.sequences, args.sequence_count, group, 16);

@@ -28,33 +28,39 @@ struct AttentionTile {
   static constexpr int kScratchBytes = kAttentionWarps * 16 * kScratchStride * 4;
 };
 
-// The rows of one key/value head of a sequence.
+// The rows of one key/value head of a sequence. Counts are narrow: they stay in registers.
 struct HeadRows {
-  AttentionSequence sequence;
-  int64_t heads = 0, group = 0, kv_head = 0;
+  const int32_t* pages = nullptr;
+  int64_t query_begin = 0;
+  int query_count = 0, key_count = 0;
+  int heads = 0, group = 0, kv_head = 0;
 
-  __device__ int64_t Count() const { return sequence.query_count * group; }
+  __device__ int Count() const { return query_count * group; }
   // Of [N, H]: where row r lies.
-  __device__ int64_t At(int64_t r) const {
-    return (sequence.query_begin + r / group) * heads + kv_head * group + r % group;
+  __device__ int64_t At(int r) const {
+    return (query_begin + r / group) * heads + kv_head * group + r % group;
   }
   // How many keys row r sees.
-  __device__ int64_t Visible(int64_t r) const {
-    return sequence.key_count - sequence.query_count + r / group + 1;
-  }
+  __device__ int Visible(int r) const { return key_count - query_count + r / group + 1; }
 };
 
 __device__ inline HeadRows MakeHeadRows(const AttentionSequence& sequence, int64_t heads,
                                         int64_t kv_heads, int64_t kv_head) {
-  return {sequence, heads, heads / kv_heads, kv_head};
+  return {sequence.pages,
+          sequence.query_begin,
+          static_cast<int>(sequence.query_count),
+          static_cast<int>(sequence.key_count),
+          static_cast<int>(heads),
+          static_cast<int>(heads / kv_heads),
+          static_cast<int>(kv_head)};
 }
 
 // `rows` rows from `first` on of an fp32 array [N, H, E], narrowed; beyond the end zeros.
 template <typename T, int kE>
-__device__ void LoadRows(T* to, const float* from, const HeadRows& rows, int64_t first, int count,
+__device__ void LoadRows(T* to, const float* from, const HeadRows& rows, int first, int count,
                          int64_t width, int thread, int threads) {
   for (int i = thread; i < count * kE; i += threads) {
-    const int64_t r = first + i / kE;
+    const int r = first + i / kE;
     const int e = i % kE;
     const bool is_there = r < rows.Count() && e < width;
     to[i / kE * AttentionTile<T, kE>::kStride + e] =
@@ -65,19 +71,20 @@ __device__ void LoadRows(T* to, const float* from, const HeadRows& rows, int64_t
 // `count` keys (or values) from `first` on; zeros beyond the last key and beyond the head's width.
 // Ends with a commit.
 template <typename T, int kE>
-__device__ void CopyKeys(T* to, const void* cache, const HeadRows& rows, int64_t first, int count,
+__device__ void CopyKeys(T* to, const void* cache, const HeadRows& rows, int first, int count,
                          const KvShape& shape, int thread, int threads) {
   constexpr int kChunk = 16 / sizeof(T);
   constexpr int kChunks = kE / kChunk;
   const int64_t width = shape.head_width;
   const T* const base = static_cast<const T*>(cache);
   for (int i = thread; i < count * kChunks; i += threads) {
-    const int64_t key = first + i / kChunks;
+    const int key = first + i / kChunks;
     const int e = i % kChunks * kChunk;
-    const bool is_there = key < rows.sequence.key_count && e < width;
-    const int64_t page = is_there ? rows.sequence.pages[key / kPageTokens] : 0;
+    const bool is_there = key < rows.key_count && e < width;
+    const int64_t page = is_there ? rows.pages[key / int{kPageTokens}] : 0;
     const T* const from =
-        base + ((page * shape.kv_heads + rows.kv_head) * kPageTokens + key % kPageTokens) * width;
+        base +
+        ((page * shape.kv_heads + rows.kv_head) * kPageTokens + key % int{kPageTokens}) * width;
     T* const at = to + i / kChunks * AttentionTile<T, kE>::kStride + e;
     if (width % kChunk == 0) {
       CopyAsync16(at, is_there ? from + e : base, is_there);

@@ -32,8 +32,9 @@ __global__ void __launch_bounds__(kAttentionThreads, kBlocksAtOnce)
   if (place.sequence < 0) return;
   const HeadRows rows =
       MakeHeadRows(args.sequences[place.sequence], args.heads, args.shape.kv_heads, blockIdx.y);
-  const int64_t count = rows.Count(), width = args.shape.head_width;
-  const int64_t tile_begin = place.tile * kTileRows;
+  const int64_t width = args.shape.head_width;
+  const int count = rows.Count();
+  const int tile_begin = static_cast<int>(place.tile) * kTileRows;
   const int warp = threadIdx.x / kWarp, lane = threadIdx.x % kWarp;
   T* const all_q = reinterpret_cast<T*>(SharedMemory());
   T* const all_d_out = all_q + kAttentionWarps * Sizes::kRowElements;
@@ -45,12 +46,12 @@ __global__ void __launch_bounds__(kAttentionThreads, kBlocksAtOnce)
                   kAttentionThreads);
   LoadRows<T, kE>(all_d_out, args.d_out, rows, tile_begin, kTileRows, width, threadIdx.x,
                   kAttentionThreads);
-  const int64_t row = tile_begin + warp * 16 + lane / 4;
-  int64_t seen[2];
+  const int row = tile_begin + warp * 16 + lane / 4;
+  int seen[2];
   float logsumexp[2], delta[2];
 #pragma unroll
   for (int half = 0; half < 2; ++half) {
-    const int64_t r = row + 8 * half;
+    const int r = row + 8 * half;
     seen[half] = r < count ? rows.Visible(r) : 0;
     logsumexp[half] = r < count ? args.logsumexp[rows.At(r)] : 0.0f;
     delta[half] = r < count ? deltas[rows.At(r)] : 0.0f;
@@ -61,8 +62,8 @@ __global__ void __launch_bounds__(kAttentionThreads, kBlocksAtOnce)
 #pragma unroll
     for (int i = 0; i < 4; ++i) d_q[j][i] = 0;
   }
-  const int64_t last = tile_begin + kTileRows < count ? tile_begin + kTileRows : count;
-  for (int64_t first = 0; first < rows.Visible(last - 1); first += Sizes::kKeys) {
+  const int last = tile_begin + kTileRows < count ? tile_begin + kTileRows : count;
+  for (int first = 0; first < rows.Visible(last - 1); first += Sizes::kKeys) {
     CopyKeys<T, kE>(keys, args.cache.keys, rows, first, Sizes::kKeys, args.shape, threadIdx.x,
                     kAttentionThreads);
     CopyKeys<T, kE>(values, args.cache.values, rows, first, Sizes::kKeys, args.shape, threadIdx.x,
@@ -198,7 +199,7 @@ __global__ void __launch_bounds__(kAttentionThreads, kBlocksAtOnce)
     last = number;
     const HeadRows rows =
         MakeHeadRows(args.sequences[number], args.heads, args.shape.kv_heads, blockIdx.y);
-    const int64_t first_key = place * kPageTokens;
+    const int first_key = place * int{kPageTokens};
     // Every sequence has the same keys here, but not as many of them.
     __syncthreads();
     CopyKeys<T, kE>(keys, args.cache.keys, rows, first_key, 16, args.shape, threadIdx.x,
@@ -207,9 +208,9 @@ __global__ void __launch_bounds__(kAttentionThreads, kBlocksAtOnce)
                     kAttentionThreads);
     WaitForCopies<0>();
     __syncthreads();
-    const int64_t before = rows.sequence.key_count - rows.sequence.query_count;
-    const int64_t first_query = first_key > before ? first_key - before : 0;
-    for (int64_t first = first_query * rows.group + warp * 16; first < rows.Count();
+    const int before = rows.key_count - rows.query_count;
+    const int first_query = first_key > before ? first_key - before : 0;
+    for (int first = first_query * rows.group + warp * 16; first < rows.Count();
          first += kAttentionWarps * 16) {
       LoadRows<T, kE>(q, args.q, rows, first, 16, width, lane, kWarp);
       LoadRows<T, kE>(d_out, args.d_out, rows, first, 16, width, lane, kWarp);
@@ -221,8 +222,8 @@ __global__ void __launch_bounds__(kAttentionThreads, kBlocksAtOnce)
       for (int j = 0; j < 2; ++j) {
 #pragma unroll
         for (int i = 0; i < 4; ++i) {
-          const int64_t r = first + 8 * j + lane % 4 * 2 + i % 2;
-          const int64_t key = first_key + lane / 4 + i / 2 * 8;
+          const int r = first + 8 * j + lane % 4 * 2 + i % 2;
+          const int key = first_key + lane / 4 + i / 2 * 8;
           const bool is_seen = r < rows.Count() && key < rows.Visible(r);
           const int64_t at = is_seen ? rows.At(r) : 0;
           const float weight =

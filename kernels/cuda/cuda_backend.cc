@@ -1,6 +1,8 @@
 #include <cuda_runtime.h>
 #include <fmt/format.h>
 
+#include <array>
+#include <cstring>
 #include <string>
 
 #include "base/check.h"
@@ -39,11 +41,15 @@ class CudaBackend final : public Backend {
     info_.threads = properties.multiProcessorCount;
   }
   ~CudaBackend() override {
+    for (cudaEvent_t mark : marks_) cudaEventDestroy(mark);
     if (context_.stream != nullptr) cudaStreamDestroy(context_.stream);
   }
 
   absl::Status Init() {
-    const cudaError_t error = cudaStreamCreateWithFlags(&context_.stream, cudaStreamNonBlocking);
+    cudaError_t error = cudaStreamCreateWithFlags(&context_.stream, cudaStreamNonBlocking);
+    for (cudaEvent_t& mark : marks_) {
+      if (error == cudaSuccess) error = cudaEventCreateWithFlags(&mark, cudaEventDisableTiming);
+    }
     if (error == cudaSuccess) return absl::OkStatus();
     return FailedPrecondition("GPU {} cannot be used: {}", device_, cudaGetErrorString(error));
   }
@@ -88,6 +94,32 @@ class CudaBackend final : public Backend {
     cuda::CheckCuda(cudaStreamSynchronize(context_.stream), "cudaStreamSynchronize");
   }
 
+  absl::StatusOr<void*> AllocateHost(int64_t bytes) override {
+    PONDER_CHECK(bytes >= 0, fmt::format("bytes = {}", bytes));
+    void* memory = nullptr;
+    if (cudaMallocHost(&memory, static_cast<size_t>(bytes > 0 ? bytes : 1)) != cudaSuccess) {
+      cudaGetLastError();  // it is answered for here
+      return ResourceExhausted("expected {} MiB of the host's memory for GPU {}, found less",
+                               bytes >> 20, device_);
+    }
+    std::memset(memory, 0, static_cast<size_t>(bytes));
+    return memory;
+  }
+  void FreeHost(void* memory) override { cuda::CheckCuda(cudaFreeHost(memory), "cudaFreeHost"); }
+  void CopyOutLater(void* host, const void* device, int64_t bytes) override {
+    Move(host, device, bytes, cudaMemcpyDeviceToHost);
+  }
+  int64_t Mark() override {
+    const int64_t mark = ++marked_;
+    cuda::CheckCuda(cudaEventRecord(EventOf(mark), context_.stream), "cudaEventRecord");
+    return mark;
+  }
+  void Wait(int64_t mark) override {
+    PONDER_CHECK(mark > marked_ - std::ssize(marks_) && mark <= marked_,
+                 fmt::format("mark {} of {}", mark, marked_));
+    cuda::CheckCuda(cudaEventSynchronize(EventOf(mark)), "cudaEventSynchronize");
+  }
+
   MachineLimits Probe() override { return cuda::Probe(context_); }
   std::unique_ptr<Recording> Record(const std::function<void()>& work) override {
     cuda::CheckCuda(cudaStreamBeginCapture(context_.stream, cudaStreamCaptureModeThreadLocal),
@@ -116,6 +148,7 @@ class CudaBackend final : public Backend {
   void GateUp(const GateUpArgs& args) override { cuda::GateUp(context_, args); }
   void LogProb(const LogProbArgs& args) override { cuda::LogProb(context_, args); }
   void Sample(const SampleArgs& args) override { cuda::Sample(context_, args); }
+  void Follow(const FollowArgs& args) override { cuda::Follow(context_, args); }
 
   void EmbedBackward(const EmbedBackwardArgs& args) override {
     cuda::EmbedBackward(context_, args);
@@ -152,6 +185,9 @@ class CudaBackend final : public Backend {
   }
 
  private:
+  cudaEvent_t EventOf(int64_t mark) const {
+    return marks_[static_cast<size_t>(mark) % marks_.size()];
+  }
   void Move(void* to, const void* from, int64_t bytes, cudaMemcpyKind kind) {
     PONDER_CHECK(bytes >= 0 && (bytes == 0 || (to != nullptr && from != nullptr)));
     if (bytes == 0) return;
@@ -162,6 +198,8 @@ class CudaBackend final : public Backend {
   const int device_;
   cuda::Workspace workspace_;
   cuda::CudaContext context_;
+  std::array<cudaEvent_t, 64> marks_ = {};
+  int64_t marked_ = 0;  // the last mark
   BackendInfo info_;
 };
 

@@ -18,6 +18,7 @@ void Attention(const CudaContext& context, const AttentionArgs& args);
 void GateUp(const CudaContext& context, const GateUpArgs& args);
 void LogProb(const CudaContext& context, const LogProbArgs& args);
 void Sample(const CudaContext& context, const SampleArgs& args);
+void Follow(const CudaContext& context, const FollowArgs& args);
 
 void EmbedBackward(const CudaContext& context, const EmbedBackwardArgs& args);
 void RmsNormBackward(const CudaContext& context, const RmsNormBackwardArgs& args);

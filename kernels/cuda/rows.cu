@@ -19,6 +19,20 @@ __global__ void __launch_bounds__(kThreads)
   }
 }
 
+// A thread a row.
+__global__ void __launch_bounds__(kThreads) FollowKernel(FollowArgs args) {
+  const int64_t row = blockIdx.x * int64_t{kThreads} + threadIdx.x;
+  if (row >= args.rows || args.sources[row] < 0) return;
+  const int32_t id = args.drawn[args.sources[row]];
+  const int32_t* const stops = args.stops + args.stop_begins[row];
+  bool ends = false;
+  for (int32_t i = 0; i < args.stop_counts[row]; ++i) ends = ends || stops[i] == id;
+  args.ids[row] = ends ? 0 : id;
+  if (!ends) return;
+  args.slots[row] = args.spare_slot;
+  args.sequences[row].query_count = 0;
+}
+
 // A block a row, in whose order the gradients of equal ids are added. The block of an id's first
 // row does all of them.
 __global__ void __launch_bounds__(kThreads)
@@ -133,6 +147,16 @@ void Embed(const CudaContext& context, const EmbedArgs& args) {
            static_cast<const T*>(args.table.data), args.out, args.table.inputs,
            PaddedInputs(args.table.inputs));
   });
+}
+
+void Follow(const CudaContext& context, const FollowArgs& args) {
+  PONDER_CHECK(args.rows >= 0);
+  if (args.rows == 0) return;
+  PONDER_CHECK(args.drawn != nullptr && args.sources != nullptr && args.stops != nullptr &&
+               args.stop_begins != nullptr && args.stop_counts != nullptr && args.ids != nullptr &&
+               args.slots != nullptr && args.sequences != nullptr);
+  Launch({.blocks = CeilDivide(args.rows, kThreads), .threads = kThreads}, context.stream,
+         FollowKernel, args);
 }
 
 void EmbedBackward(const CudaContext& context, const EmbedBackwardArgs& args) {

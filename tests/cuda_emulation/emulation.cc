@@ -17,8 +17,13 @@
 using Work = std::function<void()>;
 
 struct EmulatedStream {
-  std::vector<Work> waiting;
+  std::deque<Work> waiting;
   EmulatedGraph* capture = nullptr;
+};
+struct EmulatedEvent {
+  EmulatedStream* stream = nullptr;
+  int64_t records = 0;  // asked for
+  int64_t reached = 0;  // the last one that came to pass
 };
 struct EmulatedGraph {
   std::shared_ptr<std::vector<Work>> work = std::make_shared<std::vector<Work>>();
@@ -86,6 +91,41 @@ class DeviceMemory {
   size_t limit_ = size_t{4} << 30;
   size_t used_ = 0;
 };
+
+// Of cudaMallocHost.
+class PinnedMemory {
+ public:
+  void* Allocate(size_t bytes) {
+    std::lock_guard lock(mutex_);
+    auto piece = std::make_unique<std::max_align_t[]>(bytes / sizeof(std::max_align_t) + 5);
+    void* memory = piece.get();
+    size_t space = bytes + 64;
+    std::align(64, bytes, memory, space);
+    pieces_[static_cast<char*>(memory)] = {bytes, std::move(piece)};
+    return memory;
+  }
+  bool Free(void* memory) {
+    std::lock_guard lock(mutex_);
+    return pieces_.erase(static_cast<char*>(memory)) > 0;
+  }
+  bool Holds(const void* at) {
+    std::lock_guard lock(mutex_);
+    const auto* const byte = static_cast<const char*>(at);
+    const auto behind = pieces_.upper_bound(const_cast<char*>(byte));
+    if (behind == pieces_.begin()) return false;
+    const auto piece = std::prev(behind);
+    return byte < piece->first + piece->second.first;
+  }
+
+ private:
+  std::mutex mutex_;
+  std::map<char*, std::pair<size_t, std::unique_ptr<std::max_align_t[]>>> pieces_;
+};
+
+PinnedMemory& Pinned() {
+  static PinnedMemory memory;
+  return memory;
+}
 
 DeviceMemory& Memory() {
   static DeviceMemory memory;
@@ -283,15 +323,21 @@ std::recursive_mutex& DeviceMutex() {
   return mutex;
 }
 
-void Run(std::vector<Work>& work) {
+// Until `is_enough` says so behind an item; all of it where it never does.
+void Run(
+    std::deque<Work>& work, const std::function<bool()>& is_enough = [] { return false; }) {
   if (work.empty()) return;
   std::lock_guard lock(DeviceMutex());
   Memory().Protect(PROT_READ | PROT_WRITE);
-  std::vector<Work> taken = std::move(work);
-  work.clear();
   try {
-    for (const Work& item : taken) item();
+    while (!work.empty()) {
+      const Work item = std::move(work.front());
+      work.pop_front();
+      item();
+      if (is_enough()) break;
+    }
   } catch (...) {
+    work.clear();
     Memory().Protect(PROT_NONE);
     throw;
   }
@@ -410,6 +456,15 @@ cudaError_t cudaFree(void* memory) {
   for (EmulatedStream* stream : emulation::Streams()) emulation::Run(stream->waiting);
   return emulation::Memory().Free(memory);
 }
+cudaError_t cudaMallocHost(void** memory, size_t bytes) {
+  *memory = emulation::Pinned().Allocate(bytes);
+  return cudaSuccess;
+}
+cudaError_t cudaFreeHost(void* memory) {
+  if (memory == nullptr) return cudaSuccess;
+  for (EmulatedStream* stream : emulation::Streams()) emulation::Run(stream->waiting);
+  return emulation::Pinned().Free(memory) ? cudaSuccess : cudaErrorInvalidValue;
+}
 cudaError_t cudaMemGetInfo(size_t* free, size_t* total) {
   *total = emulation::Memory().Limit();
   *free = *total - emulation::Memory().Used();
@@ -434,9 +489,28 @@ cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
   return cudaSuccess;
 }
 
+cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned) {
+  *event = new EmulatedEvent;
+  return cudaSuccess;
+}
+cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
+  event->stream = stream;
+  return emulation::Put(stream, [event, record = ++event->records] { event->reached = record; });
+}
+cudaError_t cudaEventSynchronize(cudaEvent_t event) {
+  const auto is_reached = [event] { return event->reached == event->records; };
+  if (event->stream != nullptr && !is_reached()) emulation::Run(event->stream->waiting, is_reached);
+  return cudaSuccess;
+}
+cudaError_t cudaEventDestroy(cudaEvent_t event) {
+  if (event != nullptr && event->stream != nullptr) emulation::Run(event->stream->waiting);
+  delete event;
+  return cudaSuccess;
+}
+
 cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind kind,
                             cudaStream_t stream) {
-  if (kind == cudaMemcpyHostToDevice) {
+  if (kind == cudaMemcpyHostToDevice && !emulation::Pinned().Holds(from)) {
     const char* const begin = static_cast<const char*>(from);
     auto copy = std::make_shared<std::vector<char>>(begin, begin + bytes);
     return emulation::Put(
