@@ -10,6 +10,7 @@
 #include "base/records.h"
 #include "base/status.h"
 #include "kernels/backend.h"
+#include "kernels/collective.h"
 #include "model/decoder.h"
 #include "model/weights.h"
 
@@ -81,6 +82,12 @@ struct UpdateReport {
 // Whether all who sampled a step compute the learner's bits (EngineCapabilities::fingerprint).
 enum class SamplerNumerics { kSame, kDiffer };
 
+// What a rank of the learner runs on; both outlive the trainer.
+struct TrainerDevice {
+  kernels::Backend* backend = nullptr;
+  kernels::Collective* collective = nullptr;  // null where it is the only one
+};
+
 // The learner: fp32 master weights, AdamW, gradients; the working weights it publishes are read in
 // place by the engine of the same process. Not thread-safe; no engine step may run during a call.
 class Trainer {
@@ -88,12 +95,18 @@ class Trainer {
   virtual ~Trainer() = default;
 
   virtual const Weights& GetWeights() const = 0;
+  // The same bits on another of the learner's devices, for the engine there; rank 0 has GetWeights.
+  virtual const Weights& WeightsOn(int64_t rank) const {
+    static_cast<void>(rank);
+    return GetWeights();
+  }
   virtual int64_t PolicyVersion() const = 0;
 
   // GRPO on a step's groups. Completions of groups without gradient (all advantages 0) are left out
   // of the update, but counted in its normalisation. Metrics hold "exactness/logprob_max_abs_diff":
   // the largest difference between the behaviour log-probs and the learner's own before the first
   // update, over tokens before which the current version has sampled their whole completion.
+  // With several devices each takes some of the groups; the update and its metrics are of all.
   // "staleness/mean" and "staleness/max" are of the policy version at the start of the call minus
   // the one that sampled, over target tokens. FAILED_PRECONDITION after max_bad_updates in a row.
   // Samplers of other numerics are corrected for (PolicyLossSettings::importance_cap), with

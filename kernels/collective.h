@@ -1,0 +1,36 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/status.h"
+#include "kernels/backend.h"
+
+namespace ponder::kernels {
+
+// One device's end of what several devices of this process do together. Its calls are enqueued in
+// order with the operations of its backend; each rank calls from a thread of its own, and all make
+// the same calls in the same order.
+class Collective {
+ public:
+  virtual ~Collective() = default;
+
+  // What carries the bytes: "NCCL 2.28.3", "the host's memory".
+  virtual std::string Describe() const = 0;
+
+  // Puts the sum over all ranks in the place of `values` [count]: the same bits on all of them.
+  virtual absl::Status AllReduceSum(float* values, int64_t count) = 0;
+
+  // Ends the waits of all ranks, for one that cannot go on: from then on every call fails with
+  // `why`. From any thread.
+  virtual void Abort(const absl::Status& why) = 0;
+};
+
+// An end for each backend, rank by rank, over memory of the host: for backends of any kind. Sums
+// are added in the order of the ranks. The backends outlive them.
+std::vector<std::unique_ptr<Collective>> CreateHostCollectives(std::span<Backend* const> backends);
+
+}  // namespace ponder::kernels
