@@ -202,9 +202,8 @@ absl::Status CheckConfig(const RunConfig& config, const std::string& origin) {
   CheckTasks(config.tasks, check);
   CheckChat(config.chat, check);
   CheckSizes(config.rollout, config.learner, check);
-  check.Require(ParseDevice(config.machine.device).ok(),
-                "machine.device must be cpu, cuda or cuda:N (a GPU's number), found \"{}\"",
-                config.machine.device);
+  const absl::Status devices = ParseDevices(config.machine.device).status();
+  check.Require(devices.ok(), "machine.device: {}", devices.message());
   check.Require(config.rollout.listen.empty() || IsHostAndPort(config.rollout.listen),
                 "rollout.listen must be host:port, found \"{}\"", config.rollout.listen);
   check.Require(config.dashboard.listen.empty() || IsHostAndPort(config.dashboard.listen),

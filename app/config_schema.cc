@@ -424,7 +424,8 @@ ConfigSection MachineSection() {
       [](RunConfig& c) -> MachineKeys& { return c.machine; },
       {
           {"device", &MachineKeys::device, kAny,
-           "what generates and learns: cpu, cuda or cuda:N (a GPU's number)"},
+           "what generates and learns: cpu, cuda or cuda:N (a GPU's number), or several GPUs: "
+           "cuda:0,cuda:1"},
           {"threads", &MachineKeys::threads, Between(0, 4096),
            "compute threads of the CPU; 0: one a core. Results do not depend on it"},
           {"isa", &MachineKeys::isa,

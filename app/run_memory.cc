@@ -27,24 +27,38 @@ struct MemoryBound {
   std::string what;
 };
 
-absl::StatusOr<MemoryBound> FindMemoryBound(const MachineKeys& machine) {
-  if (machine.memory_gib > 0) {
-    return MemoryBound{static_cast<int64_t>(machine.memory_gib * double(1 << 30)),
-                       "machine.memory_gib"};
-  }
-  PONDER_ASSIGN_OR_RETURN(const std::optional<int> gpu, ParseDevice(machine.device));
-  if (gpu.has_value()) {
-    const absl::StatusOr<std::unique_ptr<GpuWatch>> watch = GpuWatch::Open();
-    if (!watch.ok()) return MemoryBound{};  // taking the memory will say
-    const std::vector<GpuInfo> gpus = (*watch)->Gpus();
+// Of the smallest of them. Where taking the memory is what will say, there is no bound.
+MemoryBound FindGpuMemory(const std::vector<std::optional<int>>& devices) {
+  MemoryBound bound;
+  const absl::StatusOr<std::unique_ptr<GpuWatch>> watch = GpuWatch::Open();
+  if (!watch.ok()) return bound;
+  const std::vector<GpuInfo> gpus = (*watch)->Gpus();
+  for (const std::optional<int>& gpu : devices) {
     const auto number = static_cast<size_t>(*gpu);
-    if (number >= gpus.size() || gpus[number].memory_bytes == 0) return MemoryBound{};
-    return MemoryBound{gpus[number].memory_bytes, fmt::format("the memory of GPU {}", *gpu)};
+    if (number >= gpus.size() || gpus[number].memory_bytes == 0) continue;
+    if (gpus[number].memory_bytes < bound.bytes)
+      bound = {gpus[number].memory_bytes, fmt::format("the memory of GPU {}", *gpu)};
   }
-  PONDER_ASSIGN_OR_RETURN(const MachineMemory memory, ReadMachineMemory());
-  MemoryBound bound{memory.available, "what is free here"};
-  if (memory.limit.has_value()) {
-    bound.what += fmt::format(" (a control group allows {})", HumanGib(*memory.limit));
+  return bound;
+}
+
+absl::StatusOr<MemoryBound> FindMemoryBound(const MachineKeys& machine) {
+  PONDER_ASSIGN_OR_RETURN(const std::vector<std::optional<int>> devices,
+                          ParseDevices(machine.device));
+  const bool are_gpus = devices.front().has_value();
+  if (are_gpus && machine.memory_gib == 0) return FindGpuMemory(devices);
+  MemoryBound bound;
+  if (machine.memory_gib > 0) {
+    bound = {static_cast<int64_t>(machine.memory_gib * double(1 << 30)), "machine.memory_gib"};
+  } else {
+    PONDER_ASSIGN_OR_RETURN(const MachineMemory memory, ReadMachineMemory());
+    bound = {memory.available, "what is free here"};
+    if (memory.limit.has_value())
+      bound.what += fmt::format(" (a control group allows {})", HumanGib(*memory.limit));
+  }
+  if (!are_gpus && devices.size() > 1) {
+    bound.bytes /= std::ssize(devices);
+    bound.what += fmt::format(", divided by {} devices,", devices.size());
   }
   return bound;
 }

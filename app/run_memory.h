@@ -12,8 +12,9 @@
 
 namespace ponder {
 
-// What a run takes at its peak, worked out from its configuration before anything is allocated: the
-// trainer, and the engine where completions are generated in the same process.
+// What a run takes at its peak on each of its devices, worked out from its configuration before
+// anything is allocated: the trainer, and the engine where completions are generated in the same
+// process.
 absl::StatusOr<std::vector<MemoryPlanRow>> PlanRunMemory(const RunConfig& config,
                                                          const ModelConfig& model);
 
@@ -28,7 +29,8 @@ absl::StatusOr<std::optional<RunConfig>> FitRunMemory(RunConfig config, const Mo
                                                       int64_t limit);
 
 // RESOURCE_EXHAUSTED where the plan is more than machine.memory_gib or, where that is 0, than
-// ReadMachineMemory says is available; the message says which settings would make it fit.
+// ReadMachineMemory says is available, or the smallest of the GPUs has; several devices of the
+// processor share its memory. The message says which settings would make it fit.
 absl::Status CheckRunMemory(const RunConfig& config, const ModelConfig& model);
 
 }  // namespace ponder

@@ -12,13 +12,14 @@
 
 #include "app/commands/command.h"
 #include "app/config_convert.h"
+#include "app/device.h"
+#include "app/device_set.h"
 #include "app/machine_watch.h"
 #include "app/run_dashboard.h"
 #include "app/run_directory.h"
 #include "app/run_memory.h"
 #include "app/run_monitor.h"
 #include "app/run_report.h"
-#include "app/session.h"
 #include "app/train_loop.h"
 #include "app/verifier_start.h"
 #include "base/file.h"
@@ -28,6 +29,7 @@
 #include "observe/console.h"
 #include "observe/run_store.h"
 #include "rollout/service/rollout_service.h"
+#include "rollout/spread_engine.h"
 
 namespace ponder {
 namespace {
@@ -41,7 +43,9 @@ absl::Status CheckMemoryPlan(const RunConfig& config, const ModelConfig& model, 
   for (const MemoryPlanRow& row : plan) {
     rows += fmt::format("{}{} {}", rows.empty() ? "" : ", ", row.name, HumanGib(row.bytes));
   }
-  console.Say(fmt::format("memory plan: {} ({})", HumanGib(TotalBytes(plan)), rows));
+  PONDER_ASSIGN_OR_RETURN(const auto devices, ParseDevices(config.machine.device));
+  console.Say(fmt::format("memory plan: {}{} ({})", HumanGib(TotalBytes(plan)),
+                          devices.size() > 1 ? " on each device" : "", rows));
   return CheckRunMemory(config, model);
 }
 
@@ -217,27 +221,32 @@ absl::Status RunTraining(TrainingRequest request) {
   const std::unique_ptr<MetricSink> json_lines = CreateJsonLineSink(std::cout);
   std::vector<MetricSink*> sinks = {events.get()};
   if (request.json) sinks.push_back(json_lines.get());
-  PONDER_ASSIGN_OR_RETURN(const std::unique_ptr<kernels::Backend> backend,
-                          CreateBackend({.device = config.machine.device,
-                                         .isa = config.machine.isa,
-                                         .threads = config.machine.threads}));
+  PONDER_ASSIGN_OR_RETURN(DeviceSet devices, OpenDevices({.device = config.machine.device,
+                                                          .isa = config.machine.isa,
+                                                          .threads = config.machine.threads}));
+  const kernels::BackendInfo& computing = devices.First().Info();
   PONDER_ASSIGN_OR_RETURN(TrainerOptions trainer_options, ToTrainerOptions(config));
+  PONDER_ASSIGN_OR_RETURN(const std::vector<TrainerDevice> ranks, devices.JoinAll());
   PONDER_ASSIGN_OR_RETURN(const std::unique_ptr<Trainer> trainer,
-                          CreateTrainer(*backend, trainer_options));
+                          CreateTrainer(ranks, trainer_options));
   PONDER_RETURN_IF_ERROR(store->SetInfo("model", config.model.directory));
-  PONDER_RETURN_IF_ERROR(store->SetInfo("numerics", backend->Info().fingerprint));
-  monitor.SetLearner("ponder " PONDER_VERSION, ThisProcess(), backend->Info().fingerprint,
+  PONDER_RETURN_IF_ERROR(store->SetInfo("numerics", computing.fingerprint));
+  monitor.SetLearner("ponder " PONDER_VERSION, ThisProcess(), computing.fingerprint,
                      trainer->PolicyVersion());
   console->Say(
       fmt::format("model: {} ({:.0f} M parameters, {}), {} threads, {}", config.model.directory,
                   static_cast<double>(trainer->GetWeights().Layout().ParameterCount()) / 1e6,
-                  config.model.dtype, backend->Info().threads, backend->Info().isa));
+                  config.model.dtype, computing.threads, computing.isa));
+  if (ranks.size() > 1) {
+    console->Say(fmt::format("devices: {}; gradients are added up over {}", config.machine.device,
+                             ranks.front().collective->Describe()));
+  }
 
   const auto note = [&](const std::string& event) { monitor.Warn("verifier", event); };
   PONDER_ASSIGN_OR_RETURN(const std::unique_ptr<AdvantageEstimator> advantage,
                           CreateAdvantageEstimator(config.learner.advantage));
   std::unique_ptr<Verifier> verifier;
-  std::unique_ptr<Decoder> decoder;
+  std::vector<std::unique_ptr<Decoder>> decoders;  // one a device
   std::unique_ptr<RolloutEngine> engine;
   std::unique_ptr<GroupSource> groups;
   if (!request.supervised_only) {
@@ -250,14 +259,25 @@ absl::Status RunTraining(TrainingRequest request) {
         store->SetInfo("verifier", fmt::format("{} {}", description.name, description.version)));
   }
   if (request.supervised_only || config.rollout.listen.empty()) {
-    decoder = std::make_unique<Decoder>(*backend, trainer->GetWeights());
-    PONDER_ASSIGN_OR_RETURN(engine, CreateEngine(*decoder, *tokenizer, ToEngineOptions(config)));
+    std::vector<std::unique_ptr<RolloutEngine>> engines;
+    for (size_t rank = 0; rank < ranks.size(); ++rank) {
+      decoders.push_back(std::make_unique<Decoder>(*ranks[rank].backend,
+                                                   trainer->WeightsOn(static_cast<int64_t>(rank))));
+      PONDER_ASSIGN_OR_RETURN(std::unique_ptr<RolloutEngine> one,
+                              CreateEngine(*decoders.back(), *tokenizer, ToEngineOptions(config)));
+      engines.push_back(std::move(one));
+    }
+    if (engines.size() == 1) {
+      engine = std::move(engines.front());
+    } else {
+      PONDER_ASSIGN_OR_RETURN(engine, CreateSpreadEngine(std::move(engines)));
+    }
     groups = CreateLocalGroupSource(*engine);
   } else {
     PONDER_ASSIGN_OR_RETURN(
         std::unique_ptr<RolloutServer> server,
         StartRolloutServer(
-            trainer->GetWeights(), backend->Info().fingerprint,
+            trainer->GetWeights(), computing.fingerprint,
             {.address = config.rollout.listen,
              .heartbeat_timeout = absl::Seconds(config.rollout.heartbeat_timeout_s),
              .no_worker_timeout = absl::Seconds(config.rollout.no_worker_timeout_s),

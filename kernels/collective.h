@@ -29,8 +29,14 @@ class Collective {
   virtual void Abort(const absl::Status& why) = 0;
 };
 
-// An end for each backend, rank by rank, over memory of the host: for backends of any kind. Sums
-// are added in the order of the ranks. The backends outlive them.
-std::vector<std::unique_ptr<Collective>> CreateHostCollectives(std::span<Backend* const> backends);
+// An end for each backend, rank by rank; the backends outlive them. By NCCL for GPUs, where it is
+// there, else over memory of the host. FAILED_PRECONDITION where NCCL cannot join them.
+absl::StatusOr<std::vector<std::unique_ptr<Collective>>> CreateCollectives(
+    std::span<Backend* const> backends);
+
+// Over memory of the host, for backends of any kind: sums are added in the order of the ranks.
+// `why` stands behind the description, in parentheses.
+std::vector<std::unique_ptr<Collective>> CreateHostCollectives(std::span<Backend* const> backends,
+                                                               const std::string& why = "");
 
 }  // namespace ponder::kernels

@@ -63,10 +63,14 @@ class Meeting {
 
 class HostCollective final : public Collective {
  public:
-  HostCollective(Backend& backend, size_t rank, std::shared_ptr<Meeting> meeting)
-      : backend_(&backend), rank_(rank), meeting_(std::move(meeting)) {}
+  HostCollective(Backend& backend, size_t rank, std::shared_ptr<Meeting> meeting,
+                 std::string description)
+      : backend_(&backend),
+        rank_(rank),
+        meeting_(std::move(meeting)),
+        description_(std::move(description)) {}
 
-  std::string Describe() const override { return "the host's memory"; }
+  std::string Describe() const override { return description_; }
 
   absl::Status AllReduceSum(float* values, int64_t count) override {
     PONDER_CHECK(count >= 0);
@@ -109,16 +113,21 @@ class HostCollective final : public Collective {
   Backend* backend_;
   size_t rank_;
   std::shared_ptr<Meeting> meeting_;
+  std::string description_;
   std::vector<float> copy_;
 };
 
 }  // namespace
 
-std::vector<std::unique_ptr<Collective>> CreateHostCollectives(std::span<Backend* const> backends) {
+std::vector<std::unique_ptr<Collective>> CreateHostCollectives(std::span<Backend* const> backends,
+                                                               const std::string& why) {
+  const std::string description =
+      why.empty() ? "the host's memory" : fmt::format("the host's memory ({})", why);
   const auto meeting = std::make_shared<Meeting>(backends.size());
   std::vector<std::unique_ptr<Collective>> collectives;
   for (size_t rank = 0; rank < backends.size(); ++rank)
-    collectives.push_back(std::make_unique<HostCollective>(*backends[rank], rank, meeting));
+    collectives.push_back(
+        std::make_unique<HostCollective>(*backends[rank], rank, meeting, description));
   return collectives;
 }
 

@@ -12,6 +12,8 @@
 
 #include "app/commands/command.h"
 #include "app/config_convert.h"
+#include "app/device.h"
+#include "app/device_set.h"
 #include "app/replay.h"
 #include "app/replay_report.h"
 #include "app/rescore.h"
@@ -32,19 +34,38 @@ namespace {
 
 constexpr size_t kJudgedAtOnce = 256;  // of JudgeItems, for the deadline of a call
 
-// The device and instruction set that compute the bits of `numerics`; the CPU's best where none
-// here does.
-absl::StatusOr<std::unique_ptr<kernels::Backend>> MatchBackend(const std::string& numerics,
-                                                               int64_t threads) {
-  std::vector<SessionOptions> choices;
-  if (numerics.starts_with("cuda")) choices.push_back({.device = "cuda"});
-  for (const char* isa : {"best", "amx", "avx512_bf16", "avx512", "avx2", "portable"})
-    choices.push_back({.isa = isa, .threads = threads});
-  for (const SessionOptions& choice : choices) {
-    absl::StatusOr<std::unique_ptr<kernels::Backend>> backend = CreateBackend(choice);
-    if (backend.ok() && (*backend)->Info().fingerprint == numerics) return backend;
+// How many devices a run with these settings learns on.
+absl::StatusOr<int64_t> CountDevices(const RunConfig& config) {
+  PONDER_ASSIGN_OR_RETURN(const auto devices, ParseDevices(config.machine.device));
+  return std::ssize(devices);
+}
+
+// Devices and instruction set that compute the bits of `numerics`; the CPU's best where none here
+// does. As many as the run had, for gradients are added up in the order of the devices.
+absl::StatusOr<DeviceSet> MatchDevices(const std::string& numerics,
+                                       const std::vector<RunSettings>& settings, int64_t threads) {
+  std::string of_run = settings.front().config.machine.device;
+  int64_t most = 1;
+  for (const RunSettings& one : settings) {
+    PONDER_ASSIGN_OR_RETURN(const int64_t count, CountDevices(one.config));
+    if (count <= most) continue;
+    most = count;
+    of_run = one.config.machine.device;
   }
-  return CreateBackend({.threads = threads});
+  std::string cpus = "cpu";
+  for (int64_t i = 1; i < most; ++i) cpus += ",cpu";
+  std::vector<SessionOptions> choices;
+  if (numerics.starts_with("cuda")) {
+    if (of_run.starts_with("cuda")) choices.push_back({.device = of_run});
+    choices.push_back({.device = "cuda"});
+  }
+  for (const char* isa : {"best", "amx", "avx512_bf16", "avx512", "avx2", "portable"})
+    choices.push_back({.device = cpus, .isa = isa, .threads = threads});
+  for (const SessionOptions& choice : choices) {
+    absl::StatusOr<DeviceSet> devices = OpenDevices(choice);
+    if (devices.ok() && devices->First().Info().fingerprint == numerics) return devices;
+  }
+  return OpenDevices({.device = cpus, .threads = threads});
 }
 
 // Each by the verifier of the settings under which it was sampled.
@@ -86,7 +107,7 @@ struct StoredRun {
   std::unique_ptr<RunStore> store;
   std::vector<RunSettings> settings;
   RunTimeline timeline;
-  std::unique_ptr<kernels::Backend> backend;
+  DeviceSet devices;  // joined as the settings of a step ask for
   ModelConfig model;
   std::unique_ptr<Tokenizer> tokenizer;
 
@@ -107,7 +128,8 @@ absl::StatusOr<StoredRun> OpenStoredRun(const ReplayCommand& command) {
   }
   PONDER_ASSIGN_OR_RETURN(run.timeline, ReadTimeline(*run.reader));
   PONDER_ASSIGN_OR_RETURN(const auto numerics, run.reader->GetInfo("numerics"));
-  PONDER_ASSIGN_OR_RETURN(run.backend, MatchBackend(numerics.value_or(""), command.threads));
+  PONDER_ASSIGN_OR_RETURN(run.devices,
+                          MatchDevices(numerics.value_or(""), run.settings, command.threads));
   const std::string& directory = run.settings.back().config.model.directory;
   absl::StatusOr<ModelConfig> model = LoadModelConfig(directory);
   if (!model.ok()) return Annotate(model.status(), "--model names where the base model lies now");
@@ -117,7 +139,7 @@ absl::StatusOr<StoredRun> OpenStoredRun(const ReplayCommand& command) {
 }
 
 // `run` outlives it.
-Relearner MakeRelearner(const std::string& folder, const StoredRun& run) {
+Relearner MakeRelearner(const std::string& folder, StoredRun& run) {
   return Relearner(
       {.run = folder,
        .store = run.store.get(),
@@ -125,7 +147,11 @@ Relearner MakeRelearner(const std::string& folder, const StoredRun& run) {
        .settings = run.settings,
        .create_trainer = [&](const RunConfig& of) -> absl::StatusOr<std::unique_ptr<Trainer>> {
          PONDER_ASSIGN_OR_RETURN(const TrainerOptions options, ToTrainerOptions(of));
-         return CreateTrainer(*run.backend, options);
+         PONDER_ASSIGN_OR_RETURN(const int64_t count, CountDevices(of));
+         PONDER_ASSIGN_OR_RETURN(
+             const std::vector<TrainerDevice> ranks,
+             run.devices.Join(std::min(count, std::ssize(run.devices.backends))));
+         return CreateTrainer(ranks, options);
        },
        .read_examples = [&](const RunConfig& of) -> absl::StatusOr<std::vector<SftExample>> {
          PONDER_ASSIGN_OR_RETURN(const PromptBuilder prompts, run.Prompts(of));
@@ -211,11 +237,12 @@ void Show(const ReplayCommand& command, const ReplayedSample& sample, const Reju
 }  // namespace
 
 absl::Status RunReplay(const ReplayCommand& command) {
-  PONDER_ASSIGN_OR_RETURN(const StoredRun run, OpenStoredRun(command));
+  PONDER_ASSIGN_OR_RETURN(StoredRun run, OpenStoredRun(command));
   PONDER_ASSIGN_OR_RETURN(std::vector<StoredCompletion> samples, ReadSamples(command, *run.reader));
   PONDER_ASSIGN_OR_RETURN(auto learn_s, LearningTimes(*run.reader, run.timeline));
   const std::unique_ptr<Console> console = CreateConsole(stderr, "");
-  PONDER_ASSIGN_OR_RETURN(const Doubts doubts, FindDoubts(*run.reader, *run.backend, *console));
+  PONDER_ASSIGN_OR_RETURN(const Doubts doubts,
+                          FindDoubts(*run.reader, run.devices.First(), *console));
   PONDER_RETURN_IF_ERROR(CheckRunMemory(run.settings.back().config, run.model));
   Relearner relearner = MakeRelearner(command.run, run);
   WatchInterrupts();
@@ -225,7 +252,7 @@ absl::Status RunReplay(const ReplayCommand& command) {
       const std::string learning,
       ReplaySamples({.relearner = &relearner,
                      .timeline = &run.timeline,
-                     .backend = run.backend.get(),
+                     .backend = &run.devices.First(),
                      .tokenizer = run.tokenizer.get(),
                      .console = console.get(),
                      .checkpoints = ListCheckpoints(command.run),

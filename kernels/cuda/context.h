@@ -7,6 +7,10 @@
 
 #include "kernels/cuda/launch.h"
 
+namespace ponder::kernels {
+class Backend;
+}
+
 namespace ponder::kernels::cuda {
 
 // Device memory that operations use while they run. Grows to the largest need and keeps it; what
@@ -47,5 +51,13 @@ struct CudaContext {
   Workspace& workspace;
   int multiprocessors = 1;
 };
+
+// Where a backend works.
+struct CudaPlace {
+  int device = 0;
+  cudaStream_t stream = nullptr;
+};
+// `backend` is CreateLocalCudaBackend's.
+CudaPlace PlaceOf(const Backend& backend);
 
 }  // namespace ponder::kernels::cuda

@@ -1,5 +1,6 @@
-"""emulated_run.py PONDER MAKE_TINY_MODEL LEARNER_LIBRARY CUDA_LIBRARY: `ponder train` as on a GPU, with the emulated
-device in the place of the card: a cold start, two steps of GRPO, a resume, and the first steps' samples replayed."""
+"""emulated_run.py PONDER MAKE_TINY_MODEL LEARNER_LIBRARY CUDA_LIBRARY: `ponder train` as on GPUs, with emulated devices
+in the place of cards: a cold start, a step of GRPO on one, a step on two joined by a fake NCCL, a third on one again, and
+samples replayed."""
 import csv
 import io
 import os
@@ -21,11 +22,16 @@ def main():
         run = f"{folder}/run"
 
         def train(*arguments):
-            subprocess.run([program, "train", f"{folder}/tiny/run.toml", "--run", run, "--set", "machine.device=cuda",
-                            "--set", "rollout.prompts_per_step=3", "--set", "eval.tasks=1", *arguments], check=True)
+            done = subprocess.run([program, "train", f"{folder}/tiny/run.toml", "--run", run, "--set",
+                                   "rollout.prompts_per_step=3", "--set", "eval.tasks=1", *arguments],
+                                  check=True, stderr=subprocess.PIPE, text=True)
+            print(done.stderr, file=sys.stderr)
+            return done.stderr
 
-        train()
-        train("--resume", "--set", "run.steps=3")
+        train("--set", "machine.device=cuda", "--set", "run.steps=1")
+        said = train("--resume", "--set", "machine.device=cuda:0,cuda:1", "--set", "run.steps=2")
+        assert "devices: cuda:0,cuda:1; gradients are added up over NCCL" in said, said
+        train("--resume", "--set", "machine.device=cuda:1", "--set", "run.steps=3")
         exported = subprocess.run([program, "runs", "export", run, "--format", "csv"], check=True, capture_output=True,
                                   text=True).stdout
         rows = list(csv.DictReader(io.StringIO(exported)))

@@ -6,6 +6,7 @@
 #include <numeric>
 
 #include "rollout/engine.h"
+#include "rollout/spread_engine.h"
 #include "tests/rollout/tiny_model.h"
 
 namespace ponder {
@@ -83,6 +84,18 @@ TEST_P(EngineWithModel, SamplesTheSameInAnyBatchOrderAndCacheWithAnyThreads) {
         << setting.engine.cache_tokens << " cache tokens";
     EXPECT_EQ(engine->Load().preemptions > 0, setting.preempts);
   }
+}
+
+TEST_P(EngineWithModel, SeveralEnginesGiveWhatOneGives) {
+  std::vector<TinyModel> models;
+  std::vector<std::unique_ptr<RolloutEngine>> engines;
+  for (const int64_t threads : {1, 2, 1}) {
+    models.push_back(TinyModel::Make(GetParam(), threads));
+    engines.push_back(
+        models.back().MakeEngine({.max_sequences = 3, .max_step_tokens = 20, .cache_tokens = 400}));
+  }
+  const auto spread = CreateSpreadEngine(std::move(engines)).value();
+  EXPECT_EQ(RunAll(*spread, MixedRequests()), RunAlone(models[0], MixedRequests()));
 }
 
 TEST_P(EngineWithModel, ChunksOfAPromptChangeNothing) {
