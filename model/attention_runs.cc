@@ -33,8 +33,8 @@ std::vector<kernels::AttentionRun> FindRuns(std::span<AttentionSequence> sequenc
     while (end < sequences.size() && sequences[end].query_count == 1 &&
            static_cast<int64_t>(end - first + 1) * group <= kernels::kRunRows) {
       if (end > first) {
-        const int64_t shared = SharedKeys(sequences[first], page_tables[first], sequences[end],
-                                          page_tables[end]);
+        const int64_t shared =
+            SharedKeys(sequences[first], page_tables[first], sequences[end], page_tables[end]);
         if (shared < keys) break;
         if (end == first + 1) keys = shared;
       }
