@@ -8,26 +8,41 @@ namespace {
 
 constexpr int kThreads = 256;
 
+inline bool InPairs(const float* y, int64_t width) {
+  return width % 2 == 0 && reinterpret_cast<uintptr_t>(y) % sizeof(float2) == 0;
+}
+
 // y = x W^T + bias, stored or added.
 struct FinishLinear {
   float* y = nullptr;  // [m, width]
   const float* bias = nullptr;
   int64_t width = 0;
   bool adds = false;
+  bool in_pairs = false;  // whether every second element begins 8 bytes that lie on such a border
   SameLine lines;
 
-  __device__ void Put(int64_t row, int64_t column, float value) const {
+  // Two neighbours; the first one's column is even.
+  __device__ void Put(int64_t row, int64_t column, float2 values) const {
     if (column >= width) return;
     float* const at = y + row * width + column;
-    if (bias != nullptr) value += bias[column];
-    *at = adds ? *at + value : value;
+    const bool has_second = column + 1 < width;
+    if (bias != nullptr) {
+      values.x += bias[column];
+      if (has_second) values.y += bias[column + 1];
+    }
+    if (in_pairs) {
+      float2* const both = reinterpret_cast<float2*>(at);
+      const float2 before = adds ? *both : float2{0, 0};
+      *both = adds ? float2{before.x + values.x, before.y + values.y} : values;
+      return;
+    }
+    at[0] = adds ? at[0] + values.x : values.x;
+    if (has_second) at[1] = adds ? at[1] + values.y : values.y;
   }
   __device__ void operator()(int64_t row, int64_t column, const float* first,
                              const float* second) const {
-    Put(row, column, first[0]);
-    Put(row, column + 1, first[1]);
-    Put(row, column + 8, second[0]);
-    Put(row, column + 9, second[1]);
+    Put(row, column, {first[0], first[1]});
+    Put(row, column + 8, {second[0], second[1]});
   }
 };
 
@@ -88,15 +103,17 @@ void Linear(const CudaContext& context, const LinearArgs& args) {
   PONDER_CHECK(args.rows >= 0 && args.w.outputs >= 0 && args.w.inputs > 0);
   if (args.rows == 0) return;
   PONDER_CHECK(args.x != nullptr && args.y != nullptr && args.w.data != nullptr);
+  context.workspace.Reset();
   ForType(args.w.dtype, [&]<typename T>() {
-    MatMul<T, Major::kK, Major::kK>(context, ActOperand<T>(args.x, args.rows, args.w.inputs),
-                                    WeightOperand<T>(args.w), args.rows, args.w.outputs,
-                                    PaddedInputs(args.w.inputs),
-                                    FinishLinear{.y = args.y,
-                                                 .bias = args.bias,
-                                                 .width = args.w.outputs,
-                                                 .adds = args.store == Store::kAdd,
-                                                 .lines = {}});
+    MatMulInChains<T>(context, ActOperand<T>(args.x, args.rows, args.w.inputs),
+                      WeightOperand<T>(args.w), args.rows, args.w.outputs,
+                      PaddedInputs(args.w.inputs),
+                      FinishLinear{.y = args.y,
+                                   .bias = args.bias,
+                                   .width = args.w.outputs,
+                                   .adds = args.store == Store::kAdd,
+                                   .in_pairs = InPairs(args.y, args.w.outputs),
+                                   .lines = {}});
   });
 }
 
@@ -133,12 +150,17 @@ void LinearBackward(const CudaContext& context, const LinearBackwardArgs& args) 
            context.stream, NarrowRowsKernel<T>, args.d_y, d_y, args.rows, outputs, padded);
     const Operand<T> gradient = {d_y, args.rows, padded};
     // d_x = d_y W, d_w += d_y^T x.
-    MatMul<T, Major::kK, Major::kOther>(context, gradient, WeightOperand<T>(args.w), args.rows,
-                                        inputs, outputs,
-                                        FinishLinear{.y = args.d_x, .width = inputs, .lines = {}});
+    MatMul<T, Major::kK, Major::kOther>(
+        context, gradient, WeightOperand<T>(args.w), args.rows, inputs, outputs,
+        FinishLinear{
+            .y = args.d_x, .width = inputs, .in_pairs = InPairs(args.d_x, inputs), .lines = {}});
     MatMul<T, Major::kOther, Major::kOther>(
         context, gradient, ActOperand<T>(args.x, args.rows, inputs), outputs, inputs, args.rows,
-        FinishLinear{.y = args.d_w, .width = inputs, .adds = true, .lines = {}});
+        FinishLinear{.y = args.d_w,
+                     .width = inputs,
+                     .adds = true,
+                     .in_pairs = InPairs(args.d_w, inputs),
+                     .lines = {}});
   });
   if (args.d_bias == nullptr) return;
   AddColumnSums(context, args.rows, outputs, PlainValue{args.d_y, outputs}, args.d_bias);
