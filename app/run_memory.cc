@@ -16,6 +16,9 @@
 namespace ponder {
 namespace {
 
+// NCCL's own buffers on a GPU: a guess at the upper end of what its defaults take.
+constexpr int64_t kNcclBytes = int64_t{512} << 20;
+
 int64_t BytesOf(const std::vector<MemoryPlanRow>& plan, const std::string& name) {
   const auto row = std::ranges::find(plan, name, &MemoryPlanRow::name);
   return row == plan.end() ? 0 : row->bytes;
@@ -100,6 +103,9 @@ absl::StatusOr<std::vector<MemoryPlanRow>> PlanRunMemory(const RunConfig& config
                                                          const ModelConfig& model) {
   PONDER_ASSIGN_OR_RETURN(const TrainerOptions options, ToTrainerOptions(config));
   std::vector<MemoryPlanRow> plan = PlanTrainerMemory(model, options);
+  PONDER_ASSIGN_OR_RETURN(const std::vector<std::optional<int>> devices,
+                          ParseDevices(config.machine.device));
+  if (devices.size() > 1 && devices.front().has_value()) plan.push_back({"NCCL", kNcclBytes});
   if (!config.rollout.listen.empty()) {
     // A version for the workers, and the one before while some still read it.
     plan.push_back({"published weights", 2 * BytesOf(plan, "working weights")});

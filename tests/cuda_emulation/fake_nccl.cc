@@ -48,14 +48,13 @@ bool Meet(Group& group, size_t number, size_t rank, float* buffer, size_t count)
 
 }  // namespace
 
+namespace ponder::kernels::cuda {
+
 struct ncclComm {
   std::shared_ptr<Group> group;
   size_t rank = 0;
-  int device = 0;
   size_t calls = 0;
 };
-
-namespace ponder::kernels::cuda {
 
 absl::StatusOr<const NcclLibrary*> LoadNccl() {
   static const NcclLibrary library = {
@@ -69,8 +68,7 @@ absl::StatusOr<const NcclLibrary*> LoadNccl() {
                 if (devices[i] == devices[j]) return 4;  // ncclInvalidArgument
               }
             }
-            for (int i = 0; i < count; ++i)
-              comms[i] = new ncclComm{group, static_cast<size_t>(i), devices[i]};
+            for (int i = 0; i < count; ++i) comms[i] = new ncclComm{group, static_cast<size_t>(i)};
             return 0;
           },
       .comm_destroy = [](NcclComm comm) { return delete comm, 0; },

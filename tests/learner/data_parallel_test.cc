@@ -121,7 +121,7 @@ TEST_P(DataParallel, LearnsWhatOneDeviceLearnsWhateverTheAggregation) {
   for (const char* aggregation : {"token_mean", "sequence_mean", "constant"}) {
     TrainerOptions options = kOptions;
     options.loss.aggregation = aggregation;
-    TinyTrainer one(Model(), options);
+    TinyTrainer one(Model(), options, 1);
     ManyRanks many(Model(), options, GetParam());
     const std::vector<ScoredGroup> groups = Groups(one);
     for (int update = 0; update < 5; ++update) {
@@ -145,7 +145,7 @@ TEST_P(DataParallel, TakesSeveralUpdatesAStepOnSamplersOfOtherNumericsWithARefer
   TrainerOptions options = kOptions;
   options.updates_per_step = 2;
   options.loss.kl_weight = 0.05;
-  TinyTrainer one(Model(), options);
+  TinyTrainer one(Model(), options, 1);
   ManyRanks many(Model(), options, GetParam());
   std::vector<ScoredGroup> groups = Groups(one);
   for (ScoredGroup& scored : groups) {
@@ -168,7 +168,7 @@ TEST_P(DataParallel, TakesSeveralUpdatesAStepOnSamplersOfOtherNumericsWithARefer
 }
 
 TEST_P(DataParallel, IsTheSameToTheLastBitWhereOneRankHasAllTokens) {
-  TinyTrainer one(Model(), kOptions);
+  TinyTrainer one(Model(), kOptions, 1);
   ManyRanks many(Model(), kOptions, GetParam());
   const std::vector<ScoredGroup> groups = {Groups(one)[2]};
   for (int update = 0; update < 3; ++update) {
@@ -185,7 +185,7 @@ TEST_P(DataParallel, IsTheSameToTheLastBitWhereOneRankHasAllTokens) {
 }
 
 TEST_P(DataParallel, SupervisesAsOneDeviceDoes) {
-  TinyTrainer one(Model(), kOptions);
+  TinyTrainer one(Model(), kOptions, 1);
   ManyRanks many(Model(), kOptions, GetParam());
   const std::vector<SftExample> examples = RandomExamples(7);
   for (int update = 0; update < 5; ++update) {
@@ -201,7 +201,7 @@ TEST_P(DataParallel, SupervisesAsOneDeviceDoes) {
 
 TEST_P(DataParallel, SkipsOnAllRanksWhatIsNotFiniteOnOne) {
   ManyRanks many(Model(), kOptions, GetParam()), fresh(Model(), kOptions, GetParam());
-  TinyTrainer one(Model(), kOptions);
+  TinyTrainer one(Model(), kOptions, 1);
   const std::vector<ScoredGroup> sound = Groups(one);
   const uint64_t before = many.Hash();
   // Known before the gradients are added up ...
@@ -232,7 +232,7 @@ TEST_P(DataParallel, SkipsOnAllRanksWhatIsNotFiniteOnOne) {
 TEST_P(DataParallel, WritesTheCheckpointOfOneDeviceAndGoesOnFromIt) {
   TrainerOptions options = kOptions;
   options.loss.kl_weight = 0.05;
-  TinyTrainer one(Model(), options);
+  TinyTrainer one(Model(), options, 1);
   const std::vector<ScoredGroup> groups = Groups(one);
   ASSERT_TRUE(one.trainer->SetReferenceFromCurrent().ok());
   ASSERT_TRUE(one.trainer->Update(groups, SamplerNumerics::kSame).ok());
@@ -253,14 +253,14 @@ TEST_P(DataParallel, WritesTheCheckpointOfOneDeviceAndGoesOnFromIt) {
 
   // And back to one.
   ASSERT_TRUE(many.trainer->SaveCheckpoint(folder_.Path("many-2")).ok());
-  TinyTrainer again(Model(), options);
+  TinyTrainer again(Model(), options, 1);
   ASSERT_TRUE(again.trainer->LoadCheckpoint(folder_.Path("many-2")).ok());
   EXPECT_EQ(WorkingHash(again.trainer->GetWeights()), many.Hash());
 }
 
 TEST_P(DataParallel, EndsWhereACollectiveFails) {
   ManyRanks many(Model(), kOptions, GetParam());
-  TinyTrainer one(Model(), kOptions);
+  TinyTrainer one(Model(), kOptions, 1);
   many.collectives[1]->Abort(Unavailable("the cable is out"));
   const auto report = many.trainer->Update(Groups(one), SamplerNumerics::kSame);
   EXPECT_EQ(report.status().message(), "the cable is out");
