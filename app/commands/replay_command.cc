@@ -40,20 +40,27 @@ absl::StatusOr<int64_t> CountDevices(const RunConfig& config) {
   return std::ssize(devices);
 }
 
-// Devices and instruction set that compute the bits of `numerics`; the CPU's best where none here
-// does. As many as the run had, for gradients are added up in the order of the devices.
-absl::StatusOr<DeviceSet> MatchDevices(const std::string& numerics,
-                                       const std::vector<RunSettings>& settings, int64_t threads) {
-  std::string of_run = settings.front().config.machine.device;
-  int64_t most = 1;
+// Of all settings of a run those with the most devices.
+absl::StatusOr<const RunConfig*> Widest(const std::vector<RunSettings>& settings) {
+  const RunConfig* widest = nullptr;
+  int64_t most = 0;
   for (const RunSettings& one : settings) {
     PONDER_ASSIGN_OR_RETURN(const int64_t count, CountDevices(one.config));
     if (count <= most) continue;
     most = count;
-    of_run = one.config.machine.device;
+    widest = &one.config;
   }
+  return widest;
+}
+
+// Devices and instruction set that compute the bits of `numerics`; the CPU's best where none here
+// does. As many as the run had, for gradients are added up in the order of the devices.
+absl::StatusOr<DeviceSet> MatchDevices(const std::string& numerics, const RunConfig& widest,
+                                       int64_t threads) {
+  const std::string& of_run = widest.machine.device;
+  PONDER_ASSIGN_OR_RETURN(const int64_t count, CountDevices(widest));
   std::string cpus = "cpu";
-  for (int64_t i = 1; i < most; ++i) cpus += ",cpu";
+  for (int64_t i = 1; i < count; ++i) cpus += ",cpu";
   std::vector<SessionOptions> choices;
   if (numerics.starts_with("cuda")) {
     if (of_run.starts_with("cuda")) choices.push_back({.device = of_run});
@@ -128,8 +135,9 @@ absl::StatusOr<StoredRun> OpenStoredRun(const ReplayCommand& command) {
   }
   PONDER_ASSIGN_OR_RETURN(run.timeline, ReadTimeline(*run.reader));
   PONDER_ASSIGN_OR_RETURN(const auto numerics, run.reader->GetInfo("numerics"));
+  PONDER_ASSIGN_OR_RETURN(const RunConfig* const widest, Widest(run.settings));
   PONDER_ASSIGN_OR_RETURN(run.devices,
-                          MatchDevices(numerics.value_or(""), run.settings, command.threads));
+                          MatchDevices(numerics.value_or(""), *widest, command.threads));
   const std::string& directory = run.settings.back().config.model.directory;
   absl::StatusOr<ModelConfig> model = LoadModelConfig(directory);
   if (!model.ok()) return Annotate(model.status(), "--model names where the base model lies now");
@@ -179,17 +187,24 @@ struct Doubts {
   std::string workers;  // of some
 };
 
-absl::StatusOr<Doubts> FindDoubts(RunReader& reader, const kernels::Backend& backend,
-                                  Console& console) {
+absl::StatusOr<Doubts> FindDoubts(RunReader& reader, const StoredRun& run, Console& console) {
   Doubts doubts;
   PONDER_ASSIGN_OR_RETURN(const std::optional<std::string> numerics, reader.GetInfo("numerics"));
-  const std::string here = backend.Info().fingerprint;
+  const std::string here = run.devices.First().Info().fingerprint;
+  PONDER_ASSIGN_OR_RETURN(const RunConfig* const widest, Widest(run.settings));
+  PONDER_ASSIGN_OR_RETURN(const int64_t devices, CountDevices(*widest));
   if (here != numerics) {
     doubts.all = fmt::format("the run's numerics are {}, this machine's and build's are {}",
                              numerics.value_or("not recorded"), here);
     console.Warn(doubts.all +
                  ": log-probs will differ in their last digits, tokens may; the run's build on its "
                  "kind of processor has the same");
+  } else if (devices > std::ssize(run.devices.backends)) {
+    doubts.all = fmt::format("the run learnt on {} devices, {} are here", devices,
+                             run.devices.backends.size());
+    console.Warn(doubts.all +
+                 ": gradients are added up in another order, so that log-probs may "
+                 "differ in their last digits");
   }
   PONDER_ASSIGN_OR_RETURN(const std::vector<TimedEvent> events, reader.Events(0));
   if (std::ranges::none_of(
@@ -241,8 +256,7 @@ absl::Status RunReplay(const ReplayCommand& command) {
   PONDER_ASSIGN_OR_RETURN(std::vector<StoredCompletion> samples, ReadSamples(command, *run.reader));
   PONDER_ASSIGN_OR_RETURN(auto learn_s, LearningTimes(*run.reader, run.timeline));
   const std::unique_ptr<Console> console = CreateConsole(stderr, "");
-  PONDER_ASSIGN_OR_RETURN(const Doubts doubts,
-                          FindDoubts(*run.reader, run.devices.First(), *console));
+  PONDER_ASSIGN_OR_RETURN(const Doubts doubts, FindDoubts(*run.reader, run, *console));
   PONDER_RETURN_IF_ERROR(CheckRunMemory(run.settings.back().config, run.model));
   Relearner relearner = MakeRelearner(command.run, run);
   WatchInterrupts();

@@ -338,23 +338,27 @@ void Run(
     cudaStream_t stream, std::unique_lock<std::mutex>& lock,
     const std::function<bool()>& is_enough = [] { return false; }) {
   constexpr auto kPatience = std::chrono::minutes(2);
+  const auto protect = [&](int protection) { Memory(stream->device).Protect(protection); };
   while (!stream->waiting.empty()) {
-    bool is_done = false;
-    Memory(stream->device).Protect(PROT_READ | PROT_WRITE);
+    bool is_enough_now = false, is_stuck = false;
+    protect(PROT_READ | PROT_WRITE);
     try {
-      const Attempt attempt = stream->waiting.front();
-      is_done = attempt();
+      while (!stream->waiting.empty() && !is_enough_now && !is_stuck) {
+        const Attempt attempt = stream->waiting.front();
+        is_stuck = !attempt();
+        if (is_stuck) continue;
+        stream->waiting.pop_front();
+        is_enough_now = is_enough();
+      }
     } catch (...) {
       stream->waiting.clear();
-      Memory(stream->device).Protect(PROT_NONE);
+      protect(PROT_NONE);
       throw;
     }
-    Memory(stream->device).Protect(PROT_NONE);
-    if (is_done) {
-      stream->waiting.pop_front();
-      Progress().notify_all();
-      if (is_enough()) return;
-    } else if (Progress().wait_for(lock, kPatience) == std::cv_status::timeout) {
+    protect(PROT_NONE);
+    Progress().notify_all();
+    if (is_enough_now) return;
+    if (is_stuck && Progress().wait_for(lock, kPatience) == std::cv_status::timeout) {
       throw std::logic_error("a stream of device " + std::to_string(stream->device) +
                              " waits for other devices, which do not come");
     }

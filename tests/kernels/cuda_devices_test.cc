@@ -101,10 +101,8 @@ TEST_F(CudaDevices, AnAbortEndsTheWaitForWhoNeverComes) {
   const auto joined = CreateNcclCollectives(pointers_);
   ASSERT_TRUE(joined.ok()) << joined.status();
   const DeviceBuffer buffer = Filled(0, {1});
-  std::thread waiting([&] {
-    EXPECT_TRUE((*joined)[0]->AllReduceSum(buffer.As<float>(), 1).ok());
-    pointers_[0]->Synchronize();
-  });
+  ASSERT_TRUE((*joined)[0]->AllReduceSum(buffer.As<float>(), 1).ok());
+  std::thread waiting([&] { pointers_[0]->Synchronize(); });
   (*joined)[1]->Abort(Unavailable("the other one has fallen off the bus"));
   waiting.join();
   EXPECT_EQ((*joined)[0]->AllReduceSum(buffer.As<float>(), 1).message(),

@@ -87,12 +87,12 @@ TEST_P(EngineWithModel, SamplesTheSameInAnyBatchOrderAndCacheWithAnyThreads) {
 }
 
 TEST_P(EngineWithModel, SeveralEnginesGiveWhatOneGives) {
-  std::vector<TinyModel> models;
+  const TinyModel models[] = {TinyModel::Make(GetParam(), 1), TinyModel::Make(GetParam(), 2),
+                              TinyModel::Make(GetParam(), 1)};
   std::vector<std::unique_ptr<RolloutEngine>> engines;
-  for (const int64_t threads : {1, 2, 1}) {
-    models.push_back(TinyModel::Make(GetParam(), threads));
+  for (const TinyModel& model : models) {
     engines.push_back(
-        models.back().MakeEngine({.max_sequences = 3, .max_step_tokens = 20, .cache_tokens = 400}));
+        model.MakeEngine({.max_sequences = 3, .max_step_tokens = 20, .cache_tokens = 400}));
   }
   const auto spread = CreateSpreadEngine(std::move(engines)).value();
   EXPECT_EQ(RunAll(*spread, MixedRequests()), RunAlone(models[0], MixedRequests()));
