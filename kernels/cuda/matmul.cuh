@@ -53,6 +53,53 @@ void MatMul(const CudaContext& context, const Operand<T>& a, const Operand<T>& b
   }
 }
 
+// C [m, width] + bias, stored or added.
+struct StoreProduct {
+  float* y = nullptr;           // [m, width]
+  const float* bias = nullptr;  // [width], or null
+  int64_t width = 0;
+  Store store = Store::kOverwrite;
+  SameLine lines;
+
+  __device__ void Put(int64_t row, int64_t column, float value) const {
+    if (column >= width) return;
+    float* const at = y + row * width + column;
+    if (bias != nullptr) value += bias[column];
+    *at = store == Store::kAdd ? *at + value : value;
+  }
+  __device__ void operator()(int64_t row, int64_t column, const float* first,
+                             const float* second) const {
+    Put(row, column, first[0]);
+    Put(row, column + 1, first[1]);
+    Put(row, column + 8, second[0]);
+    Put(row, column + 9, second[1]);
+  }
+};
+
+// As MatMul where the order of a sum may depend on all sizes, `rows` of the batch too: through
+// cuBLASLt where that is worth it.
+template <typename T, Major kMajorA, Major kMajorB>
+void MatMulInAnyOrder(const CudaContext& context, const Operand<T>& a, const Operand<T>& b,
+                      int64_t m, int64_t k, int64_t rows, const StoreProduct& finish) {
+  if constexpr (sizeof(T) == 2) {
+    if (rows >= kBlasRows && context.blas != nullptr &&
+        context.blas->MatMul(context.stream, {.a = a,
+                                              .b = b,
+                                              .a_major = kMajorA,
+                                              .b_major = kMajorB,
+                                              .c = finish.y,
+                                              .c_width = finish.width,
+                                              .bias = finish.bias,
+                                              .store = finish.store,
+                                              .m = m,
+                                              .n = finish.width,
+                                              .k = k})) {
+      return;
+    }
+  }
+  MatMul<T, kMajorA, kMajorB>(context, a, b, m, finish.width, k, finish);
+}
+
 // [rows, padded inputs] act, and a weight matrix.
 template <typename T>
 Operand<T> ActOperand(const void* x, int64_t rows, int64_t width) {

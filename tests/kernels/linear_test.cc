@@ -14,14 +14,6 @@ const Shape kShapes[] = {{1, 1, 1},    {2, 3, 5},     {3, 16, 32},   {4, 17, 33}
                          {6, 130, 31}, {7, 33, 96},   {8, 16, 7},    {9, 48, 100}, {11, 65, 64},
                          {12, 32, 64}, {13, 300, 40}, {25, 64, 576}, {97, 50, 66}, {200, 36, 48}};
 
-// A sum of n products in fp32, in any order: each product meets at most n + 2 roundings.
-Array SumBound(const Array& magnitudes, int64_t n, double input_epsilon) {
-  Array bound = magnitudes;
-  for (double& b : bound)
-    b = b * (static_cast<double>(n + 2) * kEpsilonF32 * 1.01 + input_epsilon) + 1e-30;
-  return bound;
-}
-
 class LinearTest : public KernelTest {};
 
 TEST_P(LinearTest, AgreesWithTheTwin) {
