@@ -81,6 +81,9 @@ class LoadedBlasLibrary final : public BlasLibrary {
     if (p.bias != nullptr) {
       SetDescription(plan, CUBLASLT_MATMUL_DESC_EPILOGUE, CUBLASLT_EPILOGUE_BIAS);
       SetDescription(plan, CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, CUDA_R_32F);
+      // Only its alignment is looked at when an algorithm is chosen.
+      SetDescription(plan, CUBLASLT_MATMUL_DESC_BIAS_POINTER,
+                     reinterpret_cast<const float*>(uintptr_t{kAlignment}));
     }
     cublasLtMatmulPreference_t made = nullptr;
     Check(functions_.preference_create(&made), "cublasLtMatmulPreferenceCreate");

@@ -1,6 +1,7 @@
 #include <cublasLt.h>
 
 #include <algorithm>
+#include <atomic>
 #include <bit>
 #include <limits>
 #include <vector>
@@ -32,7 +33,7 @@ using kernels::BF16;
 
 constexpr size_t kScratchBytes = 4096;  // of each algorithm
 bool is_there = true;
-int64_t calls = 0;
+std::atomic<int64_t> calls = 0;
 
 // What an algorithm was chosen for; it serves nothing else.
 struct Algorithm {
@@ -234,6 +235,8 @@ cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t handle,
       description->bias_type != CUDA_R_32F ||
       preference->workspace_bytes < emulation::kScratchBytes)
     return CUBLAS_STATUS_NOT_SUPPORTED;
+  if (description->epilogue == CUBLASLT_EPILOGUE_BIAS && description->bias == nullptr)
+    return CUBLAS_STATUS_INVALID_VALUE;  // its alignment decides too
   std::copy_n(preference->alignments, 4, chosen.alignments);
   chosen.any_order = (preference->reductions & CUBLASLT_REDUCTION_SCHEME_INPLACE) != 0;
   *results = {};
@@ -280,7 +283,7 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t handle, cublasLtMatmulDesc_t desc
                              .d = d,
                              .alpha = *static_cast<const float*>(alpha),
                              .beta = *static_cast<const float*>(beta),
-                             .first = chosen.any_order ? emulation::calls : 0};
+                             .first = chosen.any_order ? emulation::calls.load() : 0};
   const cudaError_t error = emulation::EnqueueWork(stream, [product, workspace] {
     std::memset(workspace, 0xff, emulation::kScratchBytes);
     product.Run();
