@@ -62,8 +62,8 @@ class Backend {
   virtual void CopyOutLater(void* host, const void* device, int64_t bytes) {
     CopyOut(host, device, bytes);
   }
-  // Wait(Mark()) waits for what was enqueued before Mark and for nothing behind it. The last 64
-  // marks can be waited for.
+  // Wait(Mark()) waits for what was enqueued before Mark and for nothing behind it; the wait for a
+  // mark older than the last 64 may be one for a later one.
   virtual int64_t Mark() { return 0; }
   virtual void Wait(int64_t mark) {
     static_cast<void>(mark);

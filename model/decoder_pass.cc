@@ -88,6 +88,7 @@ void DecoderPass::AttentionForward(int64_t index) {
                       .shape = cache_.Shape(),
                       .sequences = batch_.sequences,
                       .sequence_count = batch_.sequence_count,
+                      .runs = batch_.runs,
                       .max_queries = batch_.max_queries,
                       .out = layer.attention,
                       .out_act = weights_.Dtype(),

@@ -17,7 +17,8 @@ class Recordings {
  public:
   // All that a recorded forward has burnt in.
   struct Key {
-    int64_t rows = 0;  // a size of PaddedRows
+    int64_t rows = 0;       // a size of PaddedRows
+    bool has_runs = false;  // DeviceBatch::runs
     const void* weights = nullptr;
     const void* cache = nullptr;
     const void* batch = nullptr;

@@ -418,8 +418,8 @@ __global__ void __launch_bounds__(kPlanThreads)
 
 }  // namespace
 
-void CheckAttention(const KvShape& shape, int64_t rows, int64_t sequences, int64_t heads) {
-  PONDER_CHECK(rows >= 0 && sequences >= 0);
+void CheckHeads(const KvShape& shape, int64_t rows, int64_t heads) {
+  PONDER_CHECK(rows >= 0);
   PONDER_CHECK(heads > 0 && rows <= INT32_MAX / heads);
   PONDER_CHECK(shape.kv_heads > 0 && heads % shape.kv_heads == 0);
   PONDER_CHECK(shape.head_width > 0 && shape.head_width % 2 == 0 &&
@@ -439,7 +439,8 @@ const int32_t* PlanTiles(const CudaContext& context, const AttentionSequence* se
 }
 
 void Attention(const CudaContext& context, const AttentionArgs& args) {
-  CheckAttention(args.shape, args.rows, args.sequence_count, args.heads);
+  CheckHeads(args.shape, args.rows, args.heads);
+  PONDER_CHECK(args.sequence_count >= 0);
   if (args.rows == 0 || args.sequence_count == 0) return;
   PONDER_CHECK(args.q != nullptr && args.out != nullptr && args.sequences != nullptr &&
                args.cache.keys != nullptr && args.cache.values != nullptr);

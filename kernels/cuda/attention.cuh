@@ -165,6 +165,7 @@ __device__ inline TileOfSequence FindTile(const int32_t* ends, int64_t count, in
   return {low, block - (low == 0 ? 0 : ends[low - 1])};
 }
 
-void CheckAttention(const KvShape& shape, int64_t rows, int64_t sequences, int64_t heads);
+// Of `rows` rows with `heads` query heads.
+void CheckHeads(const KvShape& shape, int64_t rows, int64_t heads);
 
 }  // namespace ponder::kernels::cuda

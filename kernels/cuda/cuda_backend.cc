@@ -1,6 +1,7 @@
 #include <cuda_runtime.h>
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 #include <cstring>
 #include <string>
@@ -17,7 +18,7 @@ namespace ponder::kernels {
 namespace {
 
 // Raised by whoever changes a last digit of a forward operation.
-constexpr int kKernelRevision = 1;
+constexpr int kKernelRevision = 2;
 
 class GraphRecording final : public Recording {
  public:
@@ -127,9 +128,9 @@ class CudaBackend final : public Backend {
     return mark;
   }
   void Wait(int64_t mark) override {
-    PONDER_CHECK(mark > marked_ - std::ssize(marks_) && mark <= marked_,
-                 fmt::format("mark {} of {}", mark, marked_));
-    cuda::CheckCuda(cudaEventSynchronize(EventOf(mark)), "cudaEventSynchronize");
+    PONDER_CHECK(mark <= marked_, fmt::format("mark {} of {}", mark, marked_));
+    const int64_t known = std::max(mark, marked_ - std::ssize(marks_) + 1);
+    cuda::CheckCuda(cudaEventSynchronize(EventOf(known)), "cudaEventSynchronize");
   }
 
   MachineLimits Probe() override { return cuda::Probe(context_); }

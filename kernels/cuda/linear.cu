@@ -94,18 +94,17 @@ void Linear(const CudaContext& context, const LinearArgs& args) {
   PONDER_CHECK(args.rows >= 0 && args.w.outputs >= 0 && args.w.inputs > 0);
   if (args.rows == 0) return;
   PONDER_CHECK(args.x != nullptr && args.y != nullptr && args.w.data != nullptr);
+  context.workspace.Reset();
   ForType(args.w.dtype, [&]<typename T>() {
     const Operand<T> x = ActOperand<T>(args.x, args.rows, args.w.inputs);
-    const StoreProduct finish = {
-        .y = args.y, .bias = args.bias, .width = args.w.outputs, .store = args.store, .lines = {}};
+    const Operand<T> w = WeightOperand<T>(args.w);
     const int64_t k = PaddedInputs(args.w.inputs);
-    if (context.numerics == Numerics::kFast) {
-      MatMulInAnyOrder<T, Major::kK, Major::kK>(context, x, WeightOperand<T>(args.w), args.rows, k,
-                                                args.rows, finish);
-    } else {
-      MatMul<T, Major::kK, Major::kK>(context, x, WeightOperand<T>(args.w), args.rows,
-                                      args.w.outputs, k, finish);
+    const StoreProduct finish = StoreIn(args.y, args.w.outputs, args.store, args.bias);
+    if (context.numerics == Numerics::kFast &&
+        BlasMatMul<T, Major::kK, Major::kK>(context, x, w, args.rows, k, args.rows, finish)) {
+      return;
     }
+    MatMulInChains<T>(context, x, w, args.rows, args.w.outputs, k, finish);
   });
 }
 
@@ -145,10 +144,10 @@ void LinearBackward(const CudaContext& context, const LinearBackwardArgs& args) 
     // d_x = d_y W, d_w += d_y^T x.
     MatMulInAnyOrder<T, Major::kK, Major::kOther>(context, gradient, WeightOperand<T>(args.w),
                                                   args.rows, outputs, args.rows,
-                                                  {.y = args.d_x, .width = inputs, .lines = {}});
+                                                  StoreIn(args.d_x, inputs));
     MatMulInAnyOrder<T, Major::kOther, Major::kOther>(
         context, gradient, ActOperand<T>(args.x, args.rows, inputs), outputs, args.rows, args.rows,
-        {.y = args.d_w, .width = inputs, .store = Store::kAdd, .lines = {}});
+        StoreIn(args.d_w, inputs, Store::kAdd));
   });
   if (args.d_bias == nullptr) return;
   AddColumnSums(context, args.rows, outputs, PlainValue{args.d_y, outputs}, args.d_bias);

@@ -242,12 +242,11 @@ void LogProbBackward(const CudaContext& context, const LogProbBackwardArgs& args
           FinishLogitGradients<T>{d_logits, padded, rows + begin, args, {}});
       MatMulInAnyOrder<T, Major::kK, Major::kOther>(context, gradient, WeightOperand<T>(args.w),
                                                     some, vocabulary, some,
-                                                    {.y = d_hidden, .width = width, .lines = {}});
+                                                    StoreIn(d_hidden, width));
       Launch({.blocks = some, .threads = kThreads}, context.stream, ScatterRowsKernel, d_hidden,
              rows + begin, args.d_hidden, width);
       MatMulInAnyOrder<T, Major::kOther, Major::kOther>(
-          context, gradient, x, vocabulary, some, some,
-          {.y = args.d_w, .width = width, .store = Store::kAdd, .lines = {}});
+          context, gradient, x, vocabulary, some, some, StoreIn(args.d_w, width, Store::kAdd));
     }
   });
 }

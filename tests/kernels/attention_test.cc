@@ -89,6 +89,46 @@ TEST_P(AttentionTest, PageNumbersAndNeighboursLeaveTheBitsAlone) {
   }
 }
 
+// Decoding neighbours whose common beginning is done once for all of them, where a backend does
+// that.
+TEST_P(AttentionTest, RunsLeaveTheBitsAlone) {
+  struct Case {
+    Batch batch;
+    std::vector<AttentionRun> runs;
+  };
+  // A run with a neighbour outside and a prompt behind it, of one block only, and two of 64 rows.
+  const Case cases[] = {
+      {kBatches[7], {{0, 3, 128}}},
+      {kBatches[6], {{1, 3, 64}}},
+      {kBatches[6], {{0, 2, 32}, {2, 2, 64}}},
+      {{16, 1, 32, std::vector<Batch::Sequence>(8, {1, 170}), 10}, {{0, 4, 160}, {4, 4, 96}}},
+  };
+  for (const auto& [batch, runs] : cases) {
+    const CachedBatch cached(Device(), batch, Type());
+    const std::vector<float> q = Normals(cached.Rows() * batch.heads * batch.width, 1);
+    std::vector<AttentionSequence> sequences = cached.Sequences();
+    std::vector<AttentionRun> all(sequences.size());
+    std::copy(runs.begin(), runs.end(), all.begin());
+    for (const AttentionRun& run : runs) {
+      for (int32_t i = run.first; i < run.first + run.count; ++i)
+        sequences[i].shared_keys = run.keys;
+    }
+    const Buffer device_sequences = CachedBatch::OnDevice(Device(), sequences);
+    const Buffer device_runs(Device(), all.data(),
+                             static_cast<int64_t>(all.size() * sizeof(AttentionRun)));
+    const Forward alone = RunForward(Device(), batch, cached, q, Type());
+    const Forward together = RunForwardBy(
+        [&](AttentionArgs args) {
+          args.sequences = device_sequences.As<AttentionSequence>();
+          args.runs = device_runs.As<AttentionRun>();
+          Device().Attention(args);
+        },
+        Device(), batch, cached, q, Type());
+    ExpectSameBits(alone.out, together.out);
+    ExpectSameBits(alone.logsumexp, together.logsumexp);
+  }
+}
+
 TEST_P(AttentionTest, ThreadsLeaveTheBitsAlone) {
   for (const Batch& batch : {kBatches[4], kBatches[7], kBatches[9]}) {
     const int64_t width = batch.heads * batch.width;
