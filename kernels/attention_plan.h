@@ -8,8 +8,8 @@
 
 namespace ponder::kernels {
 
-// The segments of the sequences that decode; notes in each where its own begin. `group`: query heads
-// of a key/value head.
+// The segments of the sequences that decode; notes in each where its own begin. `group`: query
+// heads of a key/value head.
 inline std::vector<AttentionSegment> ListSegments(std::span<AttentionSequence> sequences,
                                                   int64_t group) {
   std::vector<AttentionSegment> segments;
