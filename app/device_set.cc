@@ -40,6 +40,7 @@ absl::StatusOr<DeviceSet> OpenDevices(const SessionOptions& options) {
     one.device = name;
     PONDER_ASSIGN_OR_RETURN(std::unique_ptr<kernels::Backend> backend, CreateBackend(one));
     devices.backends.push_back(std::move(backend));
+    one.warn = nullptr;  // once is enough, in the caller's thread
   }
   return devices;
 }

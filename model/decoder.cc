@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "kernels/attention_plan.h"
 #include "kernels/host_buffer.h"
 #include "model/activations.h"
 #include "model/attention_runs.h"
@@ -124,10 +125,11 @@ struct Decoder::Scratch {
                                 const DecoderBatch& batch);
   // The memory that the next batch goes through: at least `bytes`, in nobody's use any more.
   absl::StatusOr<Staging*> NextStaging(kernels::Backend& backend, int64_t bytes);
-  // With rows up to `rows` that belong to no sequence and write to `spare_slot`. `group`: query
-  // heads of a key/value head.
+  // With rows up to `rows` that belong to no sequence and write to `spare_slot`, and with sizes of
+  // a recording where `is_recorded`. `group`: query heads of a key/value head.
   absl::StatusOr<DeviceBatch> Upload(kernels::Backend& backend, const DecoderBatch& batch,
-                                     int64_t rows, int64_t spare_slot, int64_t group);
+                                     int64_t rows, int64_t spare_slot, int64_t group,
+                                     bool is_recorded = false);
 };
 
 absl::Status Decoder::Scratch::ReserveArena(kernels::Backend& backend, const ModelConfig& config,
@@ -183,7 +185,8 @@ absl::StatusOr<Decoder::Scratch::Staging*> Decoder::Scratch::NextStaging(kernels
 
 absl::StatusOr<DeviceBatch> Decoder::Scratch::Upload(kernels::Backend& backend,
                                                      const DecoderBatch& host, int64_t rows,
-                                                     int64_t spare_slot, int64_t group) {
+                                                     int64_t spare_slot, int64_t group,
+                                                     bool is_recorded) {
   int64_t page_count = 0;
   int64_t max_queries = 0;
   for (size_t s = 0; s < host.sequences.size(); ++s) {
@@ -196,12 +199,22 @@ absl::StatusOr<DeviceBatch> Decoder::Scratch::Upload(kernels::Backend& backend,
   const int64_t padding = rows - host.Rows();
   std::vector<AttentionSequence> sequences = host.sequences;
   std::vector<kernels::AttentionRun> runs;
-  // The processor's kernels find them by themselves.
-  if (!backend.Info().is_host_memory) runs = FindRuns(sequences, host.page_tables, group);
+  std::vector<kernels::AttentionSegment> segments;
+  int64_t max_keys = 0;
+  if (!backend.Info().is_host_memory) {  // a processor's kernels plan by themselves
+    runs = FindRuns(sequences, host.page_tables, group);
+    segments = kernels::ListSegments(sequences, group);
+    for (const kernels::AttentionSegment& segment : segments)
+      max_keys = std::max(max_keys, sequences[static_cast<size_t>(segment.sequence)].key_count);
+  }
+  if (is_recorded) {
+    segments.resize(static_cast<size_t>(Recordings::PaddedRows(std::ssize(segments))));
+    max_keys = Recordings::PaddedKeys(max_keys);
+  }
   sequences.resize(sequences.size() + static_cast<size_t>(padding));  // no queries, no keys
 
   // In one piece, since each copy to a device takes as long as a small kernel. What a recorded
-  // forward reads comes first, at places that `rows` alone decides.
+  // forward reads comes first, at places that `rows` and the number of segments decide.
   struct Part {
     int64_t at = 0, bytes = 0;
   };
@@ -214,6 +227,7 @@ absl::StatusOr<DeviceBatch> Decoder::Scratch::Upload(kernels::Backend& backend,
   const auto sequence_count = static_cast<int64_t>(sequences.size());
   const Part sequence_part = part(sequence_count, sizeof(AttentionSequence));
   const Part run_part = part(sequence_count, sizeof(kernels::AttentionRun));
+  const Part segment_part = part(std::ssize(segments), sizeof(kernels::AttentionSegment));
   const Part id_part = part(rows, 4), position_part = part(rows, 4), slot_part = part(rows, 4);
   const int64_t followed = host.followers.empty() ? 0 : host.Rows();
   const Part page_part = part(page_count, 4), source_part = part(followed, 4);
@@ -236,6 +250,7 @@ absl::StatusOr<DeviceBatch> Decoder::Scratch::Upload(kernels::Backend& backend,
   std::memcpy(from + sequence_part.at, sequences.data(), sequence_part.bytes);
   std::memset(from + run_part.at, 0, run_part.bytes);
   std::memcpy(from + run_part.at, runs.data(), runs.size() * sizeof(kernels::AttentionRun));
+  std::memcpy(from + segment_part.at, segments.data(), segment_part.bytes);
   const auto fill = [&](const Part& part, const std::vector<int32_t>& values, int64_t rest) {
     std::ranges::copy(values, ints(part));
     std::fill(ints(part) + values.size(), ints(part) + rows, static_cast<int32_t>(rest));
@@ -269,14 +284,19 @@ absl::StatusOr<DeviceBatch> Decoder::Scratch::Upload(kernels::Backend& backend,
                     .rows = followed});
   }
   const auto* const device_runs = reinterpret_cast<const kernels::AttentionRun*>(to + run_part.at);
+  const auto* const device_segments =
+      reinterpret_cast<const kernels::AttentionSegment*>(to + segment_part.at);
   return DeviceBatch{.ids = on_device(id_part),
                      .positions = on_device(position_part),
                      .slots = on_device(slot_part),
                      .sequences = device_sequences,
                      .rows = rows,
                      .sequence_count = sequence_count,
+                     .max_queries = max_queries,
                      .runs = runs.empty() ? nullptr : device_runs,
-                     .max_queries = max_queries};
+                     .segments = device_segments,
+                     .segment_count = std::ssize(segments),
+                     .max_keys = max_keys};
 }
 
 Decoder::Decoder(kernels::Backend& backend, const Weights& weights)
@@ -298,7 +318,7 @@ absl::StatusOr<const void*> Decoder::Forward(const DecoderBatch& batch, KvCache&
   PONDER_RETURN_IF_ERROR(scratch_->ReserveArena(*backend_, config, weights_->Dtype(), rows));
   PONDER_ASSIGN_OR_RETURN(
       const DeviceBatch device,
-      scratch_->Upload(*backend_, batch, rows, cache.SpareSlot(), Group(config)));
+      scratch_->Upload(*backend_, batch, rows, cache.SpareSlot(), Group(config), is_recorded));
   const auto forward = [&] {
     DecoderPass(*backend_, *weights_, cache, scratch_->rope_table.As<float>(), device,
                 scratch_->arrays)
@@ -308,6 +328,8 @@ absl::StatusOr<const void*> Decoder::Forward(const DecoderBatch& batch, KvCache&
     scratch_->recordings.Run(*backend_,
                              {.rows = rows,
                               .has_runs = device.runs != nullptr,
+                              .segments = device.segment_count,
+                              .max_keys = device.max_keys,
                               .weights = weights_->Vector(weights_->Layout().final_norm),
                               .cache = cache.Layer(0).keys,
                               .batch = scratch_->batch.As<void>(),

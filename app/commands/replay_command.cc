@@ -34,6 +34,9 @@ namespace {
 
 constexpr size_t kJudgedAtOnce = 256;  // of JudgeItems, for the deadline of a call
 
+// Whether these are numerics whose bits depend on the batch.
+bool IsFast(const std::string& numerics) { return numerics.ends_with("-fast"); }
+
 // How many devices a run with these settings learns on.
 absl::StatusOr<int64_t> CountDevices(const RunConfig& config) {
   PONDER_ASSIGN_OR_RETURN(const auto devices, ParseDevices(config.machine.device));
@@ -63,8 +66,9 @@ absl::StatusOr<DeviceSet> MatchDevices(const std::string& numerics, const RunCon
   for (int64_t i = 1; i < count; ++i) cpus += ",cpu";
   std::vector<SessionOptions> choices;
   if (numerics.starts_with("cuda")) {
-    if (of_run.starts_with("cuda")) choices.push_back({.device = of_run});
-    choices.push_back({.device = "cuda"});
+    const std::string kind = IsFast(numerics) ? "fast" : "exact";
+    if (of_run.starts_with("cuda")) choices.push_back({.device = of_run, .numerics = kind});
+    choices.push_back({.device = "cuda", .numerics = kind});
   }
   for (const char* isa : {"best", "amx", "avx512_bf16", "avx512", "avx2", "portable"})
     choices.push_back({.device = cpus, .isa = isa, .threads = threads});
@@ -199,6 +203,12 @@ absl::StatusOr<Doubts> FindDoubts(RunReader& reader, const StoredRun& run, Conso
     console.Warn(doubts.all +
                  ": log-probs will differ in their last digits, tokens may; the run's build on its "
                  "kind of processor has the same");
+  } else if (IsFast(here)) {
+    doubts.all = fmt::format(
+        "the run's numerics ({}) give exactness up: last digits depend on the batch in which a "
+        "completion was sampled",
+        here);
+    console.Warn(doubts.all + ", so that samples cannot be expected to come out the same");
   } else if (devices > std::ssize(run.devices.backends)) {
     doubts.all = fmt::format("the run learnt on {} devices, {} are here", devices,
                              run.devices.backends.size());
@@ -290,7 +300,10 @@ absl::Status RunReplay(const ReplayCommand& command) {
                           Rejudge(*run.reader, to_judge, *console));
   for (size_t i = 0; i < verdicts.size(); ++i) Show(command, to_judge[i], &verdicts[i], report);
   std::string words;
-  PONDER_RETURN_IF_ERROR(report.Conclude(learning, words));
+  const absl::Status concluded = report.Conclude(learning, words);
+  if (!concluded.ok() && IsFast(run.backend->Info().fingerprint))
+    return Annotate(concluded, "to be expected of the numerics fast (machine.numerics)");
+  PONDER_RETURN_IF_ERROR(concluded);
   console->Say(words);
   return absl::OkStatus();
 }

@@ -5,8 +5,10 @@
 #include <array>
 #include <cstring>
 #include <string>
+#include <utility>
 
 #include "base/check.h"
+#include "kernels/cuda/blas_functions.h"
 #include "kernels/cuda/context.h"
 #include "kernels/cuda/create_backend.h"
 #include "kernels/cuda/operations.h"
@@ -34,11 +36,14 @@ class GraphRecording final : public Recording {
 
 class CudaBackend final : public Backend {
  public:
-  CudaBackend(int device, const cudaDeviceProp& properties)
-      : device_(device), context_{nullptr, workspace_, properties.multiProcessorCount} {
+  CudaBackend(const CudaBackendOptions& options, const cudaDeviceProp& properties)
+      : device_(options.device),
+        warn_(options.warn),
+        context_{nullptr, workspace_, properties.multiProcessorCount, options.numerics} {
     info_.name = "cuda";
     info_.isa = fmt::format("sm_{}{}", properties.major, properties.minor);
-    info_.fingerprint = fmt::format("cuda-{}-r{}", info_.isa, kKernelRevision);
+    info_.fingerprint = fmt::format("cuda-{}-r{}{}", info_.isa, kKernelRevision,
+                                    options.numerics == Numerics::kFast ? "-fast" : "");
     info_.order = MatrixOrder::kRows;
     info_.is_host_memory = false;
     info_.can_record = true;
@@ -55,8 +60,15 @@ class CudaBackend final : public Backend {
     for (cudaEvent_t& mark : marks_) {
       if (error == cudaSuccess) error = cudaEventCreateWithFlags(&mark, cudaEventDisableTiming);
     }
-    if (error == cudaSuccess) return absl::OkStatus();
-    return FailedPrecondition("GPU {} cannot be used: {}", device_, cudaGetErrorString(error));
+    if (error != cudaSuccess) {
+      return FailedPrecondition("GPU {} cannot be used: {}", device_, cudaGetErrorString(error));
+    }
+    if (context_.numerics == Numerics::kExact) return absl::OkStatus();
+    if (const absl::Status loaded = LoadBlas(); !loaded.ok()) {
+      return FailedPrecondition("the numerics fast need cuBLASLt: {}; or choose exact",
+                                loaded.message());
+    }
+    return absl::OkStatus();
   }
 
   const BackendInfo& Info() const override { return info_; }
@@ -169,6 +181,7 @@ class CudaBackend final : public Backend {
     cuda::RmsNormBackward(Here(), args);
   }
   void LinearBackward(const LinearBackwardArgs& args) override {
+    FindBlas();
     cuda::LinearBackward(Here(), args);
   }
   void QkvRopeBackward(const QkvRopeBackwardArgs& args) override {
@@ -182,6 +195,7 @@ class CudaBackend final : public Backend {
     cuda::SwiGluBackward(Here(), args);
   }
   void LogProbBackward(const LogProbBackwardArgs& args) override {
+    FindBlas();
     cuda::LogProbBackward(Here(), args);
   }
 
@@ -203,6 +217,21 @@ class CudaBackend final : public Backend {
     cuda::CheckCuda(cudaSetDevice(device_), "cudaSetDevice");
     return context_;
   }
+  absl::Status LoadBlas() {
+    Here();
+    PONDER_ASSIGN_OR_RETURN(const cuda::BlasFunctions functions, cuda::FindBlasFunctions());
+    PONDER_ASSIGN_OR_RETURN(blas_, cuda::CreateBlasLibrary(functions));
+    context_.blas = blas_.get();
+    return absl::OkStatus();
+  }
+  // For the backward, on first use: who only generates does without.
+  void FindBlas() {
+    if (std::exchange(looked_for_blas_, true) || blas_ != nullptr) return;
+    const absl::Status loaded = LoadBlas();
+    if (loaded.ok() || warn_ == nullptr) return;
+    warn_(fmt::format("the learner's products run on kernels of our own, which are slower: {}",
+                      loaded.message()));
+  }
   cudaEvent_t EventOf(int64_t mark) const {
     return marks_[static_cast<size_t>(mark) % marks_.size()];
   }
@@ -214,7 +243,10 @@ class CudaBackend final : public Backend {
   }
 
   const int device_;
+  const std::function<void(const std::string&)> warn_;
   cuda::Workspace workspace_;
+  std::unique_ptr<cuda::BlasLibrary> blas_;
+  bool looked_for_blas_ = false;
   cuda::CudaContext context_;
   std::array<cudaEvent_t, 64> marks_ = {};
   int64_t marked_ = 0;  // the last mark
@@ -253,7 +285,7 @@ absl::StatusOr<std::unique_ptr<Backend>> CreateLocalCudaBackend(const CudaBacken
         "GPU {} ({}) has compute capability {}.{}, expected {}.0 or newer for bf16", options.device,
         properties.name, properties.major, properties.minor, kOldest);
   }
-  auto backend = std::make_unique<CudaBackend>(options.device, properties);
+  auto backend = std::make_unique<CudaBackend>(options, properties);
   PONDER_RETURN_IF_ERROR(backend->Init());
   return backend;
 }

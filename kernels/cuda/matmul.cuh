@@ -163,6 +163,76 @@ void MatMulInChains(const CudaContext& context, const Operand<T>& a, const Opera
   });
 }
 
+// C [m, width] + bias, stored or added (StoreIn).
+struct StoreProduct {
+  float* y = nullptr;           // [m, width]
+  const float* bias = nullptr;  // [width], or null
+  int64_t width = 0;
+  Store store = Store::kOverwrite;
+  bool in_pairs = false;  // whether every second element begins 8 bytes that lie on such a border
+  SameLine lines;
+
+  // Two neighbours; the first one's column is even.
+  __device__ void Put(int64_t row, int64_t column, float2 values) const {
+    if (column >= width) return;
+    float* const at = y + row * width + column;
+    const bool has_second = column + 1 < width, adds = store == Store::kAdd;
+    if (bias != nullptr) {
+      values.x += bias[column];
+      if (has_second) values.y += bias[column + 1];
+    }
+    if (in_pairs) {
+      float2* const both = reinterpret_cast<float2*>(at);
+      const float2 before = adds ? *both : float2{0, 0};
+      *both = adds ? float2{before.x + values.x, before.y + values.y} : values;
+      return;
+    }
+    at[0] = adds ? at[0] + values.x : values.x;
+    if (has_second) at[1] = adds ? at[1] + values.y : values.y;
+  }
+  __device__ void operator()(int64_t row, int64_t column, const float* first,
+                             const float* second) const {
+    Put(row, column, {first[0], first[1]});
+    Put(row, column + 8, {second[0], second[1]});
+  }
+};
+inline StoreProduct StoreIn(float* y, int64_t width, Store store = Store::kOverwrite,
+                            const float* bias = nullptr) {
+  const bool in_pairs = width % 2 == 0 && reinterpret_cast<uintptr_t>(y) % sizeof(float2) == 0;
+  return {y, bias, width, store, in_pairs, {}};
+}
+
+// The product through cuBLASLt, where `rows` of the batch make that worth it: the order of a sum
+// may depend on all sizes. False: nothing was done.
+template <typename T, Major kMajorA, Major kMajorB>
+bool BlasMatMul(const CudaContext& context, const Operand<T>& a, const Operand<T>& b, int64_t m,
+                int64_t k, int64_t rows, const StoreProduct& finish) {
+  if constexpr (sizeof(T) == 2) {
+    return rows >= kBlasRows && context.blas != nullptr &&
+           context.blas->MatMul(context.stream, {.a = a,
+                                                 .b = b,
+                                                 .a_major = kMajorA,
+                                                 .b_major = kMajorB,
+                                                 .c = finish.y,
+                                                 .c_width = finish.width,
+                                                 .bias = finish.bias,
+                                                 .store = finish.store,
+                                                 .m = m,
+                                                 .n = finish.width,
+                                                 .k = k});
+  } else {
+    return false;  // fp32 is there to compare with
+  }
+}
+
+// That, or else our own kernel.
+template <typename T, Major kMajorA, Major kMajorB>
+void MatMulInAnyOrder(const CudaContext& context, const Operand<T>& a, const Operand<T>& b,
+                      int64_t m, int64_t k, int64_t rows, const StoreProduct& finish) {
+  if (BlasMatMul<T, kMajorA, kMajorB>(context, a, b, m, k, rows, finish)) return;
+  MatMul<T, kMajorA, kMajorB>(context, a, b, m, finish.width, k, finish);
+}
+
 // [rows, padded inputs] act, and a weight matrix.
 template <typename T>
 Operand<T> ActOperand(const void* x, int64_t rows, int64_t width) {

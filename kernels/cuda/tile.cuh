@@ -8,15 +8,6 @@
 // so the launcher is free to choose by the number of rows.
 namespace ponder::kernels::cuda {
 
-// An operand in global memory: `lines` lines of `width` elements (a multiple of 16 bytes, stored
-// one behind the other). A line is a row of A or of W where it runs along k (Major::kK), else a k.
-template <typename T>
-struct Operand {
-  const T* data = nullptr;
-  int64_t lines = 0;
-  int64_t width = 0;
-};
-
 template <typename Type, int kM, int kN, int kWarpM_, int kWarpN_, Major kA, Major kB>
 struct Tile {
   using T = Type;

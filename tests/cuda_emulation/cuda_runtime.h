@@ -193,6 +193,8 @@ struct cudaLaunchConfig_t {
 
 namespace ponder::cuda_emulation {
 cudaError_t Enqueue(const cudaLaunchConfig_t& config, std::function<void()> thread);
+// What is no kernel of ours.
+cudaError_t EnqueueWork(cudaStream_t stream, std::function<void()> work);
 // Something that several devices' streams do together: `attempt` is called, with the memory of all
 // devices open, until it returns true; the stream goes no further before.
 cudaError_t EnqueueMeeting(cudaStream_t stream, std::function<bool()> attempt);

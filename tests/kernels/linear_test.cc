@@ -16,14 +16,6 @@ const Shape kShapes[] = {{1, 1, 1},    {2, 3, 5},     {3, 16, 32},   {4, 17, 33}
 // Sums that a GPU makes in several chains.
 const Shape kLongShapes[] = {{3, 20, 2100}, {70, 9, 2060}};
 
-// A sum of n products in fp32, in any order: each product meets at most n + 2 roundings.
-Array SumBound(const Array& magnitudes, int64_t n, double input_epsilon) {
-  Array bound = magnitudes;
-  for (double& b : bound)
-    b = b * (static_cast<double>(n + 2) * kEpsilonF32 * 1.01 + input_epsilon) + 1e-30;
-  return bound;
-}
-
 class LinearTest : public KernelTest {};
 
 TEST_P(LinearTest, AgreesWithTheTwin) {
