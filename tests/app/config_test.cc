@@ -208,7 +208,8 @@ TEST(ConfigTest, ChecksWhatKeysDemandOfEachOther) {
   EXPECT_THAT(Problem("[verifier]\naddress = \"localhost\"\n"), HasSubstr("host:port"));
   EXPECT_THAT(Problem("[rollout]\nlisten = \"0.0.0.0:99999\"\n"), HasSubstr("host:port"));
   EXPECT_THAT(Problem("[dashboard]\nlisten = \"6100\"\n"), HasSubstr("host:port"));
-  EXPECT_THAT(Problem("[machine]\ndevice = \"gpu\"\n"), HasSubstr("machine.device: expected cpu, cuda or cuda:N"));
+  EXPECT_THAT(Problem("[machine]\ndevice = \"gpu\"\n"),
+              HasSubstr("machine.device: expected cpu, cuda or cuda:N"));
   EXPECT_THAT(Problem("[dashboard]\ntoken_file = \"x\"\n"), HasSubstr("dashboard.listen"));
   EXPECT_THAT(Problem("[eval]\ntasks = 5\n[tasks]\nheld_out_share = 0\n"),
               HasSubstr("held-out tasks"));

@@ -332,38 +332,51 @@ std::condition_variable& Progress() {
   return progress;
 }
 
+std::vector<EmulatedStream*>& Streams() {
+  static std::vector<EmulatedStream*> streams;
+  return streams;
+}
+
+// Tries what a stream has to do next; false where it has to wait for another stream.
+bool TryNext(cudaStream_t stream) {
+  bool is_done = false;
+  Memory(stream->device).Protect(PROT_READ | PROT_WRITE);
+  try {
+    const Attempt attempt = stream->waiting.front();
+    is_done = attempt();
+  } catch (...) {
+    stream->waiting.clear();
+    Memory(stream->device).Protect(PROT_NONE);
+    throw;
+  }
+  Memory(stream->device).Protect(PROT_NONE);
+  if (!is_done) return false;
+  stream->waiting.pop_front();
+  Progress().notify_all();
+  return true;
+}
+
 // Until `is_enough` says so behind an item; all of it where it never does. What has to wait for
-// another stream lets that one's thread go on.
+// another stream lets all streams go on, and the threads that have not come yet.
 void Run(
     cudaStream_t stream, std::unique_lock<std::mutex>& lock,
     const std::function<bool()>& is_enough = [] { return false; }) {
   constexpr auto kPatience = std::chrono::minutes(2);
   while (!stream->waiting.empty()) {
-    bool is_done = false;
-    Memory(stream->device).Protect(PROT_READ | PROT_WRITE);
-    try {
-      const Attempt attempt = stream->waiting.front();
-      is_done = attempt();
-    } catch (...) {
-      stream->waiting.clear();
-      Memory(stream->device).Protect(PROT_NONE);
-      throw;
-    }
-    Memory(stream->device).Protect(PROT_NONE);
-    if (is_done) {
-      stream->waiting.pop_front();
-      Progress().notify_all();
+    if (TryNext(stream)) {
       if (is_enough()) return;
-    } else if (Progress().wait_for(lock, kPatience) == std::cv_status::timeout) {
+      continue;
+    }
+    bool is_further = false;
+    for (EmulatedStream* other : std::vector(Streams())) {
+      if (other != stream && !other->waiting.empty()) is_further = TryNext(other) || is_further;
+    }
+    if (is_further) continue;
+    if (Progress().wait_for(lock, kPatience) == std::cv_status::timeout) {
       throw std::logic_error("a stream of device " + std::to_string(stream->device) +
-                             " waits for other devices, which do not come");
+                             " waits for other streams, which do not come");
     }
   }
-}
-
-std::vector<EmulatedStream*>& Streams() {
-  static std::vector<EmulatedStream*> streams;
-  return streams;
 }
 
 // All work of the thread's device, as some calls wait for.
@@ -565,10 +578,14 @@ cudaError_t cudaEventSynchronize(cudaEvent_t event) {
   if (event->stream != nullptr && !is_reached()) emulation::Run(event->stream, lock, is_reached);
   return cudaSuccess;
 }
+cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned) {
+  return emulation::PutAttempt(
+      stream, [event, record = event->records] { return event->reached >= record; });
+}
 cudaError_t cudaEventDestroy(cudaEvent_t event) {
-  if (event != nullptr && event->stream != nullptr) {
+  {  // other streams may wait for it
     std::unique_lock lock(emulation::DeviceMutex());
-    emulation::Run(event->stream, lock);
+    emulation::RunDevice(lock);
   }
   delete event;
   return cudaSuccess;
