@@ -1,6 +1,6 @@
 """emulated_run.py PONDER MAKE_TINY_MODEL LEARNER_LIBRARY CUDA_LIBRARY: `ponder train` as on GPUs, with emulated devices
-in the place of cards: a cold start, a step of GRPO on one, a step on two joined by a fake NCCL, a third on one again, and
-samples replayed."""
+in the place of cards: a cold start, a step of GRPO on one, a step on two joined by a fake NCCL, a third that
+one learns and the other generates for, and samples replayed."""
 import csv
 import io
 import os
@@ -31,7 +31,9 @@ def main():
         train("--set", "machine.device=cuda", "--set", "run.steps=1")
         said = train("--resume", "--set", "machine.device=cuda:0,cuda:1", "--set", "run.steps=2")
         assert "devices: cuda:0,cuda:1; gradients are added up over NCCL" in said, said
-        train("--resume", "--set", "machine.device=cuda:1", "--set", "run.steps=3")
+        said = train("--resume", "--set", "machine.device=cuda:1", "--set", "machine.rollout_device=cuda:0", "--set",
+                     "run.steps=3")
+        assert "completions: generated on cuda:0; weights reach it over NCCL" in said, said
         exported = subprocess.run([program, "runs", "export", run, "--format", "csv"], check=True, capture_output=True,
                                   text=True).stdout
         rows = list(csv.DictReader(io.StringIO(exported)))
