@@ -213,6 +213,15 @@ absl::Status CheckConfig(const RunConfig& config, const std::string& origin) {
       !is_fast || config.learner.importance_cap > 0,
       "machine.numerics = \"fast\" learns from log-probs that differ from the sampler's in "
       "their last digits, so learner.importance_cap must be above 0");
+  if (!config.machine.rollout_device.empty()) {
+    const absl::Status all =
+        ParseDevices(config.machine.device + "," + config.machine.rollout_device).status();
+    check.Require(!devices.ok() || all.ok(), "machine.rollout_device beside machine.device: {}",
+                  all.message());
+    check.Require(config.rollout.listen.empty(),
+                  "machine.rollout_device is for engines of this process; with rollout.listen "
+                  "the workers generate");
+  }
   check.Require(config.rollout.listen.empty() || IsHostAndPort(config.rollout.listen),
                 "rollout.listen must be host:port, found \"{}\"", config.rollout.listen);
   check.Require(config.dashboard.listen.empty() || IsHostAndPort(config.dashboard.listen),

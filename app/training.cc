@@ -15,6 +15,7 @@
 #include "app/device.h"
 #include "app/device_set.h"
 #include "app/machine_watch.h"
+#include "app/rollout_devices.h"
 #include "app/run_dashboard.h"
 #include "app/run_directory.h"
 #include "app/run_memory.h"
@@ -29,7 +30,6 @@
 #include "observe/console.h"
 #include "observe/run_store.h"
 #include "rollout/service/rollout_service.h"
-#include "rollout/spread_engine.h"
 
 namespace ponder {
 namespace {
@@ -223,16 +223,18 @@ absl::Status RunTraining(TrainingRequest request) {
   const std::unique_ptr<MetricSink> json_lines = CreateJsonLineSink(std::cout);
   std::vector<MetricSink*> sinks = {events.get()};
   if (request.json) sinks.push_back(json_lines.get());
-  PONDER_ASSIGN_OR_RETURN(
-      DeviceSet devices,
-      OpenDevices({.device = config.machine.device,
-                   .numerics = config.machine.numerics,
-                   .isa = config.machine.isa,
-                   .threads = config.machine.threads,
-                   .warn = [&](const std::string& words) { monitor.Warn("machine", words); }}));
+  SessionOptions session{.device = config.machine.device,
+                         .numerics = config.machine.numerics,
+                         .isa = config.machine.isa,
+                         .threads = config.machine.threads,
+                         .warn = [&](const std::string& words) { monitor.Warn("machine", words); }};
+  PONDER_ASSIGN_OR_RETURN(DeviceSet devices, OpenDevices(session));
   const kernels::BackendInfo& computing = devices.First().Info();
   PONDER_ASSIGN_OR_RETURN(TrainerOptions trainer_options, ToTrainerOptions(config));
-  PONDER_ASSIGN_OR_RETURN(const std::vector<TrainerDevice> ranks, devices.JoinAll());
+  PONDER_ASSIGN_OR_RETURN(std::vector<TrainerDevice> ranks, devices.JoinAll());
+  RolloutDevices generating;
+  session.device = config.machine.rollout_device;
+  PONDER_RETURN_IF_ERROR(generating.Open(session, devices, ranks));
   PONDER_ASSIGN_OR_RETURN(const std::unique_ptr<Trainer> trainer,
                           CreateTrainer(ranks, trainer_options));
   PONDER_RETURN_IF_ERROR(store->SetInfo("model", config.model.directory));
@@ -247,12 +249,15 @@ absl::Status RunTraining(TrainingRequest request) {
     console->Say(fmt::format("devices: {}; gradients are added up over {}", config.machine.device,
                              ranks.front().collective->Describe()));
   }
+  if (ranks.front().feed != nullptr) {
+    console->Say(fmt::format("completions: generated on {}; weights reach it over {}",
+                             config.machine.rollout_device, ranks.front().feed->Describe()));
+  }
 
   const auto note = [&](const std::string& event) { monitor.Warn("verifier", event); };
   PONDER_ASSIGN_OR_RETURN(const std::unique_ptr<AdvantageEstimator> advantage,
                           CreateAdvantageEstimator(config.learner.advantage));
   std::unique_ptr<Verifier> verifier;
-  std::vector<std::unique_ptr<Decoder>> decoders;  // one a device
   std::unique_ptr<RolloutEngine> engine;
   std::unique_ptr<GroupSource> groups;
   if (!request.supervised_only) {
@@ -265,19 +270,8 @@ absl::Status RunTraining(TrainingRequest request) {
         store->SetInfo("verifier", fmt::format("{} {}", description.name, description.version)));
   }
   if (request.supervised_only || config.rollout.listen.empty()) {
-    std::vector<std::unique_ptr<RolloutEngine>> engines;
-    for (size_t rank = 0; rank < ranks.size(); ++rank) {
-      decoders.push_back(std::make_unique<Decoder>(*ranks[rank].backend,
-                                                   trainer->WeightsOn(static_cast<int64_t>(rank))));
-      PONDER_ASSIGN_OR_RETURN(std::unique_ptr<RolloutEngine> one,
-                              CreateEngine(*decoders.back(), *tokenizer, ToEngineOptions(config)));
-      engines.push_back(std::move(one));
-    }
-    if (engines.size() == 1) {
-      engine = std::move(engines.front());
-    } else {
-      PONDER_ASSIGN_OR_RETURN(engine, CreateSpreadEngine(std::move(engines)));
-    }
+    PONDER_ASSIGN_OR_RETURN(engine,
+                            generating.MakeEngine(*trainer, *tokenizer, ToEngineOptions(config)));
     groups = CreateLocalGroupSource(*engine);
   } else {
     PONDER_ASSIGN_OR_RETURN(

@@ -24,6 +24,12 @@ class Collective {
   // Puts the sum over all ranks in the place of `values` [count]: the same bits on all of them.
   virtual absl::Status AllReduceSum(float* values, int64_t count) = 0;
 
+  // Puts what lies at rank `root` in the place of the others' [bytes], a multiple of 4. The root's
+  // later operations need not wait: until Settle they may read `data`, not write it.
+  virtual absl::Status Broadcast(void* data, int64_t bytes, int64_t root) = 0;
+  // Lets later operations of the backend wait for the broadcasts.
+  virtual absl::Status Settle() = 0;
+
   // Ends the waits of all ranks, for one that cannot go on: from then on every call fails with
   // `why`. From any thread.
   virtual void Abort(const absl::Status& why) = 0;

@@ -79,9 +79,40 @@ class HostCollective final : public Collective {
     return absl::OkStatus();
   }
 
+  absl::Status Broadcast(void* data, int64_t bytes, int64_t root) override {
+    PONDER_CHECK(bytes >= 0 && bytes % int64_t{sizeof(float)} == 0);
+    const int64_t count = bytes / int64_t{sizeof(float)};
+    for (int64_t begin = 0; begin < count; begin += kPieceFloats) {
+      PONDER_RETURN_IF_ERROR(Give(static_cast<float*>(data) + begin,
+                                  std::min(kPieceFloats, count - begin),
+                                  static_cast<size_t>(root)));
+    }
+    return absl::OkStatus();
+  }
+  absl::Status Settle() override { return absl::OkStatus(); }  // they are over
+
   void Abort(const absl::Status& why) override { meeting_->Abort(why); }
 
  private:
+  absl::Status Give(float* values, int64_t count, size_t root) {
+    const int64_t bytes = count * int64_t{sizeof(float)};
+    const bool is_apart = !backend_->Info().is_host_memory;
+    if (is_apart) copy_.resize(static_cast<size_t>(count));
+    float* const mine = is_apart ? copy_.data() : values;
+    if (is_apart && rank_ == root) backend_->CopyOut(mine, values, bytes);
+    PONDER_ASSIGN_OR_RETURN(const std::vector<Meeting::Piece> pieces,
+                            meeting_->Show(rank_, {mine, count}));
+    for (const Meeting::Piece& piece : pieces) PONDER_CHECK(piece.count == count);
+    PONDER_CHECK(root < pieces.size());
+    if (rank_ != root) std::copy_n(pieces[root].values, count, mine);
+    PONDER_RETURN_IF_ERROR(meeting_->Wait());
+    if (is_apart && rank_ != root) {
+      backend_->CopyIn(values, mine, bytes);
+      backend_->Synchronize();
+    }
+    return absl::OkStatus();
+  }
+
   absl::Status AddUp(float* values, int64_t count) {
     const int64_t bytes = count * int64_t{sizeof(float)};
     const bool is_apart = !backend_->Info().is_host_memory;

@@ -61,6 +61,10 @@ class LocalTrainer : public Trainer {
       UpdateReport& report);
   absl::StatusOr<std::string> FinishUpdate(UpdateReport& report);
   absl::Status CountBadUpdate(const std::string& reason, UpdateReport& report);
+  // Before the weights of a rank are written.
+  absl::Status SettleFeed(size_t rank) const {
+    return devices_[rank].feed == nullptr ? absl::OkStatus() : devices_[rank].feed->Settle();
+  }
   void EndReport(int64_t start_version, UpdateReport& report) const;
 
   const std::vector<TrainerDevice> devices_;
@@ -264,7 +268,8 @@ absl::StatusOr<std::string> LocalTrainer::FinishUpdate(UpdateReport& report) {
   const double limit = optimizer_settings_.max_gradient_norm;
   const double scale = limit > 0 && norm > limit ? limit / norm : 1;
   const double learning_rate = LearningRate(optimizer_settings_, First().GetOptimizer().Updates());
-  PONDER_RETURN_IF_ERROR(OnEach([&](TrainerRank& rank, size_t) {
+  PONDER_RETURN_IF_ERROR(OnEach([&](TrainerRank& rank, size_t r) -> absl::Status {
+    PONDER_RETURN_IF_ERROR(SettleFeed(r));
     rank.GetOptimizer().Step(optimizer_settings_, learning_rate, scale);
     return absl::OkStatus();
   }));
@@ -319,7 +324,10 @@ absl::Status LocalTrainer::SaveCheckpoint(const std::string& directory) {
 
 absl::Status LocalTrainer::LoadCheckpoint(const std::string& directory) {
   TrainerCounters counters;
-  for (const auto& rank : ranks_) PONDER_RETURN_IF_ERROR(rank->Load(directory, counters));
+  for (size_t r = 0; r < ranks_.size(); ++r) {
+    PONDER_RETURN_IF_ERROR(SettleFeed(r));
+    PONDER_RETURN_IF_ERROR(ranks_[r]->Load(directory, counters));
+  }
   bad_updates_in_row_ = counters.bad_updates_in_row;
   return absl::OkStatus();
 }

@@ -86,6 +86,9 @@ enum class SamplerNumerics { kSame, kDiffer };
 struct TrainerDevice {
   kernels::Backend* backend = nullptr;
   kernels::Collective* collective = nullptr;  // null where it is the only one
+  // Through which its weights go to other devices, or null: what was broadcast is settled before
+  // they are written again.
+  kernels::Collective* feed = nullptr;
 };
 
 // The learner: fp32 master weights, AdamW, gradients; the working weights it publishes are read in

@@ -301,7 +301,7 @@ absl::Status RunReplay(const ReplayCommand& command) {
   for (size_t i = 0; i < verdicts.size(); ++i) Show(command, to_judge[i], &verdicts[i], report);
   std::string words;
   const absl::Status concluded = report.Conclude(learning, words);
-  if (!concluded.ok() && IsFast(run.backend->Info().fingerprint))
+  if (!concluded.ok() && IsFast(run.devices.First().Info().fingerprint))
     return Annotate(concluded, "to be expected of the numerics fast (machine.numerics)");
   PONDER_RETURN_IF_ERROR(concluded);
   console->Say(words);

@@ -55,6 +55,13 @@ class NcclCollective final : public Collective {
   NcclCollective(size_t rank, cuda::CudaPlace place, std::shared_ptr<NcclGroup> group)
       : rank_(rank), place_(place), group_(std::move(group)) {}
 
+  ~NcclCollective() override {
+    if (beside_ == nullptr) return;
+    cudaSetDevice(place_.device);
+    for (const cudaEvent_t event : {before_, behind_}) cudaEventDestroy(event);
+    cudaStreamDestroy(beside_);
+  }
+
   std::string Describe() const override {
     int version = 0;  // 22803 is 2.28.3
     group_->Nccl().get_version(&version);
@@ -74,12 +81,50 @@ class NcclCollective final : public Collective {
                        place_.device, group_->Nccl().get_error_string(result));
   }
 
+  // On a stream of their own, behind what the backend was given before.
+  absl::Status Broadcast(void* data, int64_t bytes, int64_t root) override {
+    PONDER_CHECK(bytes >= 0 && root >= 0);
+    if (bytes == 0) return absl::OkStatus();
+    PONDER_ASSIGN_OR_RETURN(const NcclComm comm, group_->Comm(rank_));
+    cuda::CheckCuda(cudaSetDevice(place_.device), "cudaSetDevice");
+    if (beside_ == nullptr) OpenStream();
+    cuda::CheckCuda(cudaEventRecord(before_, place_.stream), "cudaEventRecord");
+    cuda::CheckCuda(cudaStreamWaitEvent(beside_, before_, 0), "cudaStreamWaitEvent");
+    const int result =
+        group_->Nccl().broadcast(data, data, static_cast<size_t>(bytes), cuda::kNcclUint8,
+                                 static_cast<int>(root), comm, beside_);
+    if (result != 0) {
+      return Unavailable("GPU {} cannot share weights with the others: ncclBroadcast: {}",
+                         place_.device, group_->Nccl().get_error_string(result));
+    }
+    cuda::CheckCuda(cudaEventRecord(behind_, beside_), "cudaEventRecord");
+    return static_cast<size_t>(root) == rank_ ? absl::OkStatus() : Settle();
+  }
+
+  absl::Status Settle() override {
+    if (beside_ == nullptr) return absl::OkStatus();
+    cuda::CheckCuda(cudaSetDevice(place_.device), "cudaSetDevice");
+    cuda::CheckCuda(cudaStreamWaitEvent(place_.stream, behind_, 0), "cudaStreamWaitEvent");
+    return absl::OkStatus();
+  }
+
   void Abort(const absl::Status& why) override { group_->Abort(why); }
 
  private:
+  void OpenStream() {
+    cuda::CheckCuda(cudaStreamCreateWithFlags(&beside_, cudaStreamNonBlocking),
+                    "cudaStreamCreateWithFlags");
+    for (cudaEvent_t* event : {&before_, &behind_}) {
+      cuda::CheckCuda(cudaEventCreateWithFlags(event, cudaEventDisableTiming),
+                      "cudaEventCreateWithFlags");
+    }
+  }
+
   size_t rank_;
   cuda::CudaPlace place_;
   std::shared_ptr<NcclGroup> group_;
+  cudaStream_t beside_ = nullptr;  // of broadcasts, and with the events null before the first one
+  cudaEvent_t before_ = nullptr, behind_ = nullptr;
 };
 
 }  // namespace

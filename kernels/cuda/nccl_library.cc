@@ -24,6 +24,7 @@ absl::StatusOr<const NcclLibrary*> Load() {
   PONDER_RETURN_IF_ERROR(Find(file, "ncclCommDestroy", library.comm_destroy));
   PONDER_RETURN_IF_ERROR(Find(file, "ncclCommAbort", library.comm_abort));
   PONDER_RETURN_IF_ERROR(Find(file, "ncclAllReduce", library.all_reduce));
+  PONDER_RETURN_IF_ERROR(Find(file, "ncclBroadcast", library.broadcast));
   return &library;
 }
 

@@ -213,6 +213,16 @@ TEST_F(TrainProgramTest, TwoDevicesLeaveTheSameRunAlsoWhenKilledAndResumed) {
   ExpectSameRun(ReadRun(Run("killed")), expected);
 }
 
+// Whoever generates, the same tokens come out, and so the same updates.
+TEST_F(TrainProgramTest, DevicesThatOnlyGenerateLeaveTheSameRun) {
+  ASSERT_EQ(RunPonder(Train("one")).exit_code, 0);
+  const ProgramResult result = RunPonder(Train("apart", {"machine.rollout_device=cpu,cpu"}));
+  ASSERT_EQ(result.exit_code, 0) << result.output;
+  EXPECT_THAT(result.output, HasSubstr("completions: generated on cpu,cpu; weights reach it over "
+                                       "the host's memory"));
+  ExpectSameRun(ReadRun(Run("apart")), ReadRun(Run("one")));
+}
+
 TEST_F(TrainProgramTest, ARunGoesOnWithAnotherNumberOfDevices) {
   ASSERT_EQ(RunPonder(Train("run", {"run.steps=2"})).exit_code, 0);
   for (const auto& [steps, devices] : {std::pair(4, "cpu,cpu,cpu"), {6, "cpu"}}) {

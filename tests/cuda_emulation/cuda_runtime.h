@@ -164,6 +164,8 @@ cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned flags);
 cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream);
 // Does what the stream was given before the record and nothing behind it.
 cudaError_t cudaEventSynchronize(cudaEvent_t event);
+// The stream goes no further before the last record came to pass.
+cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned flags);
 cudaError_t cudaEventDestroy(cudaEvent_t event);
 
 enum cudaMemcpyKind {

@@ -332,42 +332,59 @@ std::condition_variable& Progress() {
   return progress;
 }
 
+std::vector<EmulatedStream*>& Streams() {
+  static std::vector<EmulatedStream*> streams;
+  return streams;
+}
+
+// Goes on with a stream until `is_enough` says so behind an item, or it has to wait for another
+// one. Whether it came further.
+bool Advance(cudaStream_t stream, const std::function<bool()>& is_enough, bool* was_enough) {
+  bool is_further = false, is_stuck = false;
+  Memory(stream->device).Protect(PROT_READ | PROT_WRITE);
+  try {
+    while (!stream->waiting.empty() && !*was_enough && !is_stuck) {
+      const Attempt attempt = stream->waiting.front();
+      is_stuck = !attempt();
+      if (is_stuck) continue;
+      stream->waiting.pop_front();
+      is_further = true;
+      *was_enough = is_enough();
+    }
+  } catch (...) {
+    stream->waiting.clear();
+    Memory(stream->device).Protect(PROT_NONE);
+    throw;
+  }
+  Memory(stream->device).Protect(PROT_NONE);
+  Progress().notify_all();
+  return is_further;
+}
+
 // Until `is_enough` says so behind an item; all of it where it never does. What has to wait for
-// another stream lets that one's thread go on.
+// another stream lets one go on for which somebody waits, and the threads that have not come yet.
 void Run(
     cudaStream_t stream, std::unique_lock<std::mutex>& lock,
     const std::function<bool()>& is_enough = [] { return false; }) {
   constexpr auto kPatience = std::chrono::minutes(2);
-  const auto protect = [&](int protection) { Memory(stream->device).Protect(protection); };
+  bool was_enough = false;
   while (!stream->waiting.empty()) {
-    bool is_enough_now = false, is_stuck = false;
-    protect(PROT_READ | PROT_WRITE);
-    try {
-      while (!stream->waiting.empty() && !is_enough_now && !is_stuck) {
-        const Attempt attempt = stream->waiting.front();
-        is_stuck = !attempt();
-        if (is_stuck) continue;
-        stream->waiting.pop_front();
-        is_enough_now = is_enough();
-      }
-    } catch (...) {
-      stream->waiting.clear();
-      protect(PROT_NONE);
-      throw;
+    bool is_further = Advance(stream, is_enough, &was_enough);
+    if (was_enough) return;
+    if (stream->waiting.empty()) return;
+    for (EmulatedStream* other : std::vector(Streams())) {
+      // One item of each: what nobody waits for must not be done before its time.
+      bool was_one = false;
+      if (other != stream)
+        is_further = Advance(
+                         other, [] { return true; }, &was_one) ||
+                     is_further;
     }
-    protect(PROT_NONE);
-    Progress().notify_all();
-    if (is_enough_now) return;
-    if (is_stuck && Progress().wait_for(lock, kPatience) == std::cv_status::timeout) {
+    if (!is_further && Progress().wait_for(lock, kPatience) == std::cv_status::timeout) {
       throw std::logic_error("a stream of device " + std::to_string(stream->device) +
-                             " waits for other devices, which do not come");
+                             " waits for other streams, which do not come");
     }
   }
-}
-
-std::vector<EmulatedStream*>& Streams() {
-  static std::vector<EmulatedStream*> streams;
-  return streams;
 }
 
 // All work of the thread's device, as some calls wait for.
@@ -573,10 +590,14 @@ cudaError_t cudaEventSynchronize(cudaEvent_t event) {
   if (event->stream != nullptr && !is_reached()) emulation::Run(event->stream, lock, is_reached);
   return cudaSuccess;
 }
+cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned) {
+  return emulation::PutAttempt(
+      stream, [event, record = event->records] { return event->reached >= record; });
+}
 cudaError_t cudaEventDestroy(cudaEvent_t event) {
-  if (event != nullptr && event->stream != nullptr) {
+  {  // other streams may wait for it
     std::unique_lock lock(emulation::DeviceMutex());
-    emulation::Run(event->stream, lock);
+    emulation::RunDevice(lock);
   }
   delete event;
   return cudaSuccess;

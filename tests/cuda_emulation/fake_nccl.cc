@@ -1,5 +1,6 @@
 #include <cuda_runtime.h>
 
+#include <cstring>
 #include <deque>
 #include <memory>
 #include <stdexcept>
@@ -14,8 +15,11 @@ namespace {
 
 struct Call {
   size_t count = 0;
-  std::vector<float*> buffers;  // by rank; null: not there yet
+  int root = kAll;             // of a broadcast
+  std::vector<void*> buffers;  // by rank; null: not there yet
   bool is_done = false;
+
+  static constexpr int kAll = -1;  // of a sum
 };
 
 struct Group {
@@ -24,25 +28,40 @@ struct Group {
   bool is_aborted = false;
 };
 
-// Sums in the order of the ranks, on the last one's stream.
-bool Meet(Group& group, size_t number, size_t rank, float* buffer, size_t count) {
+// What all ranks have called is done on the last one's stream.
+void Do(const Call& call) {
+  if (call.root != Call::kAll) {
+    const void* const from = call.buffers.at(static_cast<size_t>(call.root));
+    for (void* const to : call.buffers) {
+      if (to != from) std::memcpy(to, from, call.count);
+    }
+    return;
+  }
+  for (size_t i = 0; i < call.count; ++i) {
+    float sum = 0;
+    for (size_t r = 0; r < call.buffers.size(); ++r) {
+      const float value = static_cast<const float*>(call.buffers[r])[i];
+      sum = r == 0 ? value : sum + value;
+    }
+    for (void* const values : call.buffers) static_cast<float*>(values)[i] = sum;
+  }
+}
+
+bool Meet(Group& group, size_t number, size_t rank, const Call& mine, void* buffer) {
   if (group.is_aborted) return true;
-  while (group.calls.size() <= number)
-    group.calls.push_back({count, std::vector<float*>(static_cast<size_t>(group.ranks), nullptr)});
+  while (group.calls.size() <= number) {
+    group.calls.push_back(mine);
+    group.calls.back().buffers.assign(static_cast<size_t>(group.ranks), nullptr);
+  }
   Call& call = group.calls[number];
-  if (call.count != count)
-    throw std::logic_error("the ranks add up " + std::to_string(call.count) + " and " +
-                           std::to_string(count) + " numbers");
+  if (call.count != mine.count || call.root != mine.root)
+    throw std::logic_error("the ranks call for " + std::to_string(call.count) + " and " +
+                           std::to_string(mine.count) + " at once, or for different roots");
   call.buffers[rank] = buffer;
-  for (const float* there : call.buffers) {
+  for (const void* there : call.buffers) {
     if (there == nullptr) return false;
   }
-  if (call.is_done) return true;
-  for (size_t i = 0; i < count; ++i) {
-    float sum = call.buffers[0][i];
-    for (size_t r = 1; r < call.buffers.size(); ++r) sum += call.buffers[r][i];
-    for (float* const values : call.buffers) values[i] = sum;
-  }
+  if (!call.is_done) Do(call);
   return call.is_done = true;
 }
 
@@ -55,6 +74,18 @@ struct ncclComm {
   size_t rank = 0;
   size_t calls = 0;
 };
+
+namespace {
+
+int Enqueue(NcclComm comm, const Call& call, void* buffer, cudaStream_t stream) {
+  const cudaError_t error = cuda_emulation::EnqueueMeeting(
+      stream, [group = comm->group, number = comm->calls++, rank = comm->rank, call, buffer] {
+        return Meet(*group, number, rank, call, buffer);
+      });
+  return error == cudaSuccess ? 0 : 1;  // ncclUnhandledCudaError
+}
+
+}  // namespace
 
 absl::StatusOr<const NcclLibrary*> LoadNccl() {
   static const NcclLibrary library = {
@@ -82,11 +113,14 @@ absl::StatusOr<const NcclLibrary*> LoadNccl() {
           [](const void* send, void* receive, size_t count, int type, int operation, NcclComm comm,
              cudaStream_t stream) {
             if (send != receive || type != kNcclFloat32 || operation != kNcclSum) return 4;
-            const cudaError_t error = cuda_emulation::EnqueueMeeting(
-                stream, [group = comm->group, number = comm->calls++, rank = comm->rank,
-                         buffer = static_cast<float*>(receive),
-                         count] { return Meet(*group, number, rank, buffer, count); });
-            return error == cudaSuccess ? 0 : 1;  // ncclUnhandledCudaError
+            return Enqueue(comm, {.count = count}, receive, stream);
+          },
+      .broadcast =
+          [](const void* send, void* receive, size_t count, int type, int root, NcclComm comm,
+             cudaStream_t stream) {
+            if (send != receive || type != kNcclUint8 || root < 0 || root >= comm->group->ranks)
+              return 4;
+            return Enqueue(comm, {.count = count, .root = root}, receive, stream);
           }};
   return &library;
 }

@@ -55,6 +55,27 @@ TEST_P(HostCollectives, GiveAllRanksTheSumInTheOrderOfTheRanks) {
   }
 }
 
+TEST_P(HostCollectives, GiveAllRanksWhatTheRootHas) {
+  for (const int64_t count : {0, 1, 1000, 5 << 20}) {
+    const int64_t root = GetParam() / 2;
+    std::vector<std::vector<float>> values;
+    for (int64_t rank = 0; rank < GetParam(); ++rank)
+      values.emplace_back(static_cast<size_t>(count), static_cast<float>(rank));
+    ASSERT_TRUE(threads
+                    .Run([&](int64_t rank) -> absl::Status {
+                      PONDER_RETURN_IF_ERROR(On(rank).Broadcast(
+                          values[static_cast<size_t>(rank)].data(), 4 * count, root));
+                      return On(rank).Settle();
+                    })
+                    .ok());
+    for (const std::vector<float>& mine : values)
+      EXPECT_TRUE(mine == values[static_cast<size_t>(root)]) << count;
+    if (count > 0) {
+      EXPECT_EQ(values[0].back(), static_cast<float>(root));
+    }
+  }
+}
+
 TEST_P(HostCollectives, EndTheWaitsOfTheOthersWhereOneCannotGoOn) {
   if (GetParam() == 1) GTEST_SKIP() << "nobody waits";
   std::vector<absl::Status> found(static_cast<size_t>(GetParam()));

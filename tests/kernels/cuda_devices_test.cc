@@ -97,6 +97,28 @@ TEST_F(CudaDevices, NcclAddsUpInTheOrderOfTheStreams) {
     EXPECT_EQ(Values(rank, buffers[rank]), (std::vector<float>{0, 44, 0}));
 }
 
+// What the root does next need not wait, but what writes the bytes must, behind Settle; the others
+// read them only when they are there.
+TEST_F(CudaDevices, NcclBroadcastsBesideTheRootsNextWork) {
+  const auto joined = CreateNcclCollectives(pointers_);
+  ASSERT_TRUE(joined.ok()) << joined.status();
+  const DeviceBuffer given = Filled(0, {1, 2}), other = Filled(0, {7});
+  const DeviceBuffer taken = Filled(1, {8, 9}), read = Filled(1, {0, 0}), early = Filled(1, {0, 0});
+  ASSERT_TRUE((*joined)[0]->Settle().ok()) << "nothing was broadcast yet";
+  ASSERT_TRUE((*joined)[0]->Broadcast(given.As<void>(), 8, 0).ok());
+  pointers_[0]->Zero(other.As<void>(), 4);
+  EXPECT_EQ(Values(0, other), (std::vector<float>{0})) << "and waited for nobody";
+  ASSERT_TRUE((*joined)[0]->Settle().ok());
+  pointers_[0]->Zero(given.As<void>(), 8);
+  pointers_[1]->Copy(early.As<void>(), taken.As<void>(), 8);
+  ASSERT_TRUE((*joined)[1]->Broadcast(taken.As<void>(), 8, 0).ok());
+  pointers_[1]->Copy(read.As<void>(), taken.As<void>(), 8);
+  EXPECT_EQ(Values(1, read), (std::vector<float>{1, 2}));
+  EXPECT_EQ(Values(1, early), (std::vector<float>{8, 9}))
+      << "what was enqueued before reads the old";
+  EXPECT_EQ(Values(0, given), (std::vector<float>{0, 0}));
+}
+
 TEST_F(CudaDevices, AnAbortEndsTheWaitForWhoNeverComes) {
   const auto joined = CreateNcclCollectives(pointers_);
   ASSERT_TRUE(joined.ok()) << joined.status();
