@@ -205,6 +205,9 @@ absl::Status CheckConfig(const RunConfig& config, const std::string& origin) {
   check.Require(ParseDevice(config.machine.device).ok(),
                 "machine.device must be cpu, cuda or cuda:N (a GPU's number), found \"{}\"",
                 config.machine.device);
+  check.Require(!config.optimizer.offload || config.machine.device != "cpu",
+                "optimizer.offload moves what a GPU has no room for into the host's memory, but "
+                "machine.device is \"cpu\", whose memory that is already; leave it out");
   check.Require(config.rollout.listen.empty() || IsHostAndPort(config.rollout.listen),
                 "rollout.listen must be host:port, found \"{}\"", config.rollout.listen);
   check.Require(config.dashboard.listen.empty() || IsHostAndPort(config.dashboard.listen),

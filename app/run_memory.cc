@@ -11,7 +11,9 @@
 #include "app/gpu_watch.h"
 #include "app/machine_memory.h"
 #include "kernels/kv_cache.h"
+#include "kernels/packed_matrix.h"
 #include "model/activations.h"
+#include "model/recordings.h"
 
 namespace ponder {
 namespace {
@@ -19,6 +21,37 @@ namespace {
 int64_t BytesOf(const std::vector<MemoryPlanRow>& plan, const std::string& name) {
   const auto row = std::ranges::find(plan, name, &MemoryPlanRow::name);
   return row == plan.end() ? 0 : row->bytes;
+}
+
+PlannedMemory MemoryOf(const RunConfig& config) {
+  return config.machine.device == "cpu" ? PlannedMemory::kHost : PlannedMemory::kGpu;
+}
+
+bool HasEngine(const RunConfig& config) { return config.rollout.listen.empty(); }
+
+// Of the engine's cache; a GPU's has a page for the rows that pad a recorded batch.
+int64_t RolloutCacheBytes(const RunConfig& config, const TrainerOptions& options,
+                          const ModelConfig& model) {
+  const int64_t pages = kernels::KvPagesFor(config.rollout.cache_tokens) +
+                        (MemoryOf(config) == PlannedMemory::kGpu ? 1 : 0);
+  const kernels::KvShape shape{.dtype = options.dtype,
+                               .kv_heads = model.kv_heads,
+                               .head_width = model.head_width,
+                               .pages = pages};
+  return 2 * model.layers * pages * kernels::KvPageBytes(shape);
+}
+
+// Of the engine's forward, and of the hidden states and tokens that it samples.
+int64_t RolloutScratchBytes(const RunConfig& config, const TrainerOptions& options,
+                            const ModelConfig& model) {
+  int64_t rows = config.rollout.max_step_tokens;
+  int64_t sampled = 0;
+  if (MemoryOf(config) == PlannedMemory::kGpu) {
+    rows = std::max(rows, Recordings::PaddedRows(rows));
+    sampled = config.rollout.max_sequences *
+              (kernels::PaddedInputs(model.width) * kernels::SizeOf(options.dtype) + 64);
+  }
+  return LayOutForward(model, options.dtype, rows, nullptr, nullptr) + sampled;
 }
 
 // What a plan must fit into, and what that is.
@@ -73,32 +106,59 @@ absl::StatusOr<std::optional<RunConfig>> FitRunMemory(RunConfig config, const Mo
       continue;
     }
     const bool batches = config.learner.micro_batch_tokens / 2 >= least;
-    const bool cache = config.rollout.listen.empty() && config.rollout.cache_tokens / 2 >= least;
+    const bool cache = HasEngine(config) && config.rollout.cache_tokens / 2 >= least;
     if (!batches && !cache) return std::nullopt;
-    const bool cache_first = BytesOf(plan, "rollout cache") > BytesOf(plan, "activations");
+    PONDER_ASSIGN_OR_RETURN(const TrainerOptions options, ToTrainerOptions(config));
+    const bool cache_first = RolloutCacheBytes(config, options, model) >
+                             TrainerPlaceBytes(model, options, MemoryOf(config));
     int64_t& reduced = cache && (cache_first || !batches) ? config.rollout.cache_tokens
                                                           : config.learner.micro_batch_tokens;
     reduced /= 2;
   }
 }
 
+bool SharesMemory(const RunConfig& config) {
+  return HasEngine(config) && config.rollout.max_staleness == 0;
+}
+
+absl::StatusOr<int64_t> SharedMemoryBytes(const RunConfig& config, const ModelConfig& model) {
+  PONDER_ASSIGN_OR_RETURN(const TrainerOptions options, ToTrainerOptions(config));
+  return std::max(RolloutCacheBytes(config, options, model),
+                  TrainerPlaceBytes(model, options, MemoryOf(config)));
+}
+
+absl::StatusOr<kernels::GpuWork> WorkOfRun(const RunConfig& config, const ModelConfig& model) {
+  PONDER_ASSIGN_OR_RETURN(const TrainerOptions options, ToTrainerOptions(config));
+  kernels::GpuWork work = TrainerWork(model, options);
+  if (HasEngine(config)) work.sampled_rows = Recordings::PaddedRows(config.rollout.max_sequences);
+  return work;
+}
+
 absl::StatusOr<std::vector<MemoryPlanRow>> PlanRunMemory(const RunConfig& config,
                                                          const ModelConfig& model) {
   PONDER_ASSIGN_OR_RETURN(const TrainerOptions options, ToTrainerOptions(config));
-  std::vector<MemoryPlanRow> plan = PlanTrainerMemory(model, options);
-  if (!config.rollout.listen.empty()) {
-    // A version for the workers, and the one before while some still read it.
-    plan.push_back({"published weights", 2 * BytesOf(plan, "working weights")});
+  const PlannedMemory memory = MemoryOf(config);
+  std::vector<MemoryPlanRow> plan = PlanTrainerMemory(model, options, memory);
+  if (!HasEngine(config)) {
+    // A version for the workers, and the one before while some still read it; the host's.
+    if (memory == PlannedMemory::kHost)
+      plan.push_back({"published weights", 2 * BytesOf(plan, "working weights")});
     return plan;
   }
-  const kernels::KvShape shape{.dtype = options.dtype,
-                               .kv_heads = model.kv_heads,
-                               .head_width = model.head_width,
-                               .pages = kernels::KvPagesFor(config.rollout.cache_tokens)};
-  plan.push_back({"rollout cache", 2 * model.layers * shape.pages * kernels::KvPageBytes(shape)});
-  plan.push_back(
-      {"rollout scratch",
-       LayOutForward(model, options.dtype, config.rollout.max_step_tokens, nullptr, nullptr)});
+  if (SharesMemory(config)) {
+    PONDER_ASSIGN_OR_RETURN(const int64_t shared, SharedMemoryBytes(config, model));
+    std::erase_if(plan, [](const MemoryPlanRow& row) { return row.name == "cache"; });
+    *std::ranges::find(plan, "activations", &MemoryPlanRow::name) = {
+        "cache and activations, shared", shared};
+  } else {
+    plan.push_back({"rollout cache", RolloutCacheBytes(config, options, model)});
+  }
+  if (memory == PlannedMemory::kGpu) {
+    PONDER_ASSIGN_OR_RETURN(const kernels::GpuWork work, WorkOfRun(config, model));
+    std::ranges::find(plan, "kernels", &MemoryPlanRow::name)->bytes =
+        kernels::GpuWorkspaceBytes(work);
+  }
+  plan.push_back({"rollout scratch", RolloutScratchBytes(config, options, model)});
   return plan;
 }
 

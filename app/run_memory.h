@@ -12,8 +12,18 @@
 
 namespace ponder {
 
-// What a run takes at its peak, worked out from its configuration before anything is allocated: the
-// trainer, and the engine where completions are generated in the same process.
+// Whether the engine's cache and the learner's cache and activations lie in the same memory: on
+// policy, in one process, nothing is generated while an update runs, and what was cached is
+// forgotten behind it.
+bool SharesMemory(const RunConfig& config);
+// What both need then.
+absl::StatusOr<int64_t> SharedMemoryBytes(const RunConfig& config, const ModelConfig& model);
+// What a GPU's operations are asked for in a run.
+absl::StatusOr<kernels::GpuWork> WorkOfRun(const RunConfig& config, const ModelConfig& model);
+
+// What a run takes at its peak of the memory of its device, worked out from its configuration
+// before anything is allocated: the trainer, and the engine where completions are generated in the
+// same process.
 absl::StatusOr<std::vector<MemoryPlanRow>> PlanRunMemory(const RunConfig& config,
                                                          const ModelConfig& model);
 

@@ -221,7 +221,16 @@ absl::Status RunTraining(TrainingRequest request) {
                           CreateBackend({.device = config.machine.device,
                                          .isa = config.machine.isa,
                                          .threads = config.machine.threads}));
+  PONDER_ASSIGN_OR_RETURN(const kernels::GpuWork work, WorkOfRun(config, model));
+  backend->ReserveWorkspace(kernels::GpuWorkspaceBytes(work));
   PONDER_ASSIGN_OR_RETURN(TrainerOptions trainer_options, ToTrainerOptions(config));
+  EngineOptions engine_options = ToEngineOptions(config);
+  kernels::DeviceBuffer shared;
+  if (SharesMemory(config)) {
+    PONDER_ASSIGN_OR_RETURN(const int64_t bytes, SharedMemoryBytes(config, model));
+    PONDER_ASSIGN_OR_RETURN(shared, kernels::DeviceBuffer::Create(*backend, bytes));
+    trainer_options.place = engine_options.place = {shared.As<void>(), bytes};
+  }
   PONDER_ASSIGN_OR_RETURN(const std::unique_ptr<Trainer> trainer,
                           CreateTrainer(*backend, trainer_options));
   PONDER_RETURN_IF_ERROR(store->SetInfo("model", config.model.directory));
@@ -251,7 +260,7 @@ absl::Status RunTraining(TrainingRequest request) {
   }
   if (request.supervised_only || config.rollout.listen.empty()) {
     decoder = std::make_unique<Decoder>(*backend, trainer->GetWeights());
-    PONDER_ASSIGN_OR_RETURN(engine, CreateEngine(*decoder, *tokenizer, ToEngineOptions(config)));
+    PONDER_ASSIGN_OR_RETURN(engine, CreateEngine(*decoder, *tokenizer, engine_options));
     groups = CreateLocalGroupSource(*engine);
   } else {
     PONDER_ASSIGN_OR_RETURN(
@@ -282,6 +291,7 @@ absl::Status RunTraining(TrainingRequest request) {
                           .verifier = verifier.get(),
                           .advantage = advantage.get(),
                           .trainer = trainer.get(),
+                          .shares_memory = SharesMemory(config) ? engine.get() : nullptr,
                           .store = store.get(),
                           .monitor = &monitor,
                           .sinks = std::move(sinks),

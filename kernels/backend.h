@@ -70,6 +70,10 @@ class Backend {
     Synchronize();
   }
 
+  // Takes work space of operations now and in one piece, instead of piece by piece as they need it:
+  // with GpuWorkspaceBytes (kernels/gpu_workspace.h) all of it.
+  virtual void ReserveWorkspace(int64_t bytes) { static_cast<void>(bytes); }
+
   // Keeps what `work` enqueues instead of doing it. `work` calls operations alone, and was run
   // before with the same sizes, so that their work space is there. Null where it could not be
   // kept: then it was done.
@@ -123,6 +127,13 @@ class DeviceBuffer {
     PONDER_ASSIGN_OR_RETURN(void* memory, backend.Allocate(bytes));
     return DeviceBuffer(&backend, memory, bytes);
   }
+  // Of the host's memory: AllocateHost.
+  static absl::StatusOr<DeviceBuffer> CreateOnHost(Backend& backend, int64_t bytes) {
+    PONDER_ASSIGN_OR_RETURN(void* memory, backend.AllocateHost(bytes));
+    DeviceBuffer buffer(&backend, memory, bytes);
+    buffer.is_host_ = true;
+    return buffer;
+  }
   // Where `place` is given, its first `bytes`, as they are; RESOURCE_EXHAUSTED where it is smaller.
   static absl::StatusOr<DeviceBuffer> CreateIn(Backend& backend, int64_t bytes, DeviceSpan place) {
     if (place.data == nullptr) return Create(backend, bytes);
@@ -135,10 +146,12 @@ class DeviceBuffer {
     std::swap(backend_, other.backend_);
     std::swap(memory_, other.memory_);
     std::swap(bytes_, other.bytes_);
+    std::swap(is_host_, other.is_host_);
     return *this;
   }
   ~DeviceBuffer() {
-    if (backend_ != nullptr) backend_->Free(memory_);
+    if (backend_ == nullptr) return;
+    is_host_ ? backend_->FreeHost(memory_) : backend_->Free(memory_);
   }
 
   template <typename T>
@@ -154,6 +167,7 @@ class DeviceBuffer {
   Backend* backend_ = nullptr;  // null: the memory is not its own
   void* memory_ = nullptr;
   int64_t bytes_ = 0;
+  bool is_host_ = false;
 };
 
 // kAmxEmulated runs the kernels of kAmx on any processor, for tests: slowly.

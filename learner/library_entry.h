@@ -13,7 +13,7 @@ namespace ponder {
 // and refuses a library left over from another build.
 inline constexpr char kLearnerEntryName[] = "PonderLearnerCreateTrainer";
 inline constexpr char kLearnerFileName[] = "libponder_learner.so";
-inline constexpr int kLearnerInterface = 2;
+inline constexpr int kLearnerInterface = 3;
 
 using TrainerOr = absl::StatusOr<std::unique_ptr<Trainer>>;
 using LearnerEntry = void (*)(int interface, kernels::Backend* backend,

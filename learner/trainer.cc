@@ -75,6 +75,7 @@ class LocalTrainer : public Trainer {
   absl::Status LoadCheckpoint(const std::string& directory) override;
 
  private:
+  std::pair<kernels::DeviceSpan, kernels::DeviceSpan> DividePlace(const ModelConfig& config) const;
   PackingLimits Limits() const;
   absl::StatusOr<Decoder::Scored> Score(Decoder& decoder, const MicroBatch& micro_batch,
                                         const void* hidden);
@@ -135,7 +136,9 @@ absl::Status LocalTrainer::Init() {
     PONDER_ASSIGN_OR_RETURN(const std::unique_ptr<TensorSource> source, OpenSafetensors(directory));
     std::vector<float> flat(static_cast<size_t>(weights_->Layout().count));
     PONDER_RETURN_IF_ERROR(ReadFlat(*source, config, weights_->Layout(), flat.data()));
-    PONDER_ASSIGN_OR_RETURN(optimizer_, Optimizer::Create(*backend_, *weights_, std::move(flat)));
+    PONDER_ASSIGN_OR_RETURN(
+        optimizer_, Optimizer::Create(*backend_, *weights_, std::move(flat),
+                                      {.moments = options_.moments, .offload = options_.offload}));
   }
   int64_t valid = options_.valid_vocabulary;
   if (valid == 0 && std::filesystem::exists(std::filesystem::path(directory) / "tokenizer.json")) {
@@ -147,9 +150,11 @@ absl::Status LocalTrainer::Init() {
   const int64_t rows = options_.micro_batch_tokens;
   const int64_t pages = MicroBatchPages(rows);
   decoder_ = std::make_unique<Decoder>(*backend_, *weights_);
-  PONDER_ASSIGN_OR_RETURN(cache_, KvCache::Create(*backend_, config, options_.dtype, pages));
+  const auto [cache_place, activations_place] = DividePlace(config);
+  PONDER_ASSIGN_OR_RETURN(
+      cache_, KvCache::Create(*backend_, config, options_.dtype, pages, cache_place));
   PONDER_ASSIGN_OR_RETURN(activations_, CreateActivations(*backend_, config, options_.dtype, rows,
-                                                          pages, options_.keep));
+                                                          pages, options_.keep, activations_place));
   for (DeviceBuffer* buffer :
        {&row_targets_, &row_inverse_temperatures_, &row_logsumexps_, &row_d_logprobs_}) {
     PONDER_ASSIGN_OR_RETURN(*buffer,
@@ -158,6 +163,17 @@ absl::Status LocalTrainer::Init() {
   PONDER_ASSIGN_OR_RETURN(
       d_hidden_, DeviceBuffer::Create(*backend_, rows * config.width * int64_t{sizeof(float)}));
   return absl::OkStatus();
+}
+
+// Of the cache and of the activations; null each where the trainer has no place.
+std::pair<kernels::DeviceSpan, kernels::DeviceSpan> LocalTrainer::DividePlace(
+    const ModelConfig& config) const {
+  const kernels::DeviceSpan place = options_.place;
+  if (place.data == nullptr) return {};
+  const int64_t cache =
+      std::min(place.bytes, KvCache::Bytes(*backend_, config, options_.dtype,
+                                           MicroBatchPages(options_.micro_batch_tokens)));
+  return {{place.data, cache}, {static_cast<char*>(place.data) + cache, place.bytes - cache}};
 }
 
 PackingLimits LocalTrainer::Limits() const {
@@ -177,6 +193,7 @@ absl::StatusOr<Decoder::Scored> LocalTrainer::Score(Decoder& decoder, const Micr
 // Log-probs alone, nothing kept; overwrites the cache.
 absl::StatusOr<std::vector<float>> LocalTrainer::LogProbsOf(Decoder& decoder,
                                                             const MicroBatch& micro_batch) {
+  PONDER_RETURN_IF_ERROR(decoder.ReserveRows(options_.micro_batch_tokens));
   PONDER_ASSIGN_OR_RETURN(const void* hidden, decoder.Forward(micro_batch.batch, *cache_));
   PONDER_ASSIGN_OR_RETURN(Decoder::Scored scored, Score(decoder, micro_batch, hidden));
   return std::move(scored.logprobs);

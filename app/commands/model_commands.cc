@@ -48,9 +48,9 @@ struct ModelOptions {
 
 void PrintPlan(const std::vector<MemoryPlanRow>& plan) {
   for (const MemoryPlanRow& row : plan) {
-    fmt::print("  {:<20}{:>12}\n", row.name, HumanGib(row.bytes));
+    fmt::print("  {:<30}{:>12}\n", row.name, HumanGib(row.bytes));
   }
-  fmt::print("  {:<20}{:>12}\n", "total", HumanGib(TotalBytes(plan)));
+  fmt::print("  {:<30}{:>12}\n", "total", HumanGib(TotalBytes(plan)));
 }
 
 // The memory of a run, and whether it fits.

@@ -124,7 +124,9 @@ Relearner MakeRelearner(const std::string& folder, const StoredRun& run) {
        .timeline = run.timeline,
        .settings = run.settings,
        .create_trainer = [&](const RunConfig& of) -> absl::StatusOr<std::unique_ptr<Trainer>> {
-         PONDER_ASSIGN_OR_RETURN(const TrainerOptions options, ToTrainerOptions(of));
+         PONDER_ASSIGN_OR_RETURN(TrainerOptions options, ToTrainerOptions(of));
+         // The bits are the same, and here may be no GPU.
+         options.offload = options.offload && !run.backend->Info().is_host_memory;
          return CreateTrainer(*run.backend, options);
        },
        .read_examples = [&](const RunConfig& of) -> absl::StatusOr<std::vector<SftExample>> {

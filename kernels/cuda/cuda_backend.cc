@@ -120,6 +120,8 @@ class CudaBackend final : public Backend {
     cuda::CheckCuda(cudaEventSynchronize(EventOf(mark)), "cudaEventSynchronize");
   }
 
+  void ReserveWorkspace(int64_t bytes) override { workspace_.Reserve(bytes); }
+
   MachineLimits Probe() override { return cuda::Probe(context_); }
   std::unique_ptr<Recording> Record(const std::function<void()>& work) override {
     cuda::CheckCuda(cudaStreamBeginCapture(context_.stream, cudaStreamCaptureModeThreadLocal),

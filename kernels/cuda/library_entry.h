@@ -12,7 +12,7 @@ namespace ponder::kernels {
 // and refuses a library left over from another build.
 inline constexpr char kCudaEntryName[] = "PonderCudaCreateBackend";
 inline constexpr char kCudaFileName[] = "libponder_cuda.so";
-inline constexpr int kCudaInterface = 2;
+inline constexpr int kCudaInterface = 3;
 
 using BackendOr = absl::StatusOr<std::unique_ptr<Backend>>;
 using CudaEntry = void (*)(int interface, const CudaBackendOptions* options, BackendOr* result);
