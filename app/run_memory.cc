@@ -54,6 +54,24 @@ int64_t RolloutScratchBytes(const RunConfig& config, const TrainerOptions& optio
   return LayOutForward(model, options.dtype, rows, nullptr, nullptr) + sampled;
 }
 
+bool SharesMemory(const RunConfig& config) {
+  return HasEngine(config) && config.rollout.max_staleness == 0;
+}
+
+int64_t SharedBytes(const RunConfig& config, const TrainerOptions& options,
+                    const ModelConfig& model) {
+  return std::max(RolloutCacheBytes(config, options, model),
+                  TrainerPlaceBytes(model, options, MemoryOf(config)));
+}
+
+// What a GPU's kernels take for themselves.
+int64_t WorkspaceBytes(const RunConfig& config, const TrainerOptions& options,
+                       const ModelConfig& model) {
+  kernels::GpuWork work = TrainerWork(model, options);
+  if (HasEngine(config)) work.sampled_rows = Recordings::PaddedRows(config.rollout.max_sequences);
+  return kernels::GpuWorkspaceBytes(work);
+}
+
 // What a plan must fit into, and what that is.
 struct MemoryBound {
   int64_t bytes = INT64_MAX;
@@ -117,23 +135,6 @@ absl::StatusOr<std::optional<RunConfig>> FitRunMemory(RunConfig config, const Mo
   }
 }
 
-bool SharesMemory(const RunConfig& config) {
-  return HasEngine(config) && config.rollout.max_staleness == 0;
-}
-
-absl::StatusOr<int64_t> SharedMemoryBytes(const RunConfig& config, const ModelConfig& model) {
-  PONDER_ASSIGN_OR_RETURN(const TrainerOptions options, ToTrainerOptions(config));
-  return std::max(RolloutCacheBytes(config, options, model),
-                  TrainerPlaceBytes(model, options, MemoryOf(config)));
-}
-
-absl::StatusOr<kernels::GpuWork> WorkOfRun(const RunConfig& config, const ModelConfig& model) {
-  PONDER_ASSIGN_OR_RETURN(const TrainerOptions options, ToTrainerOptions(config));
-  kernels::GpuWork work = TrainerWork(model, options);
-  if (HasEngine(config)) work.sampled_rows = Recordings::PaddedRows(config.rollout.max_sequences);
-  return work;
-}
-
 absl::StatusOr<std::vector<MemoryPlanRow>> PlanRunMemory(const RunConfig& config,
                                                          const ModelConfig& model) {
   PONDER_ASSIGN_OR_RETURN(const TrainerOptions options, ToTrainerOptions(config));
@@ -146,20 +147,41 @@ absl::StatusOr<std::vector<MemoryPlanRow>> PlanRunMemory(const RunConfig& config
     return plan;
   }
   if (SharesMemory(config)) {
-    PONDER_ASSIGN_OR_RETURN(const int64_t shared, SharedMemoryBytes(config, model));
     std::erase_if(plan, [](const MemoryPlanRow& row) { return row.name == "cache"; });
     *std::ranges::find(plan, "activations", &MemoryPlanRow::name) = {
-        "cache and activations, shared", shared};
+        "cache and activations, shared", SharedBytes(config, options, model)};
   } else {
     plan.push_back({"rollout cache", RolloutCacheBytes(config, options, model)});
   }
   if (memory == PlannedMemory::kGpu) {
-    PONDER_ASSIGN_OR_RETURN(const kernels::GpuWork work, WorkOfRun(config, model));
     std::ranges::find(plan, "kernels", &MemoryPlanRow::name)->bytes =
-        kernels::GpuWorkspaceBytes(work);
+        WorkspaceBytes(config, options, model);
   }
   plan.push_back({"rollout scratch", RolloutScratchBytes(config, options, model)});
   return plan;
+}
+
+absl::StatusOr<int64_t> OffloadedBytes(const RunConfig& config, const ModelConfig& model) {
+  if (!config.optimizer.offload) return 0;
+  PONDER_ASSIGN_OR_RETURN(TrainerOptions options, ToTrainerOptions(config));
+  options.offload = false;
+  const auto plan = PlanTrainerMemory(model, options, PlannedMemory::kGpu);
+  return BytesOf(plan, "master weights") + BytesOf(plan, "moments");
+}
+
+absl::StatusOr<RunMemory> TakeRunMemory(const RunConfig& config, const ModelConfig& model,
+                                        kernels::Backend& backend) {
+  RunMemory memory{.engine = ToEngineOptions(config), .is_shared = SharesMemory(config)};
+  PONDER_ASSIGN_OR_RETURN(memory.trainer, ToTrainerOptions(config));
+  if (MemoryOf(config) == PlannedMemory::kGpu)
+    backend.ReserveWorkspace(WorkspaceBytes(config, memory.trainer, model));
+  if (!memory.is_shared) return memory;
+  const int64_t bytes = SharedBytes(config, memory.trainer, model);
+  absl::StatusOr<kernels::DeviceBuffer> shared = kernels::DeviceBuffer::Create(backend, bytes);
+  if (!shared.ok()) return Annotate(shared.status(), "cache and activations");
+  memory.shared = *std::move(shared);
+  memory.trainer.place = memory.engine.place = {memory.shared.As<void>(), bytes};
+  return memory;
 }
 
 absl::Status CheckRunMemory(const RunConfig& config, const ModelConfig& model) {
@@ -179,8 +201,12 @@ absl::Status CheckRunMemory(const RunConfig& config, const ModelConfig& model) {
   } else {
     advice = fmt::format(
         "lowering learner.micro_batch_tokens (now {}) and rollout.cache_tokens (now {}) does not "
-        "suffice: take a smaller model or shorter answers",
-        config.learner.micro_batch_tokens, config.rollout.cache_tokens);
+        "suffice: {}{}take a smaller model or shorter answers",
+        config.learner.micro_batch_tokens, config.rollout.cache_tokens,
+        config.optimizer.moments == "f32" ? "set optimizer.moments = \"8bit\", " : "",
+        MemoryOf(config) == PlannedMemory::kGpu && !config.optimizer.offload
+            ? "set optimizer.offload = true, "
+            : "");
   }
   return ResourceExhausted("the plan of {} is more than {}: {}; {}", HumanGib(TotalBytes(plan)),
                            what, HumanGib(limit), advice);

@@ -7,25 +7,34 @@
 
 #include "app/config.h"
 #include "base/status.h"
+#include "kernels/backend.h"
 #include "learner/trainer.h"
 #include "model/config.h"
+#include "rollout/engine.h"
 
 namespace ponder {
 
-// Whether the engine's cache and the learner's cache and activations lie in the same memory: on
-// policy, in one process, nothing is generated while an update runs, and what was cached is
-// forgotten behind it.
-bool SharesMemory(const RunConfig& config);
-// What both need then.
-absl::StatusOr<int64_t> SharedMemoryBytes(const RunConfig& config, const ModelConfig& model);
-// What a GPU's operations are asked for in a run.
-absl::StatusOr<kernels::GpuWork> WorkOfRun(const RunConfig& config, const ModelConfig& model);
+// What a run's trainer and engine are made with, and the memory that they share. It outlives both.
+struct RunMemory {
+  TrainerOptions trainer;
+  EngineOptions engine;
+  // On policy, in one process, nothing is generated while an update runs, and what was cached is
+  // forgotten behind it: the engine's cache lies where the learner's cache and activations do.
+  bool is_shared = false;
+  kernels::DeviceBuffer shared;
+};
+// Takes the kernels' work space too. RESOURCE_EXHAUSTED where the memory cannot be had.
+absl::StatusOr<RunMemory> TakeRunMemory(const RunConfig& config, const ModelConfig& model,
+                                        kernels::Backend& backend);
 
 // What a run takes at its peak of the memory of its device, worked out from its configuration
 // before anything is allocated: the trainer, and the engine where completions are generated in the
 // same process.
 absl::StatusOr<std::vector<MemoryPlanRow>> PlanRunMemory(const RunConfig& config,
                                                          const ModelConfig& model);
+
+// What the run takes of the host's memory for a GPU (optimizer.offload).
+absl::StatusOr<int64_t> OffloadedBytes(const RunConfig& config, const ModelConfig& model);
 
 int64_t TotalBytes(const std::vector<MemoryPlanRow>& plan);
 

@@ -41,6 +41,10 @@ absl::Status CheckMemoryPlan(const RunConfig& config, const ModelConfig& model, 
   for (const MemoryPlanRow& row : plan) {
     rows += fmt::format("{}{} {}", rows.empty() ? "" : ", ", row.name, HumanGib(row.bytes));
   }
+  PONDER_ASSIGN_OR_RETURN(const int64_t offloaded, OffloadedBytes(config, model));
+  if (offloaded > 0)
+    rows += fmt::format("; of the host's memory: master weights and moments {}",
+                        HumanGib(offloaded));
   console.Say(fmt::format("memory plan: {} ({})", HumanGib(TotalBytes(plan)), rows));
   return CheckRunMemory(config, model);
 }
@@ -221,18 +225,9 @@ absl::Status RunTraining(TrainingRequest request) {
                           CreateBackend({.device = config.machine.device,
                                          .isa = config.machine.isa,
                                          .threads = config.machine.threads}));
-  PONDER_ASSIGN_OR_RETURN(const kernels::GpuWork work, WorkOfRun(config, model));
-  backend->ReserveWorkspace(kernels::GpuWorkspaceBytes(work));
-  PONDER_ASSIGN_OR_RETURN(TrainerOptions trainer_options, ToTrainerOptions(config));
-  EngineOptions engine_options = ToEngineOptions(config);
-  kernels::DeviceBuffer shared;
-  if (SharesMemory(config)) {
-    PONDER_ASSIGN_OR_RETURN(const int64_t bytes, SharedMemoryBytes(config, model));
-    PONDER_ASSIGN_OR_RETURN(shared, kernels::DeviceBuffer::Create(*backend, bytes));
-    trainer_options.place = engine_options.place = {shared.As<void>(), bytes};
-  }
+  PONDER_ASSIGN_OR_RETURN(const RunMemory memory, TakeRunMemory(config, model, *backend));
   PONDER_ASSIGN_OR_RETURN(const std::unique_ptr<Trainer> trainer,
-                          CreateTrainer(*backend, trainer_options));
+                          CreateTrainer(*backend, memory.trainer));
   PONDER_RETURN_IF_ERROR(store->SetInfo("model", config.model.directory));
   PONDER_RETURN_IF_ERROR(store->SetInfo("numerics", backend->Info().fingerprint));
   monitor.SetLearner("ponder " PONDER_VERSION, ThisProcess(), backend->Info().fingerprint,
@@ -260,7 +255,7 @@ absl::Status RunTraining(TrainingRequest request) {
   }
   if (request.supervised_only || config.rollout.listen.empty()) {
     decoder = std::make_unique<Decoder>(*backend, trainer->GetWeights());
-    PONDER_ASSIGN_OR_RETURN(engine, CreateEngine(*decoder, *tokenizer, engine_options));
+    PONDER_ASSIGN_OR_RETURN(engine, CreateEngine(*decoder, *tokenizer, memory.engine));
     groups = CreateLocalGroupSource(*engine);
   } else {
     PONDER_ASSIGN_OR_RETURN(
@@ -291,7 +286,7 @@ absl::Status RunTraining(TrainingRequest request) {
                           .verifier = verifier.get(),
                           .advantage = advantage.get(),
                           .trainer = trainer.get(),
-                          .shares_memory = SharesMemory(config) ? engine.get() : nullptr,
+                          .shares_memory = memory.is_shared ? engine.get() : nullptr,
                           .store = store.get(),
                           .monitor = &monitor,
                           .sinks = std::move(sinks),

@@ -34,7 +34,7 @@ int64_t KernelBytes(const ModelConfig& config, kernels::DType dtype, int64_t row
 int64_t TableBytes(const ModelConfig& config, int64_t rows) {
   constexpr int64_t kStaging = 1 << 20;
   const int64_t positions = std::min<int64_t>(config.max_positions, 2048);
-  return positions * config.head_width * int64_t{sizeof(float)} + rows * 64 + kStaging;
+  return positions * config.head_width * int64_t{sizeof(float)} * 3 / 2 + rows * 64 + kStaging;
 }
 
 // A GPU's cache has a page for the rows that pad a recorded batch (model/kv_cache.cc).

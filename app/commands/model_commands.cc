@@ -67,6 +67,8 @@ absl::Status RunPlan(const ModelOptions& options) {
   } else {
     fmt::print("memory of a run of {} with {}\n", options.plan, run.model.directory);
     PrintPlan(plan);
+    PONDER_ASSIGN_OR_RETURN(const int64_t offloaded, OffloadedBytes(run, model));
+    if (offloaded > 0) fmt::print("  {:<30}{:>12}\n", "beside, of the host", HumanGib(offloaded));
   }
   return CheckRunMemory(run, model);
 }

@@ -94,7 +94,7 @@ __device__ float MomentScale(const float (&values)[kCount]) {
 }
 
 // A warp has a block of moments at a time, each lane every 32nd of it.
-__global__ void __launch_bounds__(kThreads)
+__global__ void __launch_bounds__(kThreads, 1)
     AdamW8BitKernel(AdamWArgs args, AdamWFactors factors, int64_t padded, int64_t blocks,
                     const __grid_constant__ MomentMap first_map,
                     const __grid_constant__ MomentMap second_map) {

@@ -86,6 +86,8 @@ void SetThreadOrder(ThreadOrder order);
 // What the device says it has; memory beyond is refused.
 void SetMultiprocessors(int count);
 void SetDeviceMemory(size_t bytes);
+// The most that was allocated at one time since the call before, or since the program's start.
+size_t TakeMemoryPeak();
 // Kernels that were launched since the program's start.
 int64_t LaunchCount();
 

@@ -58,6 +58,7 @@ class DeviceMemory {
     *memory = static_cast<char*>(base) + (mapped - rounded);
     pieces_[*memory] = {static_cast<char*>(base), mapped, bytes};
     used_ += bytes;
+    peak_ = std::max(peak_, used_);
     return cudaSuccess;
   }
   cudaError_t Free(void* memory) {
@@ -75,6 +76,7 @@ class DeviceMemory {
   }
   size_t Limit() const { return limit_; }
   size_t Used() const { return used_; }
+  size_t TakePeak() { return std::exchange(peak_, used_); }
   void Protect(int protection) {
     std::lock_guard lock(mutex_);
     for (const auto& [memory, piece] : pieces_) mprotect(piece.base, piece.mapped, protection);
@@ -90,6 +92,7 @@ class DeviceMemory {
   std::map<void*, Piece> pieces_;
   size_t limit_ = size_t{4} << 30;
   size_t used_ = 0;
+  size_t peak_ = 0;
 };
 
 // Of cudaMallocHost.
@@ -394,6 +397,7 @@ void WaitForCopies(int groups_left) {
 void SetThreadOrder(ThreadOrder order) { TheDevice().SetOrder(order); }
 void SetMultiprocessors(int count) { multiprocessors = count; }
 void SetDeviceMemory(size_t bytes) { Memory().SetLimit(bytes); }
+size_t TakeMemoryPeak() { return Memory().TakePeak(); }
 int64_t LaunchCount() { return TheDevice().Launches(); }
 
 cudaError_t Enqueue(const cudaLaunchConfig_t& config, std::function<void()> thread) {
