@@ -384,7 +384,8 @@ ConfigSection OptimizerSection() {
           {"moments", &OptimizerKeys::moments, Choices{"f32", "8bit"},
            "what is kept of both moments: 8 bytes a parameter, or 2 (block-wise quantised)"},
           {"offload", &OptimizerKeys::offload, kAny,
-           "master weights and moments in the host's memory instead of the GPU's, where each update "
+           "master weights and moments in the host's memory instead of the GPU's, where each "
+           "update "
            "reads and writes them: the same bits, slower updates"},
       });
 }

@@ -43,8 +43,8 @@ absl::Status CheckMemoryPlan(const RunConfig& config, const ModelConfig& model, 
   }
   PONDER_ASSIGN_OR_RETURN(const int64_t offloaded, OffloadedBytes(config, model));
   if (offloaded > 0)
-    rows += fmt::format("; of the host's memory: master weights and moments {}",
-                        HumanGib(offloaded));
+    rows +=
+        fmt::format("; of the host's memory: master weights and moments {}", HumanGib(offloaded));
   console.Say(fmt::format("memory plan: {} ({})", HumanGib(TotalBytes(plan)), rows));
   return CheckRunMemory(config, model);
 }

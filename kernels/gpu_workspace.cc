@@ -35,8 +35,8 @@ int64_t LogProbBackward(const GpuWork& work) {
   const int64_t size = SizeOf(work.dtype), padded = PaddedInputs(work.vocabulary);
   const int64_t rows =
       std::min(std::clamp<int64_t>(kChunkBytes / (padded * size), 64, 4096), work.learner_rows);
-  return Together({work.learner_rows * 4, 4, rows * padded * size,
-                   rows * PaddedInputs(work.width) * size});
+  return Together(
+      {work.learner_rows * 4, 4, rows * padded * size, rows * PaddedInputs(work.width) * size});
 }
 
 int64_t AttentionBackward(const GpuWork& work) {
@@ -69,13 +69,13 @@ int64_t GpuWorkspaceBytes(const GpuWork& work) {
   const int64_t qkv = (work.heads + 2 * work.kv_heads) * work.head_width;
   int64_t most = 0;
   if (work.learner_rows > 0) {
-    most = std::max({LinearBackward(work, 2 * work.ffn_width), LinearBackward(work, qkv),
-                     LinearBackward(work, work.width), LogProbBackward(work),
-                     AttentionBackward(work), QkvRopeBackward(work),
-                     Together({TileStats(work.learner_rows, work.vocabulary),
-                               work.learner_rows * 4}),
-                     Together({ColumnSums(work.learner_rows, work.width)}),
-                     Together({CeilDivide(work.largest_matrix, 1 << 16) * 8})});
+    most =
+        std::max({LinearBackward(work, 2 * work.ffn_width), LinearBackward(work, qkv),
+                  LinearBackward(work, work.width), LogProbBackward(work), AttentionBackward(work),
+                  QkvRopeBackward(work),
+                  Together({TileStats(work.learner_rows, work.vocabulary), work.learner_rows * 4}),
+                  Together({ColumnSums(work.learner_rows, work.width)}),
+                  Together({CeilDivide(work.largest_matrix, 1 << 16) * 8})});
   }
   if (work.sampled_rows > 0) most = std::max({most, DecodeAttention(work), Sample(work)});
   return most;

@@ -9,12 +9,12 @@ namespace ponder::kernels {
 // What a GPU's operations are asked for in a run; shapes as in kernels/operations.h.
 struct GpuWork {
   DType dtype = DType::kBF16;
-  int64_t width = 0;       // D
-  int64_t heads = 0;       // H
-  int64_t kv_heads = 0;    // K
-  int64_t head_width = 0;  // E
-  int64_t ffn_width = 0;   // F
-  int64_t vocabulary = 0;  // V
+  int64_t width = 0;           // D
+  int64_t heads = 0;           // H
+  int64_t kv_heads = 0;        // K
+  int64_t head_width = 0;      // E
+  int64_t ffn_width = 0;       // F
+  int64_t vocabulary = 0;      // V
   int64_t learner_rows = 0;    // of a backward; 0: none
   int64_t learner_pages = 0;   // that it names, and at most as many sequences
   int64_t sampled_rows = 0;    // of a decode step; 0: none

@@ -27,8 +27,7 @@ inline MomentMap MakeMomentMap(MomentSign sign) {
     const int count = (sign == MomentSign::kEither ? 1 : 2) << decade;
     for (int i = 0; i < count; ++i) {
       const double share = 0.1 + 0.9 * (i + 0.5) / count;
-      map.values[++code] =
-          static_cast<float>(share * std::pow(10.0, decade + 1 - kMomentDecades));
+      map.values[++code] = static_cast<float>(share * std::pow(10.0, decade + 1 - kMomentDecades));
       if (sign == MomentSign::kEither) map.values[2 * zero - code] = -map.values[code];
     }
   }

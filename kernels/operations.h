@@ -276,11 +276,12 @@ struct LogProbBackwardArgs {
 // packed order.
 //   g = gradient * gradient_scale; m = b1 m + (1-b1) g; v = b2 v + (1-b2) g^2
 //   master -= lr * (m / (1 - b1^t) / (sqrt(v / (1 - b2^t)) + eps) + decay * master)
-// The moments are floats, or, where `first_codes` is given, codes of 8 bits (kernels/moment_codes.h)
-// with a scale for each kMomentBlock elements in a row, the last block shorter. The update then
-// takes m and v from the codes as they were, in fp32; what is stored is rounded to the nearest
-// code, but a v above 0 never to 0. A moment that is not finite makes its block's scale a NaN. A GPU
-// takes master and moments from the host's memory too (Backend::AllocateHost).
+// The moments are floats, or, where `first_codes` is given, codes of 8 bits
+// (kernels/moment_codes.h) with a scale for each kMomentBlock elements in a row, the last block
+// shorter. The update then takes m and v from the codes as they were, in fp32; what is stored is
+// rounded to the nearest code, but a v above 0 never to 0. A moment that is not finite makes its
+// block's scale a NaN. A GPU takes master and moments from the host's memory too
+// (Backend::AllocateHost).
 inline constexpr int64_t kMomentBlock = 256;
 inline int64_t MomentBlocks(int64_t count) { return (count + kMomentBlock - 1) / kMomentBlock; }
 

@@ -29,8 +29,8 @@ int64_t KernelBytes(const ModelConfig& config, kernels::DType dtype, int64_t row
          kernels::PackedBytes(config.width, rows, dtype);
 }
 
-// Of one decoder: its table of rotary positions, batches on their way to the device and what weights
-// pass through when they are packed.
+// Of one decoder: its table of rotary positions, batches on their way to the device and what
+// weights pass through when they are packed.
 int64_t TableBytes(const ModelConfig& config, int64_t rows) {
   constexpr int64_t kStaging = 1 << 20;
   const int64_t positions = std::min<int64_t>(config.max_positions, 2048);
@@ -39,8 +39,8 @@ int64_t TableBytes(const ModelConfig& config, int64_t rows) {
 
 // A GPU's cache has a page for the rows that pad a recorded batch (model/kv_cache.cc).
 int64_t CacheBytes(const ModelConfig& config, const TrainerOptions& options, PlannedMemory memory) {
-  const int64_t pages = MicroBatchPages(options.micro_batch_tokens) +
-                        (memory == PlannedMemory::kGpu ? 1 : 0);
+  const int64_t pages =
+      MicroBatchPages(options.micro_batch_tokens) + (memory == PlannedMemory::kGpu ? 1 : 0);
   const kernels::KvShape cache{.dtype = options.dtype,
                                .kv_heads = config.kv_heads,
                                .head_width = config.head_width,

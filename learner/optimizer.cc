@@ -153,8 +153,8 @@ void Optimizer::StepParameter(size_t index, const OptimizerSettings& settings, f
   kernels::AdamWArgs args = {
       .master = Array<float>(State::kMaster) + parameter.offset,
       .gradient = gradients_.As<float>() + parameter.offset,
-      .working = is_vector ? kernels::PackedMatrix{}
-                           : weights_->Matrix(static_cast<int64_t>(index)),
+      .working =
+          is_vector ? kernels::PackedMatrix{} : weights_->Matrix(static_cast<int64_t>(index)),
       .rows = parameter.rows,
       .columns = parameter.columns,
       .learning_rate = learning_rate,
@@ -198,8 +198,8 @@ void Optimizer::Step(const OptimizerSettings& settings, double learning_rate,
 
 void Optimizer::Reset() {
   // Codes mean nothing behind a scale of 0.
-  for (const State state : {State::kFirstMoment, State::kSecondMoment, State::kFirstScales,
-                            State::kSecondScales}) {
+  for (const State state :
+       {State::kFirstMoment, State::kSecondMoment, State::kFirstScales, State::kSecondScales}) {
     if (Bytes(state) == 0) continue;
     if (is_host_memory_) {
       backend_->Synchronize();  // a GPU may be writing it

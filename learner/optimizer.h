@@ -63,12 +63,12 @@ class Optimizer {
 
   // ---- for checkpoints ----
   enum class State {
-    kMaster,        // floats
-    kFirstMoment,   // floats, as the second ones
+    kMaster,       // floats
+    kFirstMoment,  // floats, as the second ones
     kSecondMoment,
-    kFirstCodes,    // 8 bits an element
+    kFirstCodes,  // 8 bits an element
     kSecondCodes,
-    kFirstScales,   // a float a block
+    kFirstScales,  // a float a block
     kSecondScales,
   };
   static constexpr size_t kStates = 7;

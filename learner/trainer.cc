@@ -151,8 +151,8 @@ absl::Status LocalTrainer::Init() {
   const int64_t pages = MicroBatchPages(rows);
   decoder_ = std::make_unique<Decoder>(*backend_, *weights_);
   const auto [cache_place, activations_place] = DividePlace(config);
-  PONDER_ASSIGN_OR_RETURN(
-      cache_, KvCache::Create(*backend_, config, options_.dtype, pages, cache_place));
+  PONDER_ASSIGN_OR_RETURN(cache_,
+                          KvCache::Create(*backend_, config, options_.dtype, pages, cache_place));
   PONDER_ASSIGN_OR_RETURN(activations_, CreateActivations(*backend_, config, options_.dtype, rows,
                                                           pages, options_.keep, activations_place));
   for (DeviceBuffer* buffer :

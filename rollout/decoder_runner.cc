@@ -20,8 +20,8 @@ class DecoderRunner : public StepRunner {
     auto runner = std::unique_ptr<DecoderRunner>(new DecoderRunner(decoder, max_sequences));
     kernels::Backend& backend = decoder.GetBackend();
     const Weights& weights = decoder.GetWeights();
-    PONDER_ASSIGN_OR_RETURN(runner->cache_,
-                            KvCache::Create(backend, weights.Config(), weights.Dtype(), pages, place));
+    PONDER_ASSIGN_OR_RETURN(
+        runner->cache_, KvCache::Create(backend, weights.Config(), weights.Dtype(), pages, place));
     const auto allocate = [&](DeviceBuffer& buffer, int64_t row_bytes) -> absl::Status {
       PONDER_ASSIGN_OR_RETURN(buffer, DeviceBuffer::Create(backend, runner->stride_ * row_bytes));
       return absl::OkStatus();

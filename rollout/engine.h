@@ -94,7 +94,7 @@ struct EngineOptions {
   // Where the cache lies, KvCache::Bytes at least; outlives the engine. Others may use it while no
   // request is under way, up to the next WeightsChanged. Null: the engine has its own.
   kernels::DeviceSpan place;
-  Clock* clock = &RealClock();     // of deadlines; outlives the engine
+  Clock* clock = &RealClock();  // of deadlines; outlives the engine
 };
 
 // `decoder` and `tokenizer` outlive the engine.

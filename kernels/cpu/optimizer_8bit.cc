@@ -36,8 +36,8 @@ class NearestMagnitude {
   }
 
  private:
-  static constexpr int kDropped = 16;            // bits, which leaves seven of the fraction
-  static constexpr uint32_t kFirst = 103 << 7;   // 2^-24, below all boundaries
+  static constexpr int kDropped = 16;                  // bits, which leaves seven of the fraction
+  static constexpr uint32_t kFirst = 103 << 7;         // 2^-24, below all boundaries
   static constexpr uint32_t kBuckets = (24 << 7) + 1;  // up to 1
 
   int zero_;
@@ -97,9 +97,9 @@ void UpdateBlock(const AdamWArgs& args, const AdamWFactors& factors, int64_t at,
     const float m = args.beta1 * block.first[i] + (1.0f - args.beta1) * g;
     const float v = args.beta2 * block.second[i] + (1.0f - args.beta2) * g * g;
     const float master = args.master[at + i];
-    const float update = m * factors.first_correction /
-                             (std::sqrt(v * factors.second_correction) + args.epsilon) +
-                         args.weight_decay * master;
+    const float update =
+        m * factors.first_correction / (std::sqrt(v * factors.second_correction) + args.epsilon) +
+        args.weight_decay * master;
     args.master[at + i] = master - args.learning_rate * update;
     block.first[i] = m;
     block.second[i] = v;

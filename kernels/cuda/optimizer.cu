@@ -203,8 +203,8 @@ void AdamW(const CudaContext& context, const AdamWArgs& args) {
   }
   constexpr int64_t kBlocksEach = 8;  // of a multiprocessor: what its threads allow
   const int64_t blocks = MomentBlocks(args.rows * args.columns);
-  Launch({.blocks = std::min(CeilDivide(blocks, kThreads / kWarp),
-                             kBlocksEach * context.multiprocessors),
+  Launch({.blocks =
+              std::min(CeilDivide(blocks, kThreads / kWarp), kBlocksEach * context.multiprocessors),
           .threads = kThreads},
          context.stream, AdamW8BitKernel, args, factors, padded, blocks,
          MakeMomentMap(MomentSign::kEither), MakeMomentMap(MomentSign::kPositive));

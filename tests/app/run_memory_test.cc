@@ -58,15 +58,14 @@ struct SmallRun {
                                     int64_t tokens) {
     std::map<std::pair<uint64_t, int64_t>, Completion> found;
     for (int64_t i = 0; i < prompts; ++i) {
-      EXPECT_TRUE(
-          engine
-              ->Submit({.id = static_cast<uint64_t>(i),
-                        .task_id = fmt::format("{}", i),
-                        .seed = static_cast<uint64_t>(step),
-                        .prompt_ids = Prompt(i),
-                        .sample_count = completions,
-                        .sampling = {.temperature = 1, .max_new_tokens = tokens}})
-              .ok());
+      EXPECT_TRUE(engine
+                      ->Submit({.id = static_cast<uint64_t>(i),
+                                .task_id = fmt::format("{}", i),
+                                .seed = static_cast<uint64_t>(step),
+                                .prompt_ids = Prompt(i),
+                                .sample_count = completions,
+                                .sampling = {.temperature = 1, .max_new_tokens = tokens}})
+                      .ok());
     }
     while (engine->Step().value()) {
       for (RolloutResult& result : engine->Poll())
@@ -133,8 +132,7 @@ TEST_F(RunMemoryTest, OnlyOnPolicyRunsOfOneProcessShareMemory) {
     return bytes;
   };
   const auto shared = rows(Config({}));
-  const auto overlapping =
-      rows(Config({"rollout.max_staleness=1", "learner.importance_cap=2"}));
+  const auto overlapping = rows(Config({"rollout.max_staleness=1", "learner.importance_cap=2"}));
   const auto served = rows(Config({"rollout.listen=localhost:0"}));
   EXPECT_EQ(shared.count("rollout cache") + shared.count("cache") + shared.count("activations"), 0);
   EXPECT_EQ(shared.at("cache and activations, shared"),
@@ -154,8 +152,9 @@ TEST_F(RunMemoryTest, ThePlanIsWhatAGpuTakes) {
       {"optimizer.offload=true", "rollout.max_staleness=1", "learner.importance_cap=2"},
       {"learner.kl_weight=0.1", "learner.updates_per_step=2", "model.dtype=bf16"}};
   for (std::vector<std::string> overrides : settings) {
-    overrides.insert(overrides.end(), {"learner.micro_batch_tokens=128", "rollout.cache_tokens=8192",
-                                       "rollout.max_step_tokens=64", "rollout.max_sequences=8"});
+    overrides.insert(overrides.end(),
+                     {"learner.micro_batch_tokens=128", "rollout.cache_tokens=8192",
+                      "rollout.max_step_tokens=64", "rollout.max_sequences=8"});
     const RunConfig config = Config(overrides);
     const ModelConfig model = LoadModelConfig(config.model.directory).value();
     const auto planned = static_cast<double>(TotalBytes(PlanRunMemory(config, model).value()));

@@ -150,10 +150,8 @@ TEST_P(MomentsTest, AdamWFollowsTheFormulaAndRoundsMomentsToTheNearestCode) {
         master[i] -= 0.01f * (update + 0.1f * master[i]);
       }
       ExpectNear(matrix.master.Values(), master, bound);
-      ExpectNearest(matrix.Decoded(MomentSign::kEither), first, magnitudes,
-                    MomentSign::kEither);
-      ExpectNearest(matrix.Decoded(MomentSign::kPositive), second, second,
-                    MomentSign::kPositive);
+      ExpectNearest(matrix.Decoded(MomentSign::kEither), first, magnitudes, MomentSign::kEither);
+      ExpectNearest(matrix.Decoded(MomentSign::kPositive), second, second, MomentSign::kPositive);
     }
     const Buffer unpacked(Device(), matrix.count);
     Device().Unpack(matrix.working.Matrix(), unpacked.F());

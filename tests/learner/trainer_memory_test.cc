@@ -114,8 +114,7 @@ TEST(TrainerMemory, APlaceThatOthersUseBetweenCallsGivesTheSameBits) {
     TinyTrainer apart(folder.Path("model"), options);
     const auto backend = MakeTestBackend();
     const int64_t bytes = TrainerPlaceBytes(
-        config, options,
-        backend->Info().can_record ? PlannedMemory::kGpu : PlannedMemory::kHost);
+        config, options, backend->Info().can_record ? PlannedMemory::kGpu : PlannedMemory::kHost);
     const auto place = kernels::DeviceBuffer::Create(*backend, bytes).value();
     options.place = {place.As<void>(), bytes};
     const auto placed = CreateLocalTrainer(*backend, options).value();
