@@ -295,6 +295,8 @@ absl::Status BenchStep(const BenchSpeedOptions& options, const BenchReport& repo
   const double tokens = static_cast<double>(options.prompt_tokens);
   Figure step, generate, learn;
   double exactness = 0;
+  const SamplerNumerics numerics =
+      options.session.numerics == "fast" ? SamplerNumerics::kDiffer : SamplerNumerics::kSame;
   for (int64_t repeat = -1; repeat < options.repeats; ++repeat) {
     const MachineRates rates = prober.Probe();
     std::vector<GroupRequest> requests;
@@ -314,8 +316,7 @@ absl::Status BenchStep(const BenchSpeedOptions& options, const BenchReport& repo
             .status());
     const double generated = Now();
     for (ScoredGroup& group : groups) Score(group);
-    PONDER_ASSIGN_OR_RETURN(const UpdateReport update,
-                            trainer->Update(groups, SamplerNumerics::kSame));
+    PONDER_ASSIGN_OR_RETURN(const UpdateReport update, trainer->Update(groups, numerics));
     PONDER_RETURN_IF_ERROR(source->PublishWeights(trainer->PolicyVersion()));
     const double end = Now();
     if (const auto found = update.metrics.find("exactness/logprob_max_abs_diff");

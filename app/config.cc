@@ -310,7 +310,8 @@ absl::StatusOr<RunConfig> ParseConfig(std::string_view text, const std::string& 
     }
   }
   if (!problems.empty()) return ProblemStatus(problems, origin);
-  if (config.rollout.max_staleness > 0 && config.learner.importance_cap == 0)
+  const bool samples_differ = config.rollout.max_staleness > 0 || config.machine.numerics == "fast";
+  if (samples_differ && config.learner.importance_cap == 0)
     config.learner.importance_cap = kDefaultImportanceCap;
   PONDER_RETURN_IF_ERROR(CheckConfig(config, origin));
   return config;

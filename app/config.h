@@ -212,6 +212,7 @@ struct EvalKeys {
 
 struct MachineKeys {
   std::string device = "cpu";
+  std::string numerics = "exact";
   int64_t threads = 0;
   std::string isa = "best";
   double memory_gib = 0;

@@ -208,6 +208,15 @@ absl::Status CheckConfig(const RunConfig& config, const std::string& origin) {
   check.Require(!config.optimizer.offload || config.machine.device != "cpu",
                 "optimizer.offload moves what a GPU has no room for into the host's memory, but "
                 "machine.device is \"cpu\", whose memory that is already; leave it out");
+  const bool is_fast = config.machine.numerics == "fast";
+  check.Require(
+      !is_fast || config.machine.device != "cpu",
+      "machine.numerics = \"fast\" needs a GPU (machine.device = \"cuda\"): the CPU has no "
+      "faster products to give exactness up for");
+  check.Require(
+      !is_fast || config.learner.importance_cap > 0,
+      "machine.numerics = \"fast\" learns from log-probs that differ from the sampler's in "
+      "their last digits, so learner.importance_cap must be above 0");
   check.Require(config.rollout.listen.empty() || IsHostAndPort(config.rollout.listen),
                 "rollout.listen must be host:port, found \"{}\"", config.rollout.listen);
   check.Require(config.dashboard.listen.empty() || IsHostAndPort(config.dashboard.listen),

@@ -431,6 +431,10 @@ ConfigSection MachineSection() {
       {
           {"device", &MachineKeys::device, kAny,
            "what generates and learns: cpu, cuda or cuda:N (a GPU's number)"},
+          {"numerics", &MachineKeys::numerics, Choices{"exact", "fast"},
+           "exact: the learner's log-probs are the sampler's to the last bit. fast gives that up "
+           "for "
+           "a GPU's speed and corrects for it (learner.importance_cap)"},
           {"threads", &MachineKeys::threads, Between(0, 4096),
            "compute threads of the CPU; 0: one a core. Results do not depend on it"},
           {"isa", &MachineKeys::isa,

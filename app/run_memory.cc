@@ -18,6 +18,8 @@
 namespace ponder {
 namespace {
 
+constexpr int64_t kUsualPrompt = 512;  // tokens, of what is planned before a prompt is known
+
 int64_t BytesOf(const std::vector<MemoryPlanRow>& plan, const std::string& name) {
   const auto row = std::ranges::find(plan, name, &MemoryPlanRow::name);
   return row == plan.end() ? 0 : row->bytes;
@@ -68,7 +70,12 @@ int64_t SharedBytes(const RunConfig& config, const TrainerOptions& options,
 int64_t WorkspaceBytes(const RunConfig& config, const TrainerOptions& options,
                        const ModelConfig& model) {
   kernels::GpuWork work = TrainerWork(model, options);
-  if (HasEngine(config)) work.sampled_rows = Recordings::PaddedRows(config.rollout.max_sequences);
+  work.is_fast = config.machine.numerics == "fast";
+  if (HasEngine(config)) {
+    work.sampled_rows = Recordings::PaddedRows(config.rollout.max_sequences);
+    work.sampled_keys = std::min(model.max_positions, kUsualPrompt + config.rollout.max_new_tokens);
+    work.step_rows = config.rollout.max_step_tokens;
+  }
   return kernels::GpuWorkspaceBytes(work);
 }
 
@@ -115,7 +122,7 @@ int64_t TotalBytes(const std::vector<MemoryPlanRow>& plan) {
 absl::StatusOr<std::optional<RunConfig>> FitRunMemory(RunConfig config, const ModelConfig& model,
                                                       int64_t limit) {
   // Room for one prompt of some length with its answer.
-  const int64_t least = 2 * config.rollout.max_new_tokens + 512;
+  const int64_t least = 2 * config.rollout.max_new_tokens + kUsualPrompt;
   for (;;) {
     PONDER_ASSIGN_OR_RETURN(const std::vector<MemoryPlanRow> plan, PlanRunMemory(config, model));
     if (TotalBytes(plan) <= limit) return config;
@@ -155,7 +162,7 @@ absl::StatusOr<std::vector<MemoryPlanRow>> PlanRunMemory(const RunConfig& config
   }
   if (memory == PlannedMemory::kGpu) {
     std::ranges::find(plan, "kernels", &MemoryPlanRow::name)->bytes =
-        WorkspaceBytes(config, options, model);
+        WorkspaceBytes(config, options, model) + kernels::kBlasScratchBytes;
   }
   plan.push_back({"rollout scratch", RolloutScratchBytes(config, options, model)});
   return plan;

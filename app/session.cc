@@ -34,15 +34,27 @@ absl::StatusOr<kernels::CpuIsa> ParseIsa(const std::string& name) {
       name);
 }
 
+absl::StatusOr<kernels::Numerics> ParseNumerics(const std::string& name) {
+  if (name == "exact") return kernels::Numerics::kExact;
+  if (name == "fast") return kernels::Numerics::kFast;
+  return InvalidArgument("expected exact or fast as numerics, found '{}'", name);
+}
+
 absl::StatusOr<std::unique_ptr<kernels::Backend>> CreateBackend(const SessionOptions& options) {
   PONDER_ASSIGN_OR_RETURN(const kernels::CpuIsa isa, ParseIsa(options.isa));
+  PONDER_ASSIGN_OR_RETURN(const kernels::Numerics numerics, ParseNumerics(options.numerics));
   PONDER_ASSIGN_OR_RETURN(const std::optional<int> gpu, ParseDevice(options.device));
   if (gpu.has_value()) {
     if (isa != kernels::CpuIsa::kBest) {
       return InvalidArgument("expected the instruction set best with the device {}, found {}",
                              options.device, options.isa);
     }
-    return kernels::CreateCudaBackend({.device = *gpu});
+    return kernels::CreateCudaBackend({.device = *gpu, .numerics = numerics, .warn = options.warn});
+  }
+  if (numerics == kernels::Numerics::kFast) {
+    return InvalidArgument(
+        "expected the numerics exact with the device cpu, found fast: only a GPU has faster "
+        "products to give exactness up for");
   }
   return kernels::CreateCpuBackend({.threads = options.threads, .isa = isa});
 }

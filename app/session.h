@@ -9,6 +9,7 @@
 
 #include "base/status.h"
 #include "kernels/backend.h"
+#include "kernels/cuda/numerics.h"
 #include "model/decoder.h"
 #include "model/model.h"
 #include "rollout/engine.h"
@@ -20,14 +21,17 @@ struct SessionOptions {
   std::string model_directory;
   std::string dtype = "bf16";          // "bf16", "f32"
   std::string device = "cpu";          // "cpu", "cuda", "cuda:1"
+  std::string numerics = "exact";      // "exact", "fast"
   std::string isa = "best";            // "best", "portable", "avx2", "avx512", "avx512_bf16", "amx"
   int64_t threads = 0;                 // of the CPU; 0 = one a usable core
   bool needs_tokenizer = true;         // false: a directory without tokenizer.json will do
   std::string chat_template = "auto";  // "auto" or a name of model/chat_template.h
+  std::function<void(const std::string&)> warn;  // told what slows the device down; may be empty
 };
 
 absl::StatusOr<kernels::DType> ParseDType(const std::string& name);
 absl::StatusOr<kernels::CpuIsa> ParseIsa(const std::string& name);
+absl::StatusOr<kernels::Numerics> ParseNumerics(const std::string& name);
 absl::StatusOr<std::unique_ptr<kernels::Backend>> CreateBackend(const SessionOptions& options);
 
 // A model ready to run in this process. The engine is made on first use.

@@ -31,6 +31,15 @@ std::string DescribeStaleness(const RunConfig& config) {
       steps, steps == 1 ? "" : "s", steps == 1 ? "is" : "are", config.learner.importance_cap);
 }
 
+std::string DescribeNumerics(const RunConfig& config) {
+  if (config.machine.numerics == "exact") return "";
+  return fmt::format(
+      "numerics: fast; the sampler's log-probs differ from the learner's in their last digits, "
+      "tokens weigh at most {:g} (learner.importance_cap), and samples cannot be replayed bit for "
+      "bit",
+      config.learner.importance_cap);
+}
+
 double TrainLoop::Seconds(absl::Time since) const {
   return absl::ToDoubleSeconds(parts_.clock->Now() - since);
 }

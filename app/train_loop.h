@@ -81,5 +81,7 @@ class TrainLoop {
 std::string DescribeStep(const RunConfig& config);
 // Where steps overlap: how, and what it takes. Empty where they do not.
 std::string DescribeStaleness(const RunConfig& config);
+// What numerics other than exact ones cost. Empty where they are exact.
+std::string DescribeNumerics(const RunConfig& config);
 
 }  // namespace ponder

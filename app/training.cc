@@ -202,6 +202,8 @@ absl::Status RunTraining(TrainingRequest request) {
                              config.run.steps, train_tasks->Describe()));
     if (const std::string overlap = DescribeStaleness(config); !overlap.empty())
       console->Say(overlap);
+    if (const std::string numerics = DescribeNumerics(config); !numerics.empty())
+      console->Say(numerics);
   }
   PONDER_RETURN_IF_ERROR(CheckMemoryPlan(config, model, *console));
 
@@ -221,10 +223,13 @@ absl::Status RunTraining(TrainingRequest request) {
   const std::unique_ptr<MetricSink> json_lines = CreateJsonLineSink(std::cout);
   std::vector<MetricSink*> sinks = {events.get()};
   if (request.json) sinks.push_back(json_lines.get());
-  PONDER_ASSIGN_OR_RETURN(const std::unique_ptr<kernels::Backend> backend,
-                          CreateBackend({.device = config.machine.device,
-                                         .isa = config.machine.isa,
-                                         .threads = config.machine.threads}));
+  PONDER_ASSIGN_OR_RETURN(
+      const std::unique_ptr<kernels::Backend> backend,
+      CreateBackend({.device = config.machine.device,
+                     .numerics = config.machine.numerics,
+                     .isa = config.machine.isa,
+                     .threads = config.machine.threads,
+                     .warn = [&](const std::string& words) { monitor.Warn("machine", words); }}));
   PONDER_ASSIGN_OR_RETURN(const RunMemory memory, TakeRunMemory(config, model, *backend));
   PONDER_ASSIGN_OR_RETURN(const std::unique_ptr<Trainer> trainer,
                           CreateTrainer(*backend, memory.trainer));

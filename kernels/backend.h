@@ -62,8 +62,8 @@ class Backend {
   virtual void CopyOutLater(void* host, const void* device, int64_t bytes) {
     CopyOut(host, device, bytes);
   }
-  // Wait(Mark()) waits for what was enqueued before Mark and for nothing behind it. The last 64
-  // marks can be waited for.
+  // Wait(Mark()) waits for what was enqueued before Mark and for nothing behind it; the wait for a
+  // mark older than the last 64 may be one for a later one.
   virtual int64_t Mark() { return 0; }
   virtual void Wait(int64_t mark) {
     static_cast<void>(mark);
@@ -127,13 +127,6 @@ class DeviceBuffer {
     PONDER_ASSIGN_OR_RETURN(void* memory, backend.Allocate(bytes));
     return DeviceBuffer(&backend, memory, bytes);
   }
-  // Of the host's memory: AllocateHost.
-  static absl::StatusOr<DeviceBuffer> CreateOnHost(Backend& backend, int64_t bytes) {
-    PONDER_ASSIGN_OR_RETURN(void* memory, backend.AllocateHost(bytes));
-    DeviceBuffer buffer(&backend, memory, bytes);
-    buffer.is_host_ = true;
-    return buffer;
-  }
   // Where `place` is given, its first `bytes`, as they are; RESOURCE_EXHAUSTED where it is smaller.
   static absl::StatusOr<DeviceBuffer> CreateIn(Backend& backend, int64_t bytes, DeviceSpan place) {
     if (place.data == nullptr) return Create(backend, bytes);
@@ -146,12 +139,10 @@ class DeviceBuffer {
     std::swap(backend_, other.backend_);
     std::swap(memory_, other.memory_);
     std::swap(bytes_, other.bytes_);
-    std::swap(is_host_, other.is_host_);
     return *this;
   }
   ~DeviceBuffer() {
-    if (backend_ == nullptr) return;
-    is_host_ ? backend_->FreeHost(memory_) : backend_->Free(memory_);
+    if (backend_ != nullptr) backend_->Free(memory_);
   }
 
   template <typename T>
@@ -167,7 +158,6 @@ class DeviceBuffer {
   Backend* backend_ = nullptr;  // null: the memory is not its own
   void* memory_ = nullptr;
   int64_t bytes_ = 0;
-  bool is_host_ = false;
 };
 
 // kAmxEmulated runs the kernels of kAmx on any processor, for tests: slowly.

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <initializer_list>
 
+#include "kernels/operations.h"
 #include "kernels/packed_matrix.h"
 
 namespace ponder::kernels {
@@ -50,10 +51,21 @@ int64_t QkvRopeBackward(const GpuWork& work) {
   return Together({work.learner_rows * 2 * work.head_width * 4, sums, sums});
 }
 
-// With runs of shared keys: four chains of each row and head.
+// Four chains of each of 16 rows for a key/value head and a segment of keys.
 int64_t DecodeAttention(const GpuWork& work) {
   const int64_t width = work.head_width <= 32 ? 32 : work.head_width <= 64 ? 64 : 128;
-  return Together({work.sampled_rows * work.heads * 4 * (width + 8) * 4, work.sampled_rows * 4});
+  const int64_t segments = work.sampled_rows * CeilDivide(work.sampled_keys, kSegmentKeys);
+  return Together(
+      {segments * work.kv_heads * kDecodeRows * 4 * (width + 8) * 4, work.sampled_rows * 4});
+}
+
+// Of a product whose chains of 1,024 are made side by side, which a device with many
+// multiprocessors does while its tiles are few.
+int64_t Chains(int64_t rows, int64_t outputs, int64_t inputs) {
+  constexpr int64_t kTiles = 2 * 160, kTileElements = 64 * 128;
+  if (outputs > 2048 || inputs <= 2048) return 0;
+  const int64_t elements = std::min(rows * CeilDivide(outputs, 16) * 16, kTiles * kTileElements);
+  return Together({CeilDivide(inputs, 1024) * elements * 4});
 }
 
 // With top-k and top-p: the scores of 16 rows.
@@ -77,6 +89,10 @@ int64_t GpuWorkspaceBytes(const GpuWork& work) {
                   Together({ColumnSums(work.learner_rows, work.width)}),
                   Together({CeilDivide(work.largest_matrix, 1 << 16) * 8})});
   }
+  const int64_t rows = std::max(work.learner_rows, work.step_rows);
+  most = std::max({most, Chains(rows, work.width, work.ffn_width),
+                   Chains(rows, work.width, work.heads * work.head_width)});
+  if (work.is_fast) most = std::max(most, Together({rows * PaddedInputs(2 * work.ffn_width) * 2}));
   if (work.sampled_rows > 0) most = std::max({most, DecodeAttention(work), Sample(work)});
   return most;
 }

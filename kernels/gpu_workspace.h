@@ -18,8 +18,14 @@ struct GpuWork {
   int64_t learner_rows = 0;    // of a backward; 0: none
   int64_t learner_pages = 0;   // that it names, and at most as many sequences
   int64_t sampled_rows = 0;    // of a decode step; 0: none
+  int64_t sampled_keys = 0;    // that a row of it has at most
+  int64_t step_rows = 0;       // of a forward that keeps nothing
+  bool is_fast = false;        // Numerics::kFast
   int64_t largest_matrix = 0;  // elements, of SquaredNorm
 };
+
+// What cuBLASLt's products work in, beside it: as much as Hopper's algorithms want.
+inline constexpr int64_t kBlasScratchBytes = int64_t{32} << 20;
 
 // Work space of the operation that takes the most (kernels/cuda/), so much that no other one needs
 // more.

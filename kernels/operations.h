@@ -76,11 +76,23 @@ struct AttentionSequence {
   int64_t query_count = 0;
   int64_t key_count = 0;
   const int32_t* pages = nullptr;  // [KvPagesFor(key_count)]
-  int64_t shared_keys = 0;         // its first keys that its run does for it (AttentionArgs::runs)
+  // What the host tells a GPU of sequences that decode (kernels/attention_plan.h):
+  int64_t shared_keys = 0;    // its first keys that its run does for it (AttentionArgs::runs)
+  int64_t segment_begin = 0;  // its first one in AttentionArgs::segments
 };
 
+// A sequence with at most so many rows of a key/value head decodes, for a GPU.
+inline constexpr int64_t kDecodeRows = 16;
+// A GPU takes the keys of such a sequence in segments, side by side. What a row becomes is put
+// together from its segments in order, whoever has made them.
+struct AttentionSegment {
+  int32_t sequence = -1;  // -1: none, a place that is not used
+  int32_t number = 0;     // keys from number * kSegmentKeys on
+};
+inline constexpr int64_t kSegmentKeys = 1024;
+
 // Neighbours that decode one row each behind the same first pages: a GPU reads those once for all.
-// The host makes them (FindRuns); the CPU's kernels find such neighbours by themselves.
+// The CPU's kernels find such neighbours by themselves.
 struct AttentionRun {
   int32_t first = 0;  // sequence
   int32_t count = 0;  // sequences, at most kRunRows rows of a key/value head together; 0: no run
@@ -98,9 +110,13 @@ struct AttentionArgs {
   KvShape shape;
   const AttentionSequence* sequences = nullptr;  // [B]
   int64_t sequence_count = 0;
+  int64_t max_queries = 0;  // no sequence has more; 0: not known. Saves a GPU a launch
+  // For a GPU (the CPU does not look at them):
   const AttentionRun* runs = nullptr;  // [B], as many as there are and zeros behind; or null
-  int64_t max_queries = 0;             // no sequence has more; 0: not known. Saves a GPU a launch
-  void* out = nullptr;                 // [N, padded H E] act = out_act
+  const AttentionSegment* segments = nullptr;  // of all sequences that decode, in their order
+  int64_t segment_count = 0;                   // with places that are not used
+  int64_t max_keys = 0;                        // no sequence that decodes has more
+  void* out = nullptr;                         // [N, padded H E] act = out_act
   DType out_act = DType::kBF16;
   float* logsumexp = nullptr;  // [N, H], natural log, kept for the backward; may be null
   float scale = 0;

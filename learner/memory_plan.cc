@@ -104,7 +104,8 @@ std::vector<MemoryPlanRow> PlanTrainerMemory(const ModelConfig& config,
       {"logits", rows * (kernels::PaddedInputs(config.width) * kernels::SizeOf(options.dtype) +
                          config.width * int64_t{sizeof(float)} + 8 * int64_t{sizeof(float)})});
   if (is_gpu) {
-    plan.push_back({"kernels", kernels::GpuWorkspaceBytes(TrainerWork(config, options))});
+    plan.push_back({"kernels", kernels::GpuWorkspaceBytes(TrainerWork(config, options)) +
+                                   kernels::kBlasScratchBytes});
     plan.push_back({"tables", TableBytes(config, rows) * (has_reference ? 2 : 1)});
   } else {
     plan.push_back({"kernels", KernelBytes(config, options.dtype, rows)});

@@ -101,9 +101,15 @@ absl::StatusOr<std::unique_ptr<Optimizer>> Optimizer::Create(kernels::Backend& b
 absl::Status Optimizer::Allocate(const OptimizerOptions& options) {
   is_host_memory_ = options.offload || backend_->Info().is_host_memory;
   const auto take = [&](State state, int64_t bytes) -> absl::Status {
-    PONDER_ASSIGN_OR_RETURN(buffers_[static_cast<size_t>(state)],
-                            options.offload ? DeviceBuffer::CreateOnHost(*backend_, bytes)
-                                            : DeviceBuffer::Create(*backend_, bytes));
+    void* memory = nullptr;
+    if (options.offload) {
+      PONDER_ASSIGN_OR_RETURN(host_.emplace_back(), kernels::HostBuffer::Create(*backend_, bytes));
+      memory = host_.back().As<void>();
+    } else {
+      PONDER_ASSIGN_OR_RETURN(device_.emplace_back(), DeviceBuffer::Create(*backend_, bytes));
+      memory = device_.back().As<void>();
+    }
+    states_[static_cast<size_t>(state)] = {memory, bytes};
     return absl::OkStatus();
   };
   const int64_t floats = count_ * kFloatBytes;

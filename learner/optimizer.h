@@ -8,6 +8,7 @@
 
 #include "base/status.h"
 #include "kernels/backend.h"
+#include "kernels/host_buffer.h"
 #include "learner/trainer.h"
 #include "model/weights.h"
 
@@ -73,7 +74,7 @@ class Optimizer {
   };
   static constexpr size_t kStates = 7;
   // 0 where there is no such array.
-  int64_t Bytes(State state) const { return Buffer(state).Bytes(); }
+  int64_t Bytes(State state) const { return states_[static_cast<size_t>(state)].bytes; }
   void CopyOut(State state, int64_t begin, int64_t bytes, void* host) const;
   void CopyIn(State state, int64_t begin, int64_t bytes, const void* host);
   // The master weights.
@@ -91,22 +92,21 @@ class Optimizer {
   void SetWorking(std::vector<float> flat);
   std::string FirstBad(const float* values) const;
 
-  const kernels::DeviceBuffer& Buffer(State state) const {
-    return buffers_[static_cast<size_t>(state)];
-  }
   template <typename T>
   T* Array(State state) const {
-    return Buffer(state).As<T>();
+    return static_cast<T*>(states_[static_cast<size_t>(state)].data);
   }
 
   kernels::Backend* backend_;
   Weights* weights_;
   int64_t count_;  // P
   int64_t updates_ = 0;
-  bool is_host_memory_ = true;                          // of all but the gradients
-  kernels::DeviceBuffer gradients_;                     // [P]
-  std::array<kernels::DeviceBuffer, kStates> buffers_;  // by State
-  std::vector<int64_t> first_blocks_;                   // of each parameter; empty: no codes
+  kernels::DeviceBuffer gradients_;  // [P]
+  std::array<kernels::DeviceSpan, kStates> states_;
+  bool is_host_memory_ = true;  // of the states, which one of these has
+  std::vector<kernels::DeviceBuffer> device_;
+  std::vector<kernels::HostBuffer> host_;
+  std::vector<int64_t> first_blocks_;  // of each parameter; empty: no codes
 };
 
 // Bytes of the moments of both kinds.

@@ -1,11 +1,15 @@
 #include "model/decoder.h"
 
 #include <algorithm>
+#include <array>
 #include <cstring>
 #include <utility>
 
 #include "base/check.h"
+#include "kernels/attention_plan.h"
+#include "kernels/host_buffer.h"
 #include "model/activations.h"
+#include "model/attention_runs.h"
 #include "model/decoder_pass.h"
 #include "model/recordings.h"
 
@@ -24,6 +28,8 @@ absl::Status Reserve(kernels::Backend& backend, int64_t bytes, DeviceBuffer* buf
   PONDER_ASSIGN_OR_RETURN(*buffer, DeviceBuffer::Create(backend, bytes + bytes / 2));
   return absl::OkStatus();
 }
+
+int64_t Group(const ModelConfig& config) { return config.heads / config.kv_heads; }
 
 // One more than the highest page of a batch.
 int64_t PagesUpTo(const DecoderBatch& batch) {
@@ -80,6 +86,13 @@ void CheckBatch(const DecoderBatch& batch, const kernels::KvShape& cache, int64_
       written[slot] = true;
     }
   }
+  for (const DecoderBatch::Follower& follower : batch.followers) {
+    const auto s = static_cast<size_t>(follower.row);
+    PONDER_CHECK(batch.drawn != nullptr && follower.source >= 0 && s < batch.sequences.size() &&
+                     batch.sequences[s].query_begin == follower.row &&
+                     batch.sequences[s].query_count == 1,
+                 fmt::format("row {} follows draw {}", follower.row, follower.source));
+  }
   PONDER_CHECK(next_row == batch.Rows(),
                fmt::format("{} rows, {} of them in sequences", rows, next_row));
 }
@@ -95,18 +108,28 @@ struct Decoder::Scratch {
   DeviceBuffer batch;       // DeviceBatch's arrays
   DeviceBuffer rope_table;  // [table_positions, E]
   int64_t table_positions = 0;
-  DeviceBuffer gathered;      // [rows, padded D] act
-  DeviceBuffer log_probs;     // LogProbs' arrays
-  std::vector<char> staging;  // a batch on its way to the device
+  DeviceBuffer gathered;   // [rows, padded D] act
+  DeviceBuffer log_probs;  // LogProbs' arrays
+  // A batch on its way to the device, in turns, and what to wait for before the next one.
+  struct Staging {
+    kernels::HostBuffer memory;
+    int64_t mark = 0;
+  };
+  std::array<Staging, 2> staging;
+  size_t turn = 0;
   Recordings recordings;
 
   absl::Status ReserveArena(kernels::Backend& backend, const ModelConfig& config, DType dtype,
                             int64_t rows);
   absl::Status ReserveRopeTable(kernels::Backend& backend, const ModelConfig& config,
                                 const DecoderBatch& batch);
-  // With rows up to `rows` that belong to no sequence and write to `spare_slot`.
+  // The memory that the next batch goes through: at least `bytes`, in nobody's use any more.
+  absl::StatusOr<Staging*> NextStaging(kernels::Backend& backend, int64_t bytes);
+  // With rows up to `rows` that belong to no sequence and write to `spare_slot`, and with sizes of
+  // a recording where `is_recorded`. `group`: query heads of a key/value head.
   absl::StatusOr<DeviceBatch> Upload(kernels::Backend& backend, const DecoderBatch& batch,
-                                     int64_t rows, int64_t spare_slot);
+                                     int64_t rows, int64_t spare_slot, int64_t group,
+                                     bool is_recorded = false);
 };
 
 absl::Status Decoder::Scratch::ReserveArena(kernels::Backend& backend, const ModelConfig& config,
@@ -150,57 +173,130 @@ absl::Status Decoder::Scratch::ReserveRopeTable(kernels::Backend& backend,
   return absl::OkStatus();
 }
 
+absl::StatusOr<Decoder::Scratch::Staging*> Decoder::Scratch::NextStaging(kernels::Backend& backend,
+                                                                         int64_t bytes) {
+  Staging& next = staging[turn++ % staging.size()];
+  backend.Wait(next.mark);
+  if (next.memory.Bytes() >= bytes) return &next;
+  next.memory = kernels::HostBuffer();
+  PONDER_ASSIGN_OR_RETURN(next.memory, kernels::HostBuffer::Create(backend, bytes + bytes / 2));
+  return &next;
+}
+
 absl::StatusOr<DeviceBatch> Decoder::Scratch::Upload(kernels::Backend& backend,
                                                      const DecoderBatch& host, int64_t rows,
-                                                     int64_t spare_slot) {
+                                                     int64_t spare_slot, int64_t group,
+                                                     bool is_recorded) {
   int64_t page_count = 0;
   int64_t max_queries = 0;
   for (size_t s = 0; s < host.sequences.size(); ++s) {
     page_count += static_cast<int64_t>(host.page_tables[s].size());
     max_queries = std::max(max_queries, host.sequences[s].query_count);
   }
+  int64_t stop_count = 0;
+  for (const DecoderBatch::Follower& follower : host.followers)
+    stop_count += std::ssize(follower.stop_ids);
   const int64_t padding = rows - host.Rows();
-  const auto sequences = static_cast<int64_t>(host.sequences.size()) + padding;
-
-  // [sequences][ids][positions][slots][pages], each part padded to 64 bytes; in one piece, since
-  // each copy to a device takes as long as a small kernel.
-  const auto padded = [](int64_t bytes) { return (bytes + 63) / 64 * 64; };
-  const int64_t sequence_bytes = padded(sequences * int64_t{sizeof(AttentionSequence)});
-  const int64_t row_bytes = padded(rows * 4);
-  const int64_t bytes = sequence_bytes + 3 * row_bytes + padded(page_count * 4) + 64;
-  PONDER_RETURN_IF_ERROR(Reserve(backend, bytes, &batch));
-  staging.assign(static_cast<size_t>(bytes), 0);
-  char* const from = staging.data();
-  char* const to = batch.As<char>();
-  const int64_t pages_at = sequence_bytes + 3 * row_bytes;
-
-  auto* const pages = reinterpret_cast<int32_t*>(from + pages_at);
-  int64_t at = 0;
-  for (int64_t s = 0; s < sequences; ++s) {
-    AttentionSequence sequence;  // of padding: no queries, no keys
-    if (s < static_cast<int64_t>(host.sequences.size())) {
-      sequence = host.sequences[s];
-      sequence.pages = reinterpret_cast<const int32_t*>(to + pages_at) + at;
-      std::ranges::copy(host.page_tables[s], pages + at);
-      at += static_cast<int64_t>(host.page_tables[s].size());
-    }
-    std::memcpy(from + s * int64_t{sizeof(AttentionSequence)}, &sequence, sizeof(sequence));
+  std::vector<AttentionSequence> sequences = host.sequences;
+  std::vector<kernels::AttentionRun> runs;
+  std::vector<kernels::AttentionSegment> segments;
+  int64_t max_keys = 0;
+  if (!backend.Info().is_host_memory) {  // a processor's kernels plan by themselves
+    runs = FindRuns(sequences, host.page_tables, group);
+    segments = kernels::ListSegments(sequences, group);
+    for (const kernels::AttentionSegment& segment : segments)
+      max_keys = std::max(max_keys, sequences[static_cast<size_t>(segment.sequence)].key_count);
   }
-  const auto fill = [&](int64_t part, const std::vector<int32_t>& values, int64_t rest) {
-    auto* const out = reinterpret_cast<int32_t*>(from + sequence_bytes + part * row_bytes);
-    std::ranges::copy(values, out);
-    std::fill(out + values.size(), out + rows, static_cast<int32_t>(rest));
-    return reinterpret_cast<const int32_t*>(to + sequence_bytes + part * row_bytes);
+  if (is_recorded) {
+    segments.resize(static_cast<size_t>(Recordings::PaddedRows(std::ssize(segments))));
+    max_keys = Recordings::PaddedKeys(max_keys);
+  }
+  sequences.resize(sequences.size() + static_cast<size_t>(padding));  // no queries, no keys
+
+  // In one piece, since each copy to a device takes as long as a small kernel. What a recorded
+  // forward reads comes first, at places that `rows` and the number of segments decide.
+  struct Part {
+    int64_t at = 0, bytes = 0;
   };
-  const DeviceBatch device{.ids = fill(0, host.ids, 0),
-                           .positions = fill(1, host.positions, 0),
-                           .slots = fill(2, host.slots, spare_slot),
-                           .sequences = reinterpret_cast<const AttentionSequence*>(to),
-                           .rows = rows,
-                           .sequence_count = sequences,
-                           .max_queries = max_queries};
-  backend.CopyIn(to, from, bytes);
-  return device;
+  int64_t total = 0;
+  const auto part = [&](int64_t count, int64_t size) {
+    const Part placed = {total, count * size};
+    total += (placed.bytes + 63) / 64 * 64;
+    return placed;
+  };
+  const auto sequence_count = static_cast<int64_t>(sequences.size());
+  const Part sequence_part = part(sequence_count, sizeof(AttentionSequence));
+  const Part run_part = part(sequence_count, sizeof(kernels::AttentionRun));
+  const Part segment_part = part(std::ssize(segments), sizeof(kernels::AttentionSegment));
+  const Part id_part = part(rows, 4), position_part = part(rows, 4), slot_part = part(rows, 4);
+  const int64_t followed = host.followers.empty() ? 0 : host.Rows();
+  const Part page_part = part(page_count, 4), source_part = part(followed, 4);
+  const Part begin_part = part(followed, 4), count_part = part(followed, 4);
+  const Part stop_part = part(stop_count, 4);
+  total += 64;  // an empty batch has arrays too
+  PONDER_RETURN_IF_ERROR(Reserve(backend, total, &batch));
+  PONDER_ASSIGN_OR_RETURN(Staging* const staged, NextStaging(backend, total));
+  char* const from = staged->memory.As<char>();
+  char* const to = batch.As<char>();
+  const auto ints = [&](const Part& part) { return reinterpret_cast<int32_t*>(from + part.at); };
+  const auto on_device = [&](const Part& part) { return reinterpret_cast<int32_t*>(to + part.at); };
+
+  int64_t at = 0;
+  for (size_t s = 0; s < host.page_tables.size(); ++s) {
+    sequences[s].pages = on_device(page_part) + at;
+    std::ranges::copy(host.page_tables[s], ints(page_part) + at);
+    at += std::ssize(host.page_tables[s]);
+  }
+  std::memcpy(from + sequence_part.at, sequences.data(), sequence_part.bytes);
+  std::memset(from + run_part.at, 0, run_part.bytes);
+  std::memcpy(from + run_part.at, runs.data(), runs.size() * sizeof(kernels::AttentionRun));
+  std::memcpy(from + segment_part.at, segments.data(), segment_part.bytes);
+  const auto fill = [&](const Part& part, const std::vector<int32_t>& values, int64_t rest) {
+    std::ranges::copy(values, ints(part));
+    std::fill(ints(part) + values.size(), ints(part) + rows, static_cast<int32_t>(rest));
+  };
+  fill(id_part, host.ids, 0);
+  fill(position_part, host.positions, 0);
+  fill(slot_part, host.slots, spare_slot);
+  std::fill_n(ints(source_part), followed, -1);
+  int64_t stops = 0;
+  for (const DecoderBatch::Follower& follower : host.followers) {
+    const int64_t row = follower.row;
+    ints(source_part)[row] = static_cast<int32_t>(follower.source);
+    ints(begin_part)[row] = static_cast<int32_t>(stops);
+    ints(count_part)[row] = static_cast<int32_t>(follower.stop_ids.size());
+    std::ranges::copy(follower.stop_ids, ints(stop_part) + stops);
+    stops += std::ssize(follower.stop_ids);
+  }
+  backend.CopyIn(to, from, total);
+  staged->mark = backend.Mark();
+  auto* const device_sequences = reinterpret_cast<AttentionSequence*>(to + sequence_part.at);
+  if (followed > 0) {
+    backend.Follow({.drawn = host.drawn,
+                    .sources = on_device(source_part),
+                    .stops = on_device(stop_part),
+                    .stop_begins = on_device(begin_part),
+                    .stop_counts = on_device(count_part),
+                    .ids = on_device(id_part),
+                    .slots = on_device(slot_part),
+                    .sequences = device_sequences,
+                    .spare_slot = static_cast<int32_t>(spare_slot),
+                    .rows = followed});
+  }
+  const auto* const device_runs = reinterpret_cast<const kernels::AttentionRun*>(to + run_part.at);
+  const auto* const device_segments =
+      reinterpret_cast<const kernels::AttentionSegment*>(to + segment_part.at);
+  return DeviceBatch{.ids = on_device(id_part),
+                     .positions = on_device(position_part),
+                     .slots = on_device(slot_part),
+                     .sequences = device_sequences,
+                     .rows = rows,
+                     .sequence_count = sequence_count,
+                     .max_queries = max_queries,
+                     .runs = runs.empty() ? nullptr : device_runs,
+                     .segments = device_segments,
+                     .segment_count = std::ssize(segments),
+                     .max_keys = max_keys};
 }
 
 Decoder::Decoder(kernels::Backend& backend, const Weights& weights)
@@ -231,8 +327,9 @@ absl::StatusOr<const void*> Decoder::Forward(const DecoderBatch& batch, KvCache&
                            });
   const int64_t rows = is_recorded ? Recordings::PaddedRows(batch.Rows()) : batch.Rows();
   PONDER_RETURN_IF_ERROR(scratch_->ReserveArena(*backend_, config, weights_->Dtype(), rows));
-  PONDER_ASSIGN_OR_RETURN(const DeviceBatch device,
-                          scratch_->Upload(*backend_, batch, rows, cache.SpareSlot()));
+  PONDER_ASSIGN_OR_RETURN(
+      const DeviceBatch device,
+      scratch_->Upload(*backend_, batch, rows, cache.SpareSlot(), Group(config), is_recorded));
   const auto forward = [&] {
     DecoderPass(*backend_, *weights_, cache, scratch_->rope_table.As<float>(), device,
                 scratch_->arrays)
@@ -241,6 +338,9 @@ absl::StatusOr<const void*> Decoder::Forward(const DecoderBatch& batch, KvCache&
   if (is_recorded) {
     scratch_->recordings.Run(*backend_,
                              {.rows = rows,
+                              .has_runs = device.runs != nullptr,
+                              .segments = device.segment_count,
+                              .max_keys = device.max_keys,
                               .weights = weights_->Vector(weights_->Layout().final_norm),
                               .cache = cache.Layer(0).keys,
                               .batch = scratch_->batch.As<void>(),
@@ -264,8 +364,8 @@ absl::StatusOr<const void*> Decoder::ForwardForTraining(const DecoderBatch& batc
       fmt::format("{} rows, pages below {}; activations hold {} rows, pages below {}", batch.Rows(),
                   PagesUpTo(batch), activations.MaxRows(), activations.MaxPages()));
   PONDER_RETURN_IF_ERROR(scratch_->ReserveRopeTable(*backend_, config, batch));
-  PONDER_ASSIGN_OR_RETURN(const DeviceBatch device,
-                          scratch_->Upload(*backend_, batch, batch.Rows(), 0));
+  PONDER_ASSIGN_OR_RETURN(const DeviceBatch device, scratch_->Upload(*backend_, batch, batch.Rows(),
+                                                                     0, Group(weights_->Config())));
   DecoderPass(*backend_, *weights_, cache, scratch_->rope_table.As<float>(), device,
               activations.Forward())
       .Forward();
@@ -281,8 +381,8 @@ absl::Status Decoder::Backward(const DecoderBatch& batch, const KvCache& cache,
       fmt::format("{} rows, pages below {}; the training forward had {} rows, pages below {}",
                   batch.Rows(), PagesUpTo(batch), activations.Rows(), activations.MaxPages()));
   PONDER_RETURN_IF_ERROR(scratch_->ReserveRopeTable(*backend_, weights_->Config(), batch));
-  PONDER_ASSIGN_OR_RETURN(const DeviceBatch device,
-                          scratch_->Upload(*backend_, batch, batch.Rows(), 0));
+  PONDER_ASSIGN_OR_RETURN(const DeviceBatch device, scratch_->Upload(*backend_, batch, batch.Rows(),
+                                                                     0, Group(weights_->Config())));
   DecoderPass pass(*backend_, *weights_, cache, scratch_->rope_table.As<float>(), device,
                    activations.Forward());
   pass.Backward(activations.Backward(), d_hidden, PagesUpTo(batch), activations.Kept(), gradients);

@@ -46,6 +46,17 @@ struct DecoderBatch {
   std::vector<kernels::AttentionSequence> sequences;  // their `pages` point into page_tables
   std::vector<std::vector<int32_t>> page_tables;      // one a sequence
 
+  // Rows whose ids are tokens that the device has drawn and the host has not seen
+  // (kernels::FollowArgs). Such a row is all of its sequence, and all sequences before it have one
+  // row as well.
+  const int32_t* drawn = nullptr;  // the device's; null: there are no such rows
+  struct Follower {
+    int64_t row = 0;
+    int64_t source = 0;                 // index in `drawn`
+    std::span<const int32_t> stop_ids;  // valid as long as the batch
+  };
+  std::vector<Follower> followers;
+
   int64_t Rows() const { return static_cast<int64_t>(ids.size()); }
 
   // Appends a sequence's rows: `ids` are the tokens at positions first_position, first_position +

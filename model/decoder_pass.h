@@ -16,8 +16,12 @@ struct DeviceBatch {
   const kernels::AttentionSequence* sequences = nullptr;  // [B], their pages on the device too
   int64_t rows = 0;
   int64_t sequence_count = 0;
-  const kernels::AttentionRun* runs = nullptr;  // [B], or null
-  int64_t max_queries = 0;                      // no sequence has more
+  int64_t max_queries = 0;  // no sequence has more
+  // For a GPU's attention (kernels::AttentionArgs).
+  const kernels::AttentionRun* runs = nullptr;
+  const kernels::AttentionSegment* segments = nullptr;
+  int64_t segment_count = 0;
+  int64_t max_keys = 0;
 };
 
 // One pass over one batch: the arithmetic of the decoder, forward and backward, with everything it

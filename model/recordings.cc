@@ -1,5 +1,6 @@
 #include "model/recordings.h"
 
+#include <algorithm>
 #include <bit>
 
 namespace ponder {
@@ -9,6 +10,13 @@ int64_t Recordings::PaddedRows(int64_t rows) {
   const int64_t power = static_cast<int64_t>(std::bit_floor(static_cast<uint64_t>(rows)));
   const int64_t step = power <= 8 ? 1 : power / 8;
   return (rows + step - 1) / step * step;
+}
+
+int64_t Recordings::PaddedKeys(int64_t keys) {
+  const int64_t segments =
+      std::max<int64_t>(1, (keys + kernels::kSegmentKeys - 1) / kernels::kSegmentKeys);
+  return kernels::kSegmentKeys *
+         static_cast<int64_t>(std::bit_ceil(static_cast<uint64_t>(segments)));
 }
 
 void Recordings::Run(kernels::Backend& backend, const Key& key, const std::function<void()>& work) {

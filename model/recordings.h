@@ -18,6 +18,10 @@ class Recordings {
   // All that a recorded forward has burnt in.
   struct Key {
     int64_t rows = 0;  // a size of PaddedRows
+    // Of attention's plan (DeviceBatch).
+    bool has_runs = false;
+    int64_t segments = 0;
+    int64_t max_keys = 0;
     const void* weights = nullptr;
     const void* cache = nullptr;
     const void* batch = nullptr;
@@ -30,6 +34,9 @@ class Recordings {
 
   // The rows that a batch of `rows` sequences is padded to: at most an eighth more.
   static int64_t PaddedRows(int64_t rows);
+
+  // What the longest sequence's keys are rounded up to: segments times a power of two.
+  static int64_t PaddedKeys(int64_t keys);
 
   // Does `work`: the first time with a key as it is, the second time recorded, from then on by
   // replay.

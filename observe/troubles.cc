@@ -195,12 +195,14 @@ Finding InvalidTasks(const Curves& curves) {
 Finding Exactness(const Curves& curves) {
   const double difference = curves.Now("exactness/logprob_max_abs_diff");
   if (std::isnan(difference) || difference == 0) return std::nullopt;
-  return Warning("inexact", {"exactness/logprob_max_abs_diff"},
-                 fmt::format("the learner's log-probs differ from the sampler's by up to {:.2g}: "
-                             "they should be the same to the last bit",
-                             difference),
-                 "run the same build on the same kind of processor everywhere, or the same "
-                 "machine.isa; until then learner.importance_cap = 2 corrects for it");
+  return Warning(
+      "inexact", {"exactness/logprob_max_abs_diff"},
+      fmt::format("the learner's log-probs differ from the sampler's by up to {:.2g}: "
+                  "they should be the same to the last bit",
+                  difference),
+      "run the same build on the same kind of processor everywhere, or the same "
+      "machine.isa, and machine.numerics = \"exact\"; until then learner.importance_cap = "
+      "2 corrects for it");
 }
 
 Finding LearningRateFinished(const Curves& curves) {

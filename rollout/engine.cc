@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <deque>
 #include <utility>
 
 #include "base/check.h"
@@ -87,28 +88,18 @@ class Engine : public RolloutEngine {
     bool changed = TakeInbox();
     changed = DropLate() || changed;
     const std::vector<Chunk> chunks = scheduler_.Plan();
-    if (chunks.empty()) {
+    if (chunks.empty() && flights_.empty()) {
       UpdateLoad();
       return changed;
     }
-    absl::StatusOr<std::vector<SampledToken>> sampled = Run(chunks);
-    if (!sampled.ok()) {
-      scheduler_.Abandon();
-      UpdateLoad();
-      return sampled.status();
-    }
-    std::vector<Sequence*> sampling;
-    for (const Chunk& chunk : chunks) {
-      const bool decodes = chunk.count == 1 && chunk.sequence->computed >=
-                                                   std::ssize(chunk.sequence->request->prompt_ids);
-      if (!decodes) prefill_tokens_ += chunk.count;
-      if (chunk.Samples()) sampling.push_back(chunk.sequence);
-    }
-    scheduler_.Commit(chunks);
-    PONDER_CHECK(sampling.size() == sampled->size());
-    decode_tokens_ += std::ssize(sampling);
-    for (size_t i = 0; i < sampling.size(); ++i) Append(*sampling[i], (*sampled)[i]);
+    absl::Status status;
+    if (!chunks.empty()) status = Launch(chunks);
+    // A step ahead: what it draws is looked at while the next one runs.
+    const size_t ahead = info_.runs_ahead && !chunks.empty() ? 1 : 0;
+    while (status.ok() && flights_.size() > ahead) status = Collect();
+    if (!status.ok()) Abandon();
     UpdateLoad();
+    if (!status.ok()) return status;
     return true;
   }
 
@@ -131,6 +122,11 @@ class Engine : public RolloutEngine {
   struct Operation {  // one of the two
     std::shared_ptr<const RolloutRequest> submit;
     uint64_t cancel = 0;
+  };
+  // A step that was launched: who draws a token in it. Null: nobody waits for it any more.
+  struct Flight {
+    std::vector<Sequence*> drawing;
+    int64_t version = 0;
   };
 
   absl::Status Check(const RolloutRequest& request) const {
@@ -205,7 +201,17 @@ class Engine : public RolloutEngine {
   }
 
   void EmitCancelled(const std::vector<std::unique_ptr<Sequence>>& sequences) {
-    for (const auto& sequence : sequences) Emit(*sequence, FinishReason::kCancelled);
+    for (const auto& sequence : sequences) {
+      Forget(sequence.get());
+      Emit(*sequence, FinishReason::kCancelled);
+    }
+  }
+
+  // What is still drawn for it is for nobody.
+  void Forget(const Sequence* sequence) {
+    for (Flight& flight : flights_) {
+      std::ranges::replace(flight.drawing, const_cast<Sequence*>(sequence), nullptr);
+    }
   }
 
   static std::unique_ptr<Sequence> Start(std::shared_ptr<const RolloutRequest> request, int64_t i) {
@@ -216,49 +222,85 @@ class Engine : public RolloutEngine {
     return sequence;
   }
 
-  absl::StatusOr<std::vector<SampledToken>> Run(const std::vector<Chunk>& chunks) {
+  absl::Status Launch(const std::vector<Chunk>& chunks) {
+    static constexpr int32_t kNotKnown = 0;
     std::vector<StepInput> inputs;
     inputs.reserve(chunks.size());
+    Flight flight = {.drawing = {}, .version = version_};
+    int64_t prefilled = 0;
     for (const Chunk& chunk : chunks) {
-      const Sequence& sequence = *chunk.sequence;
+      Sequence& sequence = *chunk.sequence;
       const RolloutRequest& request = *sequence.request;
-      StepInput input{
-          .ids = std::span<const int32_t>(sequence.tokens).subspan(sequence.computed, chunk.count),
-          .first_position = sequence.computed,
-          .pages = std::span<const int32_t>(sequence.pages)
-                       .first(KvPagesFor(sequence.computed + chunk.count)),
-          .samples = chunk.Samples()};
+      StepInput input{.first_position = sequence.computed,
+                      .pages = std::span<const int32_t>(sequence.pages)
+                                   .first(KvPagesFor(sequence.computed + chunk.count)),
+                      .samples = chunk.Samples()};
+      const std::span<const int32_t> tokens = sequence.tokens;
+      if (sequence.pending > 0) {
+        PONDER_CHECK(sequence.computed == std::ssize(tokens) && chunk.count == 1);
+        input.ids = std::span(&kNotKnown, 1);
+        input.follows = sequence.draw;
+        input.stop_ids = request.sampling.stop_ids;
+      } else {
+        input.ids = tokens.subspan(sequence.computed, chunk.count);
+      }
       if (input.samples) {
-        const Completion& completion = sequence.completion;
         input.sampling = {
             .temperature = request.sampling.temperature,
             .top_p = request.sampling.top_p,
             .top_k = request.sampling.top_k,
-            .uniform = SamplingUniform(request.seed, request.task_id, completion.sample_index,
-                                       std::ssize(completion.token_ids))};
+            .uniform = SamplingUniform(request.seed, request.task_id,
+                                       sequence.completion.sample_index, sequence.Drawn())};
+        flight.drawing.push_back(&sequence);
       }
+      const bool decodes = chunk.count == 1 && sequence.computed >= std::ssize(request.prompt_ids);
+      if (!decodes) prefilled += chunk.count;
       inputs.push_back(input);
     }
-    PONDER_ASSIGN_OR_RETURN(std::vector<SampledToken> sampled, runner_->Run(inputs));
-    for (const SampledToken& token : sampled) {
-      PONDER_CHECK(token.id >= 0 && token.id < info_.drawable_tokens);
-      if (!std::isfinite(token.logprob)) {
-        return Internal(
-            "a sampled token has log-prob {}: the weights of policy version {} hold values that "
-            "are "
-            "not finite or too large",
-            token.logprob, version_);
-      }
-    }
-    return sampled;
+    PONDER_RETURN_IF_ERROR(runner_->Launch(inputs));
+    prefill_tokens_ += prefilled;
+    scheduler_.Commit(chunks);
+    flights_.push_back(std::move(flight));
+    return absl::OkStatus();
   }
 
-  void Append(Sequence& sequence, const SampledToken& token) {
-    Completion& completion = sequence.completion;
-    if (completion.versions.empty() || completion.versions.back().version != version_) {
-      completion.versions.push_back(
-          {.begin = std::ssize(completion.token_ids), .version = version_});
+  // Drops what is under way: it will be drawn again, the same.
+  void Abandon() {
+    for (; !flights_.empty(); flights_.pop_front()) runner_->Collect();
+    scheduler_.Abandon();
+  }
+
+  // Takes in what the oldest step under way has drawn.
+  absl::Status Collect() {
+    const std::vector<SampledToken> sampled = runner_->Collect();
+    const Flight flight = std::move(flights_.front());
+    flights_.pop_front();
+    PONDER_CHECK(sampled.size() == flight.drawing.size());
+    for (size_t i = 0; i < sampled.size(); ++i) {
+      if (flight.drawing[i] == nullptr) continue;
+      PONDER_CHECK(sampled[i].id >= 0 && sampled[i].id < info_.drawable_tokens);
+      if (!std::isfinite(sampled[i].logprob)) {
+        return Internal(
+            "a sampled token has log-prob {}: the weights of policy version {} hold values that "
+            "are not finite or too large",
+            sampled[i].logprob, flight.version);
+      }
     }
+    for (size_t i = 0; i < sampled.size(); ++i) {
+      if (flight.drawing[i] == nullptr) continue;
+      ++decode_tokens_;
+      Append(*flight.drawing[i], sampled[i], flight.version);
+    }
+    return absl::OkStatus();
+  }
+
+  void Append(Sequence& sequence, const SampledToken& token, int64_t version) {
+    Completion& completion = sequence.completion;
+    if (completion.versions.empty() || completion.versions.back().version != version) {
+      completion.versions.push_back(
+          {.begin = std::ssize(completion.token_ids), .version = version});
+    }
+    --sequence.pending;
     completion.token_ids.push_back(token.id);
     completion.sampled_mask.push_back(1);
     completion.logprobs.push_back(token.logprob);
@@ -267,6 +309,7 @@ class Engine : public RolloutEngine {
     if (sequence.request->on_token) sequence.request->on_token(completion.sample_index, token.id);
     if (const FinishReason reason = EndedBy(sequence, token.id);
         reason != FinishReason::kUnspecified) {
+      Forget(&sequence);
       Emit(*scheduler_.Finish(&sequence), reason);
     }
   }
@@ -315,6 +358,8 @@ class Engine : public RolloutEngine {
 
   // Of the stepping thread.
   Scheduler scheduler_;
+  std::deque<Flight>
+      flights_;  // oldest first; none between steps where the runner does not run ahead
   int64_t version_;
   absl::Time next_deadline_ = absl::InfiniteFuture();  // of all requests under way, or earlier
   int64_t prefill_tokens_ = 0;

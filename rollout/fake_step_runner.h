@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <vector>
 
 #include "rollout/step_runner.h"
@@ -16,7 +17,8 @@ class FakeStepRunner : public StepRunner {
       : info_(info), slots_(info.pages * kernels::kPageTokens) {}
 
   StepRunnerInfo Info() const override { return info_; }
-  absl::StatusOr<std::vector<SampledToken>> Run(std::span<const StepInput> inputs) override;
+  absl::Status Launch(std::span<const StepInput> inputs) override;
+  std::vector<SampledToken> Collect() override;
 
   // What would be sampled behind `tokens`, all of them computed with these weights.
   SampledToken Expected(std::span<const int32_t> tokens, const kernels::SampleRow& row) const;
@@ -37,6 +39,8 @@ class FakeStepRunner : public StepRunner {
 
   const StepRunnerInfo info_;
   std::vector<Slot> slots_;
+  std::vector<SampledToken> drawn_;  // of the last step
+  std::deque<std::vector<SampledToken>> uncollected_;
   int64_t weights_ = 0;
   bool fails_ = false;
   int64_t rows_ = 0;

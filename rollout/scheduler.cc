@@ -19,13 +19,15 @@ void Scheduler::Add(std::unique_ptr<Sequence> sequence) { waiting_.push_back(std
 std::vector<Chunk> Scheduler::Plan() {
   std::vector<Chunk> chunks;
   int64_t decoding = 0;
-  for (const auto& sequence : running_) decoding += sequence->Remaining() == 1;
+  for (const auto& sequence : running_)
+    decoding += !sequence->IsFull() && sequence->Remaining() == 1;
   int64_t prefill = options_.max_step_tokens - decoding;
 
   // Oldest first: whoever is preempted on the way is younger, so not in the plan yet.
   const int64_t preemptions_before = preemptions_;
   for (size_t i = 0; i < running_.size(); ++i) {
     Sequence& sequence = *running_[i];
+    if (sequence.IsFull()) continue;
     const bool decodes = sequence.Remaining() == 1;
     const int64_t count = decodes ? 1 : std::min(sequence.Remaining(), prefill);
     if (count == 0) continue;
@@ -38,24 +40,43 @@ std::vector<Chunk> Scheduler::Plan() {
   if (preemptions_ == preemptions_before) {
     while (prefill > 0 && Admit(prefill, chunks)) prefill -= chunks.back().count;
   }
-  PONDER_CHECK(!chunks.empty() || (running_.empty() && waiting_.empty()));
+  const auto is_full = [](const auto& sequence) { return sequence->IsFull(); };
+  PONDER_CHECK(!chunks.empty() ||
+               (std::ranges::all_of(running_, is_full) && (!running_.empty() || waiting_.empty())));
+  std::ranges::stable_partition(chunks,
+                                [](const Chunk& chunk) { return chunk.sequence->pending > 0; });
   return chunks;
 }
 
 void Scheduler::Commit(const std::vector<Chunk>& chunks) {
-  for (const Chunk& chunk : chunks) chunk.sequence->computed += chunk.count;
+  int64_t draws = 0;
+  for (const Chunk& chunk : chunks) {
+    Sequence& sequence = *chunk.sequence;
+    if (chunk.Samples()) {
+      sequence.draw = draws++;
+      ++sequence.pending;
+    }
+    sequence.computed += chunk.count;
+  }
 }
 
 void Scheduler::Abandon() {
   while (!running_.empty()) PreemptYoungest();
+  for (const auto& sequence : waiting_) sequence->pending = 0;
   pages_.ForgetContent();
 }
 
 std::unique_ptr<Sequence> Scheduler::Finish(Sequence* sequence) {
-  const auto place = std::ranges::find(running_, sequence, &std::unique_ptr<Sequence>::get);
-  PONDER_CHECK(place != running_.end());
-  std::unique_ptr<Sequence> finished = std::move(*place);
-  running_.erase(place);
+  std::unique_ptr<Sequence> finished;
+  const auto take_from = [&](auto& sequences) {
+    const auto place = std::ranges::find(sequences, sequence, &std::unique_ptr<Sequence>::get);
+    if (place == sequences.end()) return;
+    finished = std::move(*place);
+    sequences.erase(place);
+  };
+  take_from(running_);
+  if (finished == nullptr) take_from(waiting_);  // preempted behind the step that drew its end
+  PONDER_CHECK(finished != nullptr);
   ReleasePages(*finished);
   return finished;
 }
@@ -84,7 +105,7 @@ void Scheduler::WeightsChanged() {
   // before its first token: what an older version has computed of a prompt alone is computed again.
   for (auto place = running_.end(); place != running_.begin();) {
     --place;
-    if (!(*place)->completion.token_ids.empty()) {
+    if ((*place)->Drawn() > 0) {
       (*place)->shareable = false;
       continue;
     }
@@ -97,7 +118,9 @@ void Scheduler::WeightsChanged() {
 
 // Starts the first waiting sequence where a place and pages for all its tokens are there.
 bool Scheduler::Admit(int64_t budget, std::vector<Chunk>& chunks) {
-  if (waiting_.empty() || Running() == options_.max_sequences) return false;
+  const int64_t decoding =
+      std::ranges::count_if(running_, [](const auto& sequence) { return !sequence->IsFull(); });
+  if (waiting_.empty() || decoding == options_.max_sequences) return false;
   Sequence& sequence = *waiting_.front();
   const std::span<const int32_t> tokens = sequence.tokens;
 
@@ -117,7 +140,8 @@ bool Scheduler::Admit(int64_t budget, std::vector<Chunk>& chunks) {
 
   for (const int32_t page : shared) pages_.Retain(page);
   sequence.pages = std::move(shared);
-  sequence.computed = std::ssize(sequence.pages) * kPageTokens;
+  sequence.published = std::ssize(sequence.pages);
+  sequence.computed = sequence.published * kPageTokens;
   sequence.shareable = true;
   cached_tokens_ += sequence.computed;
   running_.push_back(std::move(waiting_.front()));
@@ -154,12 +178,13 @@ void Scheduler::PreemptYoungest() {
   ++preemptions_;
 }
 
-// Indexes the pages that the next `count` tokens fill.
+// Indexes the pages that are full of known tokens once the next `count` were run.
 void Scheduler::PublishPages(Sequence& sequence, int64_t count) {
   if (!sequence.shareable) return;
   const std::span<const int32_t> tokens = sequence.tokens;
-  const int64_t end = (sequence.computed + count) / kPageTokens;
-  for (int64_t i = sequence.computed / kPageTokens; i < end; ++i) {
+  const int64_t end = std::min(sequence.computed + count, std::ssize(tokens)) / kPageTokens;
+  for (; sequence.published < end; ++sequence.published) {
+    const int64_t i = sequence.published;
     pages_.Publish(sequence.pages[i], i == 0 ? -1 : sequence.pages[i - 1],
                    tokens.subspan(i * kPageTokens, kPageTokens));
   }
@@ -171,6 +196,7 @@ void Scheduler::ReleasePages(Sequence& sequence) {
     sequence.pages.pop_back();
   }
   sequence.computed = 0;
+  sequence.published = 0;
 }
 
 }  // namespace ponder

@@ -37,16 +37,18 @@ class Scheduler {
 
   void Add(std::unique_ptr<Sequence> sequence);
 
-  // The chunks of the next step, older sequences first, with their pages in place. A chunk may read
-  // pages that an earlier one of the same step fills. Empty where there is no sequence. Call Commit
-  // or Abandon before the next Plan.
+  // The chunks of the next step with their pages in place: first those that follow a pending token,
+  // then the others, older sequences first. A chunk may read pages that another one fills. Empty
+  // where there is no sequence, or none that is not drawing its last token. Call Commit or Abandon
+  // before the next Plan; at that time no sequence has more than one token pending, of the step
+  // planned last.
   std::vector<Chunk> Plan();
-  // The chunks have run.
+  // The chunks were launched. Those that sample have a token more pending.
   void Commit(const std::vector<Chunk>& chunks);
   // The chunks have failed: what was computed is forgotten, everything waits again.
   void Abandon();
 
-  // Takes a running sequence out; its pages and its place are free.
+  // Takes a sequence out; its pages and its place are free.
   std::unique_ptr<Sequence> Finish(Sequence* sequence);
   // Takes every sequence out whose request is `unwanted`.
   std::vector<std::unique_ptr<Sequence>> Remove(

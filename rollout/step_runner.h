@@ -20,6 +20,11 @@ struct StepInput {
   std::span<const int32_t> pages;  // cover positions 0 ... first_position + ids.size() - 1
   bool samples = false;            // a token is drawn behind the last id
   kernels::SampleRow sampling;     // how, where `samples`
+  // Where it is not -1, the one id of `ids` is not known yet: it is that of the token which the
+  // step launched before this one draws for its `follows`-th sampling input. Where that turns out
+  // to be one of `stop_ids`, this input does nothing, and what is drawn behind it means nothing.
+  int64_t follows = -1;
+  std::span<const int32_t> stop_ids;
 };
 
 struct SampledToken {
@@ -35,17 +40,24 @@ struct StepRunnerInfo {
   int64_t max_positions = 0;
   int64_t pages = 0;
   int64_t version = 0;  // of the policy, at the start
+  // Whether a step may be launched before the one before it was collected: the device is then never
+  // idle while the host looks at tokens.
+  bool runs_ahead = false;
 };
 
-// The model as the engine sees it: runs a batch and samples. An input may read pages that another
-// one of the same call fills. One caller at a time.
+// The model as the engine sees it: runs batches and samples. An input may read pages that another
+// one of the same step fills. One caller at a time.
 class StepRunner {
  public:
   virtual ~StepRunner() = default;
 
   virtual StepRunnerInfo Info() const = 0;
-  // A token for each input that samples, in their order.
-  virtual absl::StatusOr<std::vector<SampledToken>> Run(std::span<const StepInput> inputs) = 0;
+  // Enqueues a step. At most one may wait to be collected at this time, and none that does not run
+  // ahead. After an error nothing was enqueued.
+  virtual absl::Status Launch(std::span<const StepInput> inputs) = 0;
+  // Waits for the oldest step that was not collected: a token for each input that samples, in their
+  // order.
+  virtual std::vector<SampledToken> Collect() = 0;
 };
 
 // `decoder` outlives the runner. Takes the cache at once, in `place` where that is given:

@@ -42,6 +42,10 @@ void AddSessionOptions(CLI::App& command, SessionOptions& options) {
       ->capture_default_str();
   command.add_option("--device", options.device, "cpu, cuda or cuda:N (a GPU's number)")
       ->capture_default_str();
+  command
+      .add_option("--numerics", options.numerics,
+                  "exact, or fast on a GPU: last digits depend on the batch")
+      ->capture_default_str();
   command.add_option("--threads", options.threads, "compute threads; 0 = one a core")
       ->capture_default_str()
       ->check(CLI::Range(0, 1024));

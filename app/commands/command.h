@@ -28,7 +28,7 @@ CLI::App* AddCommand(CLI::App& parent, const std::string& name, const std::strin
 void AddOverrides(CLI::App& command, std::vector<std::string>& overrides,
                   const std::string& description);
 
-// --model, --dtype, --threads, --isa and --chat-template.
+// --model, --dtype, --device, --numerics, --threads, --isa and --chat-template.
 void AddSessionOptions(CLI::App& command, SessionOptions& options);
 
 // JSON lines of standard input, one call a line with its number from 1; blank lines are passed

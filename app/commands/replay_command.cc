@@ -32,12 +32,17 @@ namespace {
 
 constexpr size_t kJudgedAtOnce = 256;  // of JudgeItems, for the deadline of a call
 
+// Whether these are numerics whose bits depend on the batch.
+bool IsFast(const std::string& numerics) { return numerics.ends_with("-fast"); }
+
 // The device and instruction set that compute the bits of `numerics`; the CPU's best where none
 // here does.
 absl::StatusOr<std::unique_ptr<kernels::Backend>> MatchBackend(const std::string& numerics,
                                                                int64_t threads) {
   std::vector<SessionOptions> choices;
-  if (numerics.starts_with("cuda")) choices.push_back({.device = "cuda"});
+  if (numerics.starts_with("cuda")) {
+    choices.push_back({.device = "cuda", .numerics = IsFast(numerics) ? "fast" : "exact"});
+  }
   for (const char* isa : {"best", "amx", "avx512_bf16", "avx512", "avx2", "portable"})
     choices.push_back({.isa = isa, .threads = threads});
   for (const SessionOptions& choice : choices) {
@@ -166,6 +171,12 @@ absl::StatusOr<Doubts> FindDoubts(RunReader& reader, const kernels::Backend& bac
     console.Warn(doubts.all +
                  ": log-probs will differ in their last digits, tokens may; the run's build on its "
                  "kind of processor has the same");
+  } else if (IsFast(here)) {
+    doubts.all = fmt::format(
+        "the run's numerics ({}) give exactness up: last digits depend on the batch in which a "
+        "completion was sampled",
+        here);
+    console.Warn(doubts.all + ", so that samples cannot be expected to come out the same");
   }
   PONDER_ASSIGN_OR_RETURN(const std::vector<TimedEvent> events, reader.Events(0));
   if (std::ranges::none_of(
@@ -251,7 +262,10 @@ absl::Status RunReplay(const ReplayCommand& command) {
                           Rejudge(*run.reader, to_judge, *console));
   for (size_t i = 0; i < verdicts.size(); ++i) Show(command, to_judge[i], &verdicts[i], report);
   std::string words;
-  PONDER_RETURN_IF_ERROR(report.Conclude(learning, words));
+  const absl::Status concluded = report.Conclude(learning, words);
+  if (!concluded.ok() && IsFast(run.backend->Info().fingerprint))
+    return Annotate(concluded, "to be expected of the numerics fast (machine.numerics)");
+  PONDER_RETURN_IF_ERROR(concluded);
   console->Say(words);
   return absl::OkStatus();
 }

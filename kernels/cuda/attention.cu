@@ -5,7 +5,7 @@ namespace ponder::kernels::cuda {
 namespace {
 
 constexpr int kPlanThreads = 256;
-static_assert(kRunRows == kTileRows && kRunKeys % AttentionTile<BF16, 32>::kKeys == 0);
+static_assert(kRunRows == kTileRows);
 
 // One chain of 16 rows: what a thread holds are rows g and g + 8.
 template <int kE>
@@ -31,10 +31,13 @@ struct Chain {
 template <int kE>
 inline constexpr int kChainFloats = kE + 8;
 
-// The chains of a row, [N, H, kStreams, kChainFloats] in all.
+// The chains that blocks of threads leave to each other, [segments, K, kDecodeRows, kStreams,
+// kChainFloats]: of row r of a key/value head in one segment.
 template <int kE>
-__device__ float* ChainAt(float* chains, int64_t at, int stream) {
-  return chains + (at * kStreams + stream) * kChainFloats<kE>;
+__device__ float* ChainAt(float* chains, int64_t segment, int64_t kv_heads, int kv_head, int row,
+                          int stream) {
+  const int64_t of_row = (segment * kv_heads + kv_head) * kDecodeRows + row;
+  return chains + (of_row * kStreams + stream) * kChainFloats<kE>;
 }
 
 template <int kE>
@@ -141,10 +144,16 @@ __device__ void ZeroPadding(const AttentionArgs& args, int64_t row, int64_t widt
     static_cast<T*>(args.out)[row * padded + i] = Narrow<T>(0.0f);
 }
 
-// Blocks in the order of the chains: 0, 4, 8, ..., 1, 5, 9, ...; -1 behind the last.
-__device__ inline int NextBlock(int block, int blocks) {
-  if (block + kStreams < blocks) return block + kStreams;
-  return block % kStreams + 1 < (blocks < kStreams ? blocks : kStreams) ? block % kStreams + 1 : -1;
+// Blocks in the order of the chains, segment after segment: 0, 4, 8, ..., 1, 5, 9, ...; -1 behind
+// the last. A chain goes on where the next block is `block` + kStreams.
+template <int kSegmentBlocks>
+__device__ int NextBlock(int block, int blocks) {
+  const int begin = block / kSegmentBlocks * kSegmentBlocks;
+  const int end = begin + kSegmentBlocks < blocks ? begin + kSegmentBlocks : blocks;
+  if (block + kStreams < end) return block + kStreams;
+  const int chain = block % kStreams + 1;
+  if (chain < kStreams && begin + chain < end) return begin + chain;
+  return end < blocks ? end : -1;
 }
 
 // Keys and values of a block (none: -1) into one of two stages. Ends with two commits.
@@ -164,14 +173,17 @@ __device__ void CopyBlock(T* stages, int stage, int block, const HeadRows& rows,
                   Sizes::kKeys, args.shape, threadIdx.x, kAttentionThreads);
 }
 
-// A block for a run of sequences and one key/value head: the beginnings of their chains, over the
-// keys that they share. A warp for 16 rows.
+// A block of threads for a run of sequences, one key/value head and one segment: the beginnings of
+// their chains, over the keys that they share. A warp for 16 rows.
 template <typename T, int kE>
 __global__ void __launch_bounds__(kAttentionThreads, kBlocksAtOnce)
     RunKernel(AttentionArgs args, float* chains) {
   using Sizes = AttentionTile<T, kE>;
   const AttentionRun run = args.runs[blockIdx.x];
-  if (run.count == 0) return;
+  const int number = static_cast<int>(blockIdx.z);
+  const int first_block = number * Sizes::kSegmentBlocks;
+  const int run_blocks = run.keys / Sizes::kKeys;
+  if (first_block >= run_blocks) return;
   HeadRows rows =
       MakeHeadRows(args.sequences[run.first], args.heads, args.shape.kv_heads, blockIdx.y);
   rows.query_count = run.count;  // neighbours with a row each
@@ -184,14 +196,16 @@ __global__ void __launch_bounds__(kAttentionThreads, kBlocksAtOnce)
       reinterpret_cast<float*>(stages + 2 * 2 * Sizes::kKeyElements) + warp * 16 * kScratchStride;
   LoadRows<T, kE>(all_q, args.q, rows, 0, kTileRows, args.shape.head_width, threadIdx.x,
                   kAttentionThreads);
-  const int blocks = run.keys / Sizes::kKeys;
+  const int blocks = first_block + Sizes::kSegmentBlocks < run_blocks
+                         ? first_block + Sizes::kSegmentBlocks
+                         : run_blocks;
   const int row = warp * 16 + lane / 4;
   Chain<kE> chain;
   chain.Clear();
-  CopyBlock<T, kE>(stages, 0, 0, rows, args);
+  CopyBlock<T, kE>(stages, 0, first_block, rows, args);
   int stage = 0;
-  for (int block = 0; block >= 0; stage ^= 1) {
-    const int next = NextBlock(block, blocks);
+  for (int block = first_block; block >= 0; stage ^= 1) {
+    const int next = NextBlock<Sizes::kSegmentBlocks>(block, blocks);
     CopyBlock<T, kE>(stages, stage ^ 1, next, rows, args);
     WaitForCopies<2>();
     __syncthreads();
@@ -200,11 +214,14 @@ __global__ void __launch_bounds__(kAttentionThreads, kBlocksAtOnce)
       const T* const keys = stages + stage * 2 * Sizes::kKeyElements;
       AddBlock<T, kE>(chain, all_q + warp * Sizes::kRowElements, keys, keys + Sizes::kKeyElements,
                       kAll, args.scale, scratch);
-      if (next < 0 || next % kStreams != block % kStreams) {
+      if (next != block + kStreams) {
         for (int half = 0; half < 2; ++half) {
           const int r = row + 8 * half;
           if (r >= count) continue;
-          StoreChain<kE>(chain, half, ChainAt<kE>(chains, rows.At(r), block % kStreams));
+          const int64_t segment = args.sequences[run.first + r / rows.group].segment_begin + number;
+          StoreChain<kE>(chain, half,
+                         ChainAt<kE>(chains, segment, args.shape.kv_heads, rows.kv_head,
+                                     r % rows.group, block % kStreams));
         }
         chain.Clear();
       }
@@ -215,18 +232,39 @@ __global__ void __launch_bounds__(kAttentionThreads, kBlocksAtOnce)
   WaitForCopies<0>();
 }
 
-// A block for 16 rows or fewer of one key/value head: a warp a chain. A sequence of a run goes on
-// from what RunKernel has left in `chains`.
+// What becomes of a row's element e once its chains are merged.
+template <typename T>
+__device__ void FinishElement(const AttentionArgs& args, const HeadRows& rows, int row, int e,
+                              float max, float sum, float value, int64_t padded) {
+  const int64_t at = rows.At(row), width = args.shape.head_width;
+  if (e < width) StoreOut<T>(args, at, e, width, padded, value / sum);
+  if (e == 0 && args.logsumexp != nullptr) args.logsumexp[at] = max + logf(sum);
+  if (e == 0 && at % args.heads == args.heads - 1)
+    ZeroPadding<T>(args, at / args.heads, width, padded);
+}
+
+// A block of threads for a segment of a sequence with kDecodeRows rows or fewer, one key/value
+// head: a warp a chain. Of a sequence of a run it goes on from what RunKernel has left in `chains`;
+// where the sequence has several segments, it leaves its chains there for MergeKernel.
 template <typename T, int kE>
 __global__ void __launch_bounds__(kAttentionThreads, kBlocksAtOnce)
     DecodeKernel(AttentionArgs args, float* chains, int64_t padded) {
   using Sizes = AttentionTile<T, kE>;
-  const AttentionSequence& sequence = args.sequences[blockIdx.x];
+  const AttentionSegment segment = args.segments[blockIdx.x];
+  if (segment.sequence < 0) return;
+  const AttentionSequence& sequence = args.sequences[segment.sequence];
   const HeadRows rows = MakeHeadRows(sequence, args.heads, args.shape.kv_heads, blockIdx.y);
-  const int begun = chains == nullptr ? 0 : static_cast<int>(sequence.shared_keys) / Sizes::kKeys;
+  const int first_block = segment.number * Sizes::kSegmentBlocks;
+  const int end_key = (segment.number + 1) * int{kSegmentKeys} < rows.key_count
+                          ? (segment.number + 1) * int{kSegmentKeys}
+                          : rows.key_count;
+  // Blocks of this segment that the run has done.
+  const int shared = static_cast<int>(sequence.shared_keys) / Sizes::kKeys - first_block;
+  const int begun = chains == nullptr || args.runs == nullptr || shared < 0 ? 0 : shared;
   const int64_t width = args.shape.head_width;
   const int count = rows.Count();
-  if (count == 0 || count > 16) return;  // PromptKernel's
+  // None are left of a sequence that was stopped (FollowArgs).
+  if (count == 0 || begun >= Sizes::kSegmentBlocks) return;
   const int warp = threadIdx.x / kWarp, lane = threadIdx.x % kWarp;
   T* const q = reinterpret_cast<T*>(SharedMemory());
   T* const keys = q + Sizes::kRowElements + warp * 2 * Sizes::kKeyElements;
@@ -238,15 +276,16 @@ __global__ void __launch_bounds__(kAttentionThreads, kBlocksAtOnce)
   __syncthreads();
   Chain<kE> chain;
   chain.Clear();
+  const auto stored = [&](int row) {
+    return ChainAt<kE>(chains, blockIdx.x, args.shape.kv_heads, rows.kv_head, row, warp);
+  };
   for (int half = 0; half < 2; ++half) {
     const int row = lane / 4 + 8 * half;
-    if (warp < begun && row < count)
-      LoadChain<kE>(chain, half, ChainAt<kE>(chains, rows.At(row), warp));
+    if (warp < begun && row < count) LoadChain<kE>(chain, half, stored(row));
   }
   const int seen[2] = {rows.Visible(lane / 4), rows.Visible(lane / 4 + 8)};
-  const int first_block = begun + (warp + kStreams - begun % kStreams) % kStreams;
-  for (int first = first_block * Sizes::kKeys; first < rows.key_count;
-       first += kStreams * Sizes::kKeys) {
+  const int own_block = first_block + begun + (warp + kStreams - begun % kStreams) % kStreams;
+  for (int first = own_block * Sizes::kKeys; first < end_key; first += kStreams * Sizes::kKeys) {
     CopyKeys<T, kE>(keys, args.cache.keys, rows, first, Sizes::kKeys, args.shape, lane, kWarp);
     CopyKeys<T, kE>(values, args.cache.values, rows, first, Sizes::kKeys, args.shape, lane, kWarp);
     WaitForCopies<0>();
@@ -254,6 +293,13 @@ __global__ void __launch_bounds__(kAttentionThreads, kBlocksAtOnce)
     const int visible[2] = {seen[0] - first, seen[1] - first};
     AddBlock<T, kE>(chain, q, keys, values, visible, args.scale, scratch);
     __syncwarp();  // all have read before the next block comes
+  }
+  if (rows.key_count > kSegmentKeys) {
+    for (int half = 0; half < 2; ++half) {
+      const int row = lane / 4 + 8 * half;
+      if (row < count) StoreChain<kE>(chain, half, stored(row));
+    }
+    return;
   }
   __syncthreads();
 
@@ -287,11 +333,33 @@ __global__ void __launch_bounds__(kAttentionThreads, kBlocksAtOnce)
                 &other_change);
       value = MergeValue(value, change, parts[stream * 16 * kE + i], other_change);
     }
-    const int64_t at = rows.At(row);
-    if (e < width) StoreOut<T>(args, at, e, width, padded, value / sum);
-    if (e == 0 && args.logsumexp != nullptr) args.logsumexp[at] = max + logf(sum);
-    if (e == 0 && at % args.heads == args.heads - 1)
-      ZeroPadding<T>(args, at / args.heads, width, padded);
+    FinishElement<T>(args, rows, row, e, max, sum, value, padded);
+  }
+}
+
+// A block of threads for a sequence that decodes over several segments, one key/value head.
+template <typename T, int kE>
+__global__ void __launch_bounds__(kAttentionThreads)
+    MergeKernel(AttentionArgs args, float* chains, int64_t padded) {
+  const AttentionSequence& sequence = args.sequences[blockIdx.x];
+  const HeadRows rows = MakeHeadRows(sequence, args.heads, args.shape.kv_heads, blockIdx.y);
+  const int count = rows.Count();
+  if (count > kDecodeRows || rows.key_count <= kSegmentKeys) return;
+  const int segments = (rows.key_count + int{kSegmentKeys} - 1) / int{kSegmentKeys};
+  for (int i = threadIdx.x; i < count * kE; i += kAttentionThreads) {
+    const int row = i / kE, e = i % kE;
+    float max = kMinusInfinity, sum = 0, value = 0;
+    for (int part = 0; part < segments * kStreams; ++part) {
+      const float* const chain =
+          ChainAt<kE>(chains, sequence.segment_begin + part / kStreams, args.shape.kv_heads,
+                      rows.kv_head, row, part % kStreams);
+      // As QuadSum adds them.
+      const float chain_sum = (chain[kE] + chain[kE + 1]) + (chain[kE + 2] + chain[kE + 3]);
+      float change, other_change;
+      MergeSums(max, sum, chain[kE + 4], chain_sum, &change, &other_change);
+      value = MergeValue(value, change, chain[e], other_change);
+    }
+    FinishElement<T>(args, rows, row, e, max, sum, value, padded);
   }
 }
 
@@ -336,7 +404,7 @@ __global__ void __launch_bounds__(kAttentionThreads, kBlocksAtOnce)
   CopyBlock<T, kE>(stages, 0, 0, rows, args);
   int stage = 0;
   for (int block = 0; block >= 0; stage ^= 1) {
-    const int next = NextBlock(block, blocks);
+    const int next = NextBlock<Sizes::kSegmentBlocks>(block, blocks);
     CopyBlock<T, kE>(stages, stage ^ 1, next, rows, args);
     WaitForCopies<2>();
     __syncthreads();
@@ -344,7 +412,7 @@ __global__ void __launch_bounds__(kAttentionThreads, kBlocksAtOnce)
     const int visible[2] = {seen[0] - first, seen[1] - first};
     const T* const keys = stages + stage * 2 * Sizes::kKeyElements;
     AddBlock<T, kE>(chain, q, keys, keys + Sizes::kKeyElements, visible, args.scale, scratch);
-    if (next < 0 || next % kStreams != block % kStreams) {
+    if (next != block + kStreams) {
 #pragma unroll
       for (int half = 0; half < 2; ++half) {
         const float sum = QuadSum(chain.sum[half]);
@@ -418,8 +486,8 @@ __global__ void __launch_bounds__(kPlanThreads)
 
 }  // namespace
 
-void CheckAttention(const KvShape& shape, int64_t rows, int64_t sequences, int64_t heads) {
-  PONDER_CHECK(rows >= 0 && sequences >= 0);
+void CheckHeads(const KvShape& shape, int64_t rows, int64_t heads) {
+  PONDER_CHECK(rows >= 0);
   PONDER_CHECK(heads > 0 && rows <= INT32_MAX / heads);
   PONDER_CHECK(shape.kv_heads > 0 && heads % shape.kv_heads == 0);
   PONDER_CHECK(shape.head_width > 0 && shape.head_width % 2 == 0 &&
@@ -439,34 +507,46 @@ const int32_t* PlanTiles(const CudaContext& context, const AttentionSequence* se
 }
 
 void Attention(const CudaContext& context, const AttentionArgs& args) {
-  CheckAttention(args.shape, args.rows, args.sequence_count, args.heads);
+  CheckHeads(args.shape, args.rows, args.heads);
+  PONDER_CHECK(args.sequence_count >= 0);
   if (args.rows == 0 || args.sequence_count == 0) return;
   PONDER_CHECK(args.q != nullptr && args.out != nullptr && args.sequences != nullptr &&
                args.cache.keys != nullptr && args.cache.values != nullptr);
   PONDER_CHECK(args.out_act == args.shape.dtype);
+  PONDER_CHECK(args.segment_count == 0 || args.segments != nullptr);
   const int64_t group = args.heads / args.shape.kv_heads;
   const int64_t padded = PaddedInputs(args.heads * args.shape.head_width);
+  const bool is_long = args.max_keys > kSegmentKeys;
   context.workspace.Reset();
   ForType(args.shape.dtype, [&]<typename T>() {
     ForHeadWidth(args.shape.head_width, [&]<int kE>() {
       float* chains = nullptr;
+      if (args.runs != nullptr || is_long) {
+        chains = context.workspace.Take<float>(args.segment_count * args.shape.kv_heads *
+                                               kDecodeRows * kStreams * kChainFloats<kE>);
+      }
       if (args.runs != nullptr) {
-        chains =
-            context.workspace.Take<float>(args.rows * args.heads * kStreams * kChainFloats<kE>);
         Launch({.blocks = args.sequence_count,
                 .blocks_y = args.shape.kv_heads,
+                .blocks_z = CeilDivide(args.max_keys, kSegmentKeys),
                 .threads = kAttentionThreads,
                 .shared_bytes = PromptBytes<T, kE>()},
                context.stream, RunKernel<T, kE>, args, chains);
       }
-      Launch({.blocks = args.sequence_count,
+      Launch({.blocks = args.segment_count,
               .blocks_y = args.shape.kv_heads,
               .threads = kAttentionThreads,
               .shared_bytes = DecodeBytes<T, kE>()},
              context.stream, DecodeKernel<T, kE>, args, chains, padded);
-      if (args.max_queries > 0 && args.max_queries * group <= 16) return;
+      if (is_long) {
+        Launch({.blocks = args.sequence_count,
+                .blocks_y = args.shape.kv_heads,
+                .threads = kAttentionThreads},
+               context.stream, MergeKernel<T, kE>, args, chains, padded);
+      }
+      if (args.max_queries > 0 && args.max_queries * group <= kDecodeRows) return;
       const int32_t* const ends =
-          PlanTiles(context, args.sequences, args.sequence_count, group, 16);
+          PlanTiles(context, args.sequences, args.sequence_count, group, kDecodeRows);
       Launch({.blocks = TileBound(args.rows, args.sequence_count, group),
               .blocks_y = args.shape.kv_heads,
               .threads = kAttentionThreads,

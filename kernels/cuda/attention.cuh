@@ -7,9 +7,10 @@
 // times the query heads of the group: row r is query r / group, head r % group. Keys go by blocks;
 // a warp holds 16 rows.
 //
-// Exactness: the blocks of a row are dealt out to kStreams chains in turn, each with its own
-// maximum, sum and values, and the chains are merged in order. A decoding row has a warp for each
-// chain, a row of a prompt one warp for all, one after the other: the same arithmetic.
+// Exactness: keys come in segments of kSegmentKeys; the blocks of a segment are dealt out to
+// kStreams chains in turn, each with its own maximum, sum and values, and the chains of all
+// segments are merged in order. A decoding row has a warp for each chain and a block of threads for
+// each segment, a row of a prompt one warp for all, one after the other: the same arithmetic.
 namespace ponder::kernels::cuda {
 
 inline constexpr int kAttentionWarps = 4;
@@ -22,6 +23,8 @@ inline constexpr int kBlocksAtOnce = 2;
 template <typename T, int kE>
 struct AttentionTile {
   static constexpr int kKeys = sizeof(T) == 4 ? 16 : 32;  // of a block
+  static constexpr int kSegmentBlocks = kSegmentKeys / kKeys;
+  static_assert(kSegmentBlocks % kStreams == 0 && kRunKeys % kKeys == 0);
   static constexpr int kStride = kE + kRowPadding<T>;
   static constexpr int kRowElements = 16 * kStride;     // 16 rows of queries
   static constexpr int kKeyElements = kKeys * kStride;  // a block of keys, or of values
@@ -165,6 +168,7 @@ __device__ inline TileOfSequence FindTile(const int32_t* ends, int64_t count, in
   return {low, block - (low == 0 ? 0 : ends[low - 1])};
 }
 
-void CheckAttention(const KvShape& shape, int64_t rows, int64_t sequences, int64_t heads);
+// Of `rows` rows with `heads` query heads.
+void CheckHeads(const KvShape& shape, int64_t rows, int64_t heads);
 
 }  // namespace ponder::kernels::cuda

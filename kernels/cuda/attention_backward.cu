@@ -287,7 +287,8 @@ PageUsers FindPageUsers(const CudaContext& context, const AttentionBackwardArgs&
 }  // namespace
 
 void AttentionBackward(const CudaContext& context, const AttentionBackwardArgs& args) {
-  CheckAttention(args.shape, args.rows, args.sequence_count, args.heads);
+  CheckHeads(args.shape, args.rows, args.heads);
+  PONDER_CHECK(args.sequence_count >= 0);
   if (args.rows == 0 || args.sequence_count == 0) return;
   PONDER_CHECK(args.q != nullptr && args.out != nullptr && args.sequences != nullptr &&
                args.cache.keys != nullptr && args.cache.values != nullptr);

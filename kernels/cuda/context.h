@@ -5,7 +5,9 @@
 #include <cstdint>
 #include <vector>
 
+#include "kernels/cuda/blas_library.h"
 #include "kernels/cuda/launch.h"
+#include "kernels/cuda/numerics.h"
 
 namespace ponder::kernels::cuda {
 
@@ -50,6 +52,8 @@ struct CudaContext {
   cudaStream_t stream = nullptr;
   Workspace& workspace;
   int multiprocessors = 1;
+  Numerics numerics = Numerics::kExact;
+  BlasLibrary* blas = nullptr;  // null: our own kernels do without
 };
 
 }  // namespace ponder::kernels::cuda

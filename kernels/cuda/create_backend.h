@@ -1,18 +1,25 @@
 #pragma once
 
+#include <functional>
 #include <memory>
+#include <string>
 
 #include "base/status.h"
 #include "kernels/backend.h"
+#include "kernels/cuda/numerics.h"
 
 namespace ponder::kernels {
 
 struct CudaBackendOptions {
   int device = 0;  // its number among the visible ones
+  Numerics numerics = Numerics::kExact;
+  // Told once, in words, where gradients must do without cuBLASLt; may be empty.
+  std::function<void(const std::string&)> warn;
 };
 
 // A GPU behind the operations. FAILED_PRECONDITION where there is none, or one older than compute
-// capability 8.0. This is inside the CUDA library; programs load it (kernels/cuda_library.h).
+// capability 8.0, or where kFast finds no cuBLASLt to be fast with. This is inside the CUDA
+// library; programs load it (kernels/cuda_library.h).
 absl::StatusOr<std::unique_ptr<Backend>> CreateLocalCudaBackend(const CudaBackendOptions& options);
 
 }  // namespace ponder::kernels

@@ -1,11 +1,14 @@
 #include <cuda_runtime.h>
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 #include <cstring>
 #include <string>
+#include <utility>
 
 #include "base/check.h"
+#include "kernels/cuda/blas_functions.h"
 #include "kernels/cuda/context.h"
 #include "kernels/cuda/create_backend.h"
 #include "kernels/cuda/operations.h"
@@ -15,7 +18,7 @@ namespace ponder::kernels {
 namespace {
 
 // Raised by whoever changes a last digit of a forward operation.
-constexpr int kKernelRevision = 1;
+constexpr int kKernelRevision = 2;
 
 class GraphRecording final : public Recording {
  public:
@@ -30,11 +33,14 @@ class GraphRecording final : public Recording {
 
 class CudaBackend final : public Backend {
  public:
-  CudaBackend(int device, const cudaDeviceProp& properties)
-      : device_(device), context_{nullptr, workspace_, properties.multiProcessorCount} {
+  CudaBackend(const CudaBackendOptions& options, const cudaDeviceProp& properties)
+      : device_(options.device),
+        warn_(options.warn),
+        context_{nullptr, workspace_, properties.multiProcessorCount, options.numerics} {
     info_.name = "cuda";
     info_.isa = fmt::format("sm_{}{}", properties.major, properties.minor);
-    info_.fingerprint = fmt::format("cuda-{}-r{}", info_.isa, kKernelRevision);
+    info_.fingerprint = fmt::format("cuda-{}-r{}{}", info_.isa, kKernelRevision,
+                                    options.numerics == Numerics::kFast ? "-fast" : "");
     info_.order = MatrixOrder::kRows;
     info_.is_host_memory = false;
     info_.can_record = true;
@@ -50,8 +56,15 @@ class CudaBackend final : public Backend {
     for (cudaEvent_t& mark : marks_) {
       if (error == cudaSuccess) error = cudaEventCreateWithFlags(&mark, cudaEventDisableTiming);
     }
-    if (error == cudaSuccess) return absl::OkStatus();
-    return FailedPrecondition("GPU {} cannot be used: {}", device_, cudaGetErrorString(error));
+    if (error != cudaSuccess) {
+      return FailedPrecondition("GPU {} cannot be used: {}", device_, cudaGetErrorString(error));
+    }
+    if (context_.numerics == Numerics::kExact) return absl::OkStatus();
+    if (const absl::Status loaded = LoadBlas(); !loaded.ok()) {
+      return FailedPrecondition("the numerics fast need cuBLASLt: {}; or choose exact",
+                                loaded.message());
+    }
+    return absl::OkStatus();
   }
 
   const BackendInfo& Info() const override { return info_; }
@@ -115,9 +128,9 @@ class CudaBackend final : public Backend {
     return mark;
   }
   void Wait(int64_t mark) override {
-    PONDER_CHECK(mark > marked_ - std::ssize(marks_) && mark <= marked_,
-                 fmt::format("mark {} of {}", mark, marked_));
-    cuda::CheckCuda(cudaEventSynchronize(EventOf(mark)), "cudaEventSynchronize");
+    PONDER_CHECK(mark <= marked_, fmt::format("mark {} of {}", mark, marked_));
+    const int64_t known = std::max(mark, marked_ - std::ssize(marks_) + 1);
+    cuda::CheckCuda(cudaEventSynchronize(EventOf(known)), "cudaEventSynchronize");
   }
 
   void ReserveWorkspace(int64_t bytes) override { workspace_.Reserve(bytes); }
@@ -159,6 +172,7 @@ class CudaBackend final : public Backend {
     cuda::RmsNormBackward(context_, args);
   }
   void LinearBackward(const LinearBackwardArgs& args) override {
+    FindBlas();
     cuda::LinearBackward(context_, args);
   }
   void QkvRopeBackward(const QkvRopeBackwardArgs& args) override {
@@ -172,6 +186,7 @@ class CudaBackend final : public Backend {
     cuda::SwiGluBackward(context_, args);
   }
   void LogProbBackward(const LogProbBackwardArgs& args) override {
+    FindBlas();
     cuda::LogProbBackward(context_, args);
   }
 
@@ -187,6 +202,20 @@ class CudaBackend final : public Backend {
   }
 
  private:
+  absl::Status LoadBlas() {
+    PONDER_ASSIGN_OR_RETURN(const cuda::BlasFunctions functions, cuda::FindBlasFunctions());
+    PONDER_ASSIGN_OR_RETURN(blas_, cuda::CreateBlasLibrary(functions));
+    context_.blas = blas_.get();
+    return absl::OkStatus();
+  }
+  // For the backward, on first use: who only generates does without.
+  void FindBlas() {
+    if (std::exchange(looked_for_blas_, true) || blas_ != nullptr) return;
+    const absl::Status loaded = LoadBlas();
+    if (loaded.ok() || warn_ == nullptr) return;
+    warn_(fmt::format("the learner's products run on kernels of our own, which are slower: {}",
+                      loaded.message()));
+  }
   cudaEvent_t EventOf(int64_t mark) const {
     return marks_[static_cast<size_t>(mark) % marks_.size()];
   }
@@ -198,7 +227,10 @@ class CudaBackend final : public Backend {
   }
 
   const int device_;
+  const std::function<void(const std::string&)> warn_;
   cuda::Workspace workspace_;
+  std::unique_ptr<cuda::BlasLibrary> blas_;
+  bool looked_for_blas_ = false;
   cuda::CudaContext context_;
   std::array<cudaEvent_t, 64> marks_ = {};
   int64_t marked_ = 0;  // the last mark
@@ -232,7 +264,7 @@ absl::StatusOr<std::unique_ptr<Backend>> CreateLocalCudaBackend(const CudaBacken
         "GPU {} ({}) has compute capability {}.{}, expected {}.0 or newer for bf16", options.device,
         properties.name, properties.major, properties.minor, kOldest);
   }
-  auto backend = std::make_unique<CudaBackend>(options.device, properties);
+  auto backend = std::make_unique<CudaBackend>(options, properties);
   PONDER_RETURN_IF_ERROR(backend->Init());
   return backend;
 }

@@ -1,17 +1,15 @@
 #pragma once
 
 #include "kernels/cuda/device.cuh"
+#include "kernels/cuda/operand.h"
 
 // Warp-level products from shared memory: C [16, 8] += A [16, 16] B [16, 8], written once for both
 // working types. bf16 goes through the tensor cores; fp32, which is there to compare with, through
 // the same tiles one multiply-add at a time.
 //
-// An operand lies in shared memory with its rows either along k (A [m][k], B [n][k]: Major::kK) or
-// along the other index (A [k][m], B [k][n]: Major::kOther). Strides are in elements and, for bf16,
-// multiples of 8. Every lane of the warp calls.
+// An operand lies in shared memory with its rows along either index (Major). Strides are in
+// elements and, for bf16, multiples of 8. Every lane of the warp calls.
 namespace ponder::kernels::cuda {
-
-enum class Major { kK, kOther };
 
 // What keeps eight rows, 16 bytes each, out of each other's banks.
 template <typename T>

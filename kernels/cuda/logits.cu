@@ -157,29 +157,12 @@ struct FinishLogitGradients {
   }
 };
 
-// Stores rows of the product where they belong, or adds them where `rows` is null.
-struct FinishRows {
-  float* y;
-  int64_t width;
-  const int32_t* rows;
-  SameLine lines;
-
-  __device__ void Put(int64_t row, int64_t column, float value) const {
-    if (column >= width) return;
-    if (rows != nullptr) {
-      y[rows[row] * width + column] = value;
-    } else {
-      y[row * width + column] += value;
-    }
-  }
-  __device__ void operator()(int64_t row, int64_t column, const float* first,
-                             const float* second) const {
-    Put(row, column, first[0]);
-    Put(row, column + 1, first[1]);
-    Put(row, column + 8, second[0]);
-    Put(row, column + 9, second[1]);
-  }
-};
+// rows: where each row of `from` belongs.
+__global__ void __launch_bounds__(kThreads)
+    ScatterRowsKernel(const float* from, const int32_t* rows, float* to, int64_t width) {
+  float* const row = to + rows[blockIdx.x] * width;
+  for (int64_t i = threadIdx.x; i < width; i += kThreads) row[i] = from[blockIdx.x * width + i];
+}
 
 }  // namespace
 
@@ -247,6 +230,7 @@ void LogProbBackward(const CudaContext& context, const LogProbBackwardArgs& args
         std::clamp<int64_t>(kChunkBytes / (padded * static_cast<int64_t>(sizeof(T))), 64, 4096);
     T* const d_logits = context.workspace.Take<T>(std::min<int64_t>(chunk, count) * padded);
     T* const hidden = context.workspace.Take<T>(std::min<int64_t>(chunk, count) * padded_width);
+    auto* const d_hidden = context.workspace.Take<float>(std::min<int64_t>(chunk, count) * width);
     for (int64_t begin = 0; begin < count; begin += chunk) {
       const int64_t some = std::min<int64_t>(chunk, count - begin);
       Launch({.blocks = some, .threads = kThreads}, context.stream, GatherRowsKernel<T>,
@@ -256,11 +240,13 @@ void LogProbBackward(const CudaContext& context, const LogProbBackwardArgs& args
       MatMul<T, Major::kK, Major::kK>(
           context, x, WeightOperand<T>(args.w), some, padded, padded_width,
           FinishLogitGradients<T>{d_logits, padded, rows + begin, args, {}});
-      MatMul<T, Major::kK, Major::kOther>(context, gradient, WeightOperand<T>(args.w), some, width,
-                                          vocabulary,
-                                          FinishRows{args.d_hidden, width, rows + begin, {}});
-      MatMul<T, Major::kOther, Major::kOther>(context, gradient, x, vocabulary, width, some,
-                                              FinishRows{args.d_w, width, nullptr, {}});
+      MatMulInAnyOrder<T, Major::kK, Major::kOther>(context, gradient, WeightOperand<T>(args.w),
+                                                    some, vocabulary, some,
+                                                    StoreIn(d_hidden, width));
+      Launch({.blocks = some, .threads = kThreads}, context.stream, ScatterRowsKernel, d_hidden,
+             rows + begin, args.d_hidden, width);
+      MatMulInAnyOrder<T, Major::kOther, Major::kOther>(
+          context, gradient, x, vocabulary, some, some, StoreIn(args.d_w, width, Store::kAdd));
     }
   });
 }

@@ -1,4 +1,4 @@
-#include "kernels/cuda/matmul.cuh"
+#include "kernels/cuda/attention.cuh"
 #include "kernels/cuda/operations.h"
 #include "kernels/cuda/reduce.cuh"
 
@@ -190,17 +190,10 @@ struct NormPart {
   }
 };
 
-void CheckHeads(const KvShape& shape, int64_t heads) {
-  PONDER_CHECK(heads > 0 && shape.kv_heads > 0 && heads % shape.kv_heads == 0);
-  PONDER_CHECK(shape.head_width > 0 && shape.head_width % 2 == 0 &&
-               shape.head_width <= kMaxHeadWidth);
-}
-
 }  // namespace
 
 void QkvRope(const CudaContext& context, const QkvRopeArgs& args) {
-  PONDER_CHECK(args.rows >= 0);
-  CheckHeads(args.shape, args.heads);
+  CheckHeads(args.shape, args.rows, args.heads);
   if (args.rows == 0) return;
   PONDER_CHECK(args.qkv != nullptr && args.cos_sin != nullptr && args.positions != nullptr &&
                args.slots != nullptr);
@@ -211,8 +204,7 @@ void QkvRope(const CudaContext& context, const QkvRopeArgs& args) {
 }
 
 void QkvRopeBackward(const CudaContext& context, const QkvRopeBackwardArgs& args) {
-  PONDER_CHECK(args.rows >= 0);
-  CheckHeads(args.shape, args.heads);
+  CheckHeads(args.shape, args.rows, args.heads);
   if (args.rows == 0) return;
   PONDER_CHECK(args.qkv != nullptr || (args.q_norm == nullptr && args.k_norm == nullptr));
   PONDER_CHECK(args.cos_sin != nullptr && args.positions != nullptr && args.slots != nullptr);

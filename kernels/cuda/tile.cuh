@@ -3,27 +3,19 @@
 #include "kernels/cuda/fragment.cuh"
 
 // One block's part of a matrix product C [m, n] = A B: a tile of kTileM x kTileN, its warps side by
-// side. Every element is one chain of products along k in steps of 16, whatever the tile's size and
-// place: all configurations give the same bits, so the launcher is free to choose by the number of
-// rows.
+// side. Every element is one chain of products along k in steps of 16, or a few of them added up in
+// order (MultiplyRange), whatever the tile's size and place: all configurations give the same bits,
+// so the launcher is free to choose by the number of rows.
 namespace ponder::kernels::cuda {
-
-// An operand in global memory: `lines` lines of `width` elements (a multiple of 16 bytes, stored
-// one behind the other). A line is a row of A or of W where it runs along k (Major::kK), else a k.
-template <typename T>
-struct Operand {
-  const T* data = nullptr;
-  int64_t lines = 0;
-  int64_t width = 0;
-};
 
 template <typename Type, int kM, int kN, int kWarpM_, int kWarpN_, Major kA, Major kB>
 struct Tile {
   using T = Type;
   static constexpr int kTileM = kM, kTileN = kN, kWarpM = kWarpM_, kWarpN = kWarpN_;
   static constexpr Major kMajorA = kA, kMajorB = kB;
-  static constexpr int kTileK = 64 / sizeof(T);  // 64 bytes of a line at a time
-  static constexpr int kStages = 3;
+  // So much of a line at a time: a small tile has little to do for what it reads.
+  static constexpr int kLineBytes = kTileM * kTileN >= 128 * 128 ? 64 : 128;
+  static constexpr int kTileK = kLineBytes / sizeof(T);
   static constexpr int kWarpsM = kTileM / kWarpM, kWarpsN = kTileN / kWarpN;
   static constexpr int kThreads = kWarpsM * kWarpsN * kWarp;
   static constexpr int kPartsM = kWarpM / 16, kPartsN = kWarpN / 16;
@@ -35,7 +27,14 @@ struct Tile {
   static constexpr int kStrideA = kWidthA + kRowPadding<T>;
   static constexpr int kStrideB = kWidthB + kRowPadding<T>;
   static constexpr int kStageElements = kLinesA * kStrideA + kLinesB * kStrideB;
-  static constexpr int kSharedBytes = kStages * kStageElements * static_cast<int>(sizeof(T));
+  static constexpr int kStageBytes = kStageElements * static_cast<int>(sizeof(T));
+  // As many as every generation's blocks have room for: where there are few blocks, what is on its
+  // way decides how fast the weights come.
+  static constexpr int kMostStages = 8, kMostSharedBytes = 92 << 10;
+  static constexpr int kStages =
+      kMostSharedBytes / kStageBytes < kMostStages ? kMostSharedBytes / kStageBytes : kMostStages;
+  static_assert(kStages >= 3);
+  static constexpr int kSharedBytes = kStages * kStageBytes;
 
   // acc[i][j]: rows 16 i, columns 16 j of the warp's part, two neighbouring tiles of 8 columns.
   float acc[kPartsM][kPartsN][2][4];
@@ -61,19 +60,68 @@ __device__ void CopyTile(T* to, const Operand<T>& from, int64_t first, int64_t c
   }
 }
 
+template <typename Tile>
+__device__ void ClearTile(Tile& tile) {
+#pragma unroll
+  for (int i = 0; i < Tile::kPartsM; ++i) {
+#pragma unroll
+    for (int j = 0; j < Tile::kPartsN; ++j) {
+#pragma unroll
+      for (int c = 0; c < 8; ++c) tile.acc[i][j][c / 4][c % 4] = 0;
+    }
+  }
+}
+
+// One chain from end to end.
+struct OneChain {
+  template <typename Tile>
+  __device__ void AfterStep(Tile&, int64_t) {}
+  template <typename Tile>
+  __device__ void AfterAll(Tile&) {}
+};
+
+// A new chain every `steps` steps; their sums are added up in order.
+template <typename Tile>
+struct ManyChains {
+  int64_t steps = 1;
+  Tile sum;
+
+  __device__ void Fold(Tile& tile) {
+#pragma unroll
+    for (int i = 0; i < Tile::kPartsM; ++i) {
+#pragma unroll
+      for (int j = 0; j < Tile::kPartsN; ++j) {
+#pragma unroll
+        for (int c = 0; c < 8; ++c) sum.acc[i][j][c / 4][c % 4] += tile.acc[i][j][c / 4][c % 4];
+      }
+    }
+  }
+  __device__ void AfterStep(Tile& tile, int64_t step) {
+    if ((step + 1) % steps != 0) return;
+    Fold(tile);
+    ClearTile(tile);
+  }
+  __device__ void AfterAll(Tile& tile) {
+    Fold(tile);
+    tile = sum;
+  }
+};
+
 // Fills tile.acc with the product of rows [m0, m0 + kTileM) and columns [n0, n0 + kTileN) over k in
-// [0, k_count). `shared`: Tile::kSharedBytes. Ends with a barrier.
-template <typename Tile, typename LineMap = SameLine>
-__device__ void MultiplyTile(Tile& tile, const Operand<typename Tile::T>& a,
-                             const Operand<typename Tile::T>& b, int64_t m0, int64_t n0,
-                             int64_t k_count, char* shared, LineMap map_b = {}) {
+// [k_begin, k_end); k_begin is a multiple of Tile::kTileK. `shared`: Tile::kSharedBytes. Ends with
+// a barrier.
+template <typename Tile, typename LineMap, typename Chains>
+__device__ void MultiplyRange(Tile& tile, const Operand<typename Tile::T>& a,
+                              const Operand<typename Tile::T>& b, int64_t m0, int64_t n0,
+                              int64_t k_begin, int64_t k_end, char* shared, LineMap map_b,
+                              Chains& chains) {
   using T = typename Tile::T;
   T* const stages = reinterpret_cast<T*>(shared);
-  const int64_t steps = (k_count + Tile::kTileK - 1) / Tile::kTileK;
+  const int64_t steps = (k_end - k_begin + Tile::kTileK - 1) / Tile::kTileK;
   const auto copy = [&](int64_t step) {
     if (step < steps) {
       T* const to = stages + step % Tile::kStages * Tile::kStageElements;
-      const int64_t k = step * Tile::kTileK;
+      const int64_t k = k_begin + step * Tile::kTileK;
       CopyTile<T, Tile::kLinesA, Tile::kWidthA, Tile::kThreads>(
           to, a, Tile::kMajorA == Major::kK ? m0 : k, Tile::kMajorA == Major::kK ? k : m0,
           SameLine{});
@@ -86,14 +134,7 @@ __device__ void MultiplyTile(Tile& tile, const Operand<typename Tile::T>& a,
     }
     CommitCopies();
   };
-#pragma unroll
-  for (int i = 0; i < Tile::kPartsM; ++i) {
-#pragma unroll
-    for (int j = 0; j < Tile::kPartsN; ++j) {
-#pragma unroll
-      for (int c = 0; c < 8; ++c) tile.acc[i][j][c / 4][c % 4] = 0;
-    }
-  }
+  ClearTile(tile);
 #pragma unroll
   for (int step = 0; step < Tile::kStages - 1; ++step) copy(step);
   const int warp = threadIdx.x / kWarp;
@@ -127,9 +168,20 @@ __device__ void MultiplyTile(Tile& tile, const Operand<typename Tile::T>& a,
         }
       }
     }
+    chains.AfterStep(tile, step);
   }
   WaitForCopies<0>();
   __syncthreads();
+  chains.AfterAll(tile);
+}
+
+// Over k in [0, k_count), in one chain.
+template <typename Tile, typename LineMap = SameLine>
+__device__ void MultiplyTile(Tile& tile, const Operand<typename Tile::T>& a,
+                             const Operand<typename Tile::T>& b, int64_t m0, int64_t n0,
+                             int64_t k_count, char* shared, LineMap map_b = {}) {
+  OneChain chain;
+  MultiplyRange(tile, a, b, m0, n0, 0, k_count, shared, map_b, chain);
 }
 
 // visit(row, column, first, second) for each row of the thread's accumulators: `first` are the

@@ -398,6 +398,20 @@ TEST(ConfigTest, LoadsAFileAndNamesOneThatIsNotThere) {
   EXPECT_THAT(std::string(missing.message()), HasSubstr(path));
 }
 
+TEST(Config, FastNumericsAreOfAGpuAndBringTheirCorrection) {
+  const RunConfig fast =
+      ParseConfig("[machine]\ndevice = \"cuda\"\nnumerics = \"fast\"", "run.toml").value();
+  EXPECT_EQ(fast.learner.importance_cap, 2);
+  EXPECT_EQ(ParseConfig("[machine]\ndevice = \"cuda\"", "run.toml")->learner.importance_cap, 0);
+  EXPECT_THAT(Problem("[machine]\nnumerics = \"fast\"\n"),
+              HasSubstr("machine.numerics = \"fast\" needs a GPU (machine.device = \"cuda\")"));
+  EXPECT_THAT(Problem("[machine]\nnumerics = \"quick\"\n"), HasSubstr("machine.numerics"));
+  RunConfig uncorrected = fast;
+  uncorrected.learner.importance_cap = 0;
+  EXPECT_THAT(CheckConfig(uncorrected, "run.toml").message(),
+              HasSubstr("learner.importance_cap must be above 0"));
+}
+
 TEST(Config, StalenessBringsItsCorrectionWhereNoneIsSet) {
   const auto with = [](const std::string& text) {
     return ParseConfig(text, "run.toml").value().learner.importance_cap;

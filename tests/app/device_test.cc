@@ -26,5 +26,12 @@ TEST(Device, AnInstructionSetIsOfTheCpuAlone) {
   EXPECT_THAT(status.message(), HasSubstr("expected the instruction set best"));
 }
 
+TEST(Device, FastNumericsAreOfAGpuAlone) {
+  EXPECT_THAT(CreateBackend({.numerics = "fast"}).status().message(),
+              HasSubstr("expected the numerics exact with the device cpu"));
+  EXPECT_THAT(CreateBackend({.numerics = "quick"}).status().message(),
+              HasSubstr("expected exact or fast as numerics, found 'quick'"));
+}
+
 }  // namespace
 }  // namespace ponder

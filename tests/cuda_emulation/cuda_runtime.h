@@ -193,7 +193,9 @@ struct cudaLaunchConfig_t {
 
 namespace ponder::cuda_emulation {
 cudaError_t Enqueue(const cudaLaunchConfig_t& config, std::function<void()> thread);
-}
+// What is no kernel of ours.
+cudaError_t EnqueueWork(cudaStream_t stream, std::function<void()> work);
+}  // namespace ponder::cuda_emulation
 
 template <typename... Parameters, typename... Arguments>
 cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t* config, void (*kernel)(Parameters...),

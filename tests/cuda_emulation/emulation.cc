@@ -410,6 +410,10 @@ cudaError_t Enqueue(const cudaLaunchConfig_t& config, std::function<void()> thre
              [config, thread = std::move(thread)] { TheDevice().RunKernel(config, thread); });
 }
 
+cudaError_t EnqueueWork(cudaStream_t stream, std::function<void()> work) {
+  return Put(stream, std::move(work));
+}
+
 }  // namespace ponder::cuda_emulation
 
 namespace emulation = ponder::cuda_emulation;

@@ -18,6 +18,9 @@ const Batch kBatches[] = {
     {9, 3, 64, {{1, 200}, {1, 129}, {1, 130}, {9, 193}, {1, 200}}, 8},
     {3, 1, 40, {{70, 150}}},
     {12, 4, 32, {{150, 150}}},
+    // Beyond a segment: at its border, behind it, with a shared beginning of a segment and a rest.
+    {4, 2, 16, {{1, 1024}, {1, 1025}, {20, 1030}, {1, 1500}}},
+    {2, 1, 8, {{1, 1100}, {3, 1190}, {1, 1150}, {1, 2100}}, 66},
 };
 
 class AttentionTest : public KernelTest {};
@@ -71,21 +74,64 @@ TEST_P(AttentionTest, PageNumbersAndNeighboursLeaveTheBitsAlone) {
         alone.query_count = 1;
         alone.key_count = keys - count + t + 1;
         const ActBuffer out(Device(), 1, width, Type());
-        const Buffer sequence = CachedBatch::OnDevice(Device(), {alone});
-        Device().Attention({.q = queries.F() + row * width,
-                            .cache = cached.Layer(),
-                            .shape = cached.Shape(),
-                            .sequences = sequence.As<AttentionSequence>(),
-                            .sequence_count = 1,
-                            .out = out.Data(),
-                            .out_act = Type(),
-                            .scale = 1 / std::sqrt(static_cast<float>(batch.width)),
-                            .rows = 1,
-                            .heads = batch.heads});
+        std::vector<Buffer> plan;
+        Device().Attention(
+            CachedBatch::Planned(Device(),
+                                 {.q = queries.F() + row * width,
+                                  .cache = cached.Layer(),
+                                  .shape = cached.Shape(),
+                                  .out = out.Data(),
+                                  .out_act = Type(),
+                                  .scale = 1 / std::sqrt(static_cast<float>(batch.width)),
+                                  .rows = 1,
+                                  .heads = batch.heads},
+                                 {alone}, &plan));
         ExpectSameBits(out.Values(), std::vector<float>(first.out.begin() + row * width,
                                                         first.out.begin() + (row + 1) * width));
       }
     }
+  }
+}
+
+// Decoding neighbours whose common beginning is done once for all of them, where a backend does
+// that.
+TEST_P(AttentionTest, RunsLeaveTheBitsAlone) {
+  struct Case {
+    Batch batch;
+    std::vector<AttentionRun> runs;
+  };
+  // A run with a neighbour outside and a prompt behind it, of one block only, and two of 64 rows.
+  const Case cases[] = {
+      {kBatches[7], {{0, 3, 128}}},
+      {kBatches[6], {{1, 3, 64}}},
+      {kBatches[6], {{0, 2, 32}, {2, 2, 64}}},
+      {{16, 1, 32, std::vector<Batch::Sequence>(8, {1, 170}), 10}, {{0, 4, 160}, {4, 4, 96}}},
+      // Of a whole segment and a bit of the next; of a bit of the first.
+      {{2, 1, 8, std::vector<Batch::Sequence>(4, {1, 1100}), 66}, {{0, 2, 1056}, {2, 2, 64}}},
+      {{2, 1, 8, std::vector<Batch::Sequence>(2, {1, 2060}), 66}, {{0, 2, 1024}}},
+  };
+  for (const auto& [batch, runs] : cases) {
+    const CachedBatch cached(Device(), batch, Type());
+    const std::vector<float> q = Normals(cached.Rows() * batch.heads * batch.width, 1);
+    std::vector<AttentionSequence> sequences = cached.Sequences();
+    std::vector<AttentionRun> all(sequences.size());
+    std::copy(runs.begin(), runs.end(), all.begin());
+    for (const AttentionRun& run : runs) {
+      for (int32_t i = run.first; i < run.first + run.count; ++i)
+        sequences[i].shared_keys = run.keys;
+    }
+    std::vector<Buffer> plan;
+    const Buffer device_runs(Device(), all.data(),
+                             static_cast<int64_t>(all.size() * sizeof(AttentionRun)));
+    const Forward alone = RunForward(Device(), batch, cached, q, Type());
+    const Forward together = RunForwardBy(
+        [&](AttentionArgs args) {
+          args.runs = device_runs.As<AttentionRun>();
+          Device().Attention(CachedBatch::Planned(Device(), args, sequences, &plan));
+        },
+        Device(), batch, cached, q, Type());
+    ExpectSameBits(alone.out, together.out);
+    ExpectSameBits(alone.logsumexp, together.logsumexp);
   }
 }
 
@@ -115,17 +161,17 @@ TEST_P(AttentionTest, RefusesBrokenShapes) {
   const Buffer q(Device(), cached.Rows() * batch.heads * batch.width);
   const ActBuffer out(Device(), cached.Rows(), batch.heads * batch.width, Type());
   const auto run = [&](AttentionSequence sequence, int64_t heads) {
-    const Buffer sequences = CachedBatch::OnDevice(Device(), {sequence});
-    Device().Attention({.q = q.F(),
-                        .cache = cached.Layer(),
-                        .shape = cached.Shape(),
-                        .sequences = sequences.As<AttentionSequence>(),
-                        .sequence_count = 1,
-                        .out = out.Data(),
-                        .out_act = Type(),
-                        .scale = 1,
-                        .rows = cached.Rows(),
-                        .heads = heads});
+    std::vector<Buffer> plan;
+    Device().Attention(CachedBatch::Planned(Device(),
+                                            {.q = q.F(),
+                                             .cache = cached.Layer(),
+                                             .shape = cached.Shape(),
+                                             .out = out.Data(),
+                                             .out_act = Type(),
+                                             .scale = 1,
+                                             .rows = cached.Rows(),
+                                             .heads = heads},
+                                            {sequence}, &plan));
   };
   const AttentionSequence good = cached.Sequences()[0];
   run(good, batch.heads);

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <optional>
 
+#include "kernels/attention_plan.h"
 #include "tests/kernels/kernel_test_support.h"
 
 // Batches of attention for tests, with a cache of their own, and what the twin says of them.
@@ -76,6 +77,26 @@ class CachedBatch {
 
   KvLayer Layer() const { return {keys_->As<void>(), values_->As<void>()}; }
   const KvShape& Shape() const { return shape_; }
+  // Adds the plan that a GPU wants, of `sequences`, which it marks; lives as long as the batch.
+  static AttentionArgs Planned(Backend& backend, AttentionArgs args,
+                               std::vector<AttentionSequence> sequences,
+                               std::vector<Buffer>* keep) {
+    const std::vector<AttentionSegment> segments =
+        ListSegments(sequences, args.heads / args.shape.kv_heads);
+    for (const AttentionSegment& segment : segments) {
+      args.max_keys =
+          std::max(args.max_keys, sequences[static_cast<size_t>(segment.sequence)].key_count);
+    }
+    keep->push_back(OnDevice(backend, sequences));
+    args.sequences = keep->back().As<AttentionSequence>();
+    args.sequence_count = std::ssize(sequences);
+    args.segment_count = std::ssize(segments);
+    keep->emplace_back(backend, segments.data(),
+                       static_cast<int64_t>(segments.size() * sizeof(AttentionSegment)));
+    args.segments = keep->back().As<AttentionSegment>();
+    return args;
+  }
+
   // In host memory; their page lists are the backend's.
   const std::vector<AttentionSequence>& Sequences() const { return sequences_; }
   const AttentionSequence* DeviceSequences() const {
@@ -143,17 +164,18 @@ Forward RunForwardBy(Run run, Backend& backend, const Batch& batch, const Cached
   ActBuffer out(backend, cached.Rows(), batch.heads * batch.width, dtype);
   out.Spoil(backend);
   const Buffer logsumexp(backend, cached.Rows() * batch.heads);
-  run(AttentionArgs{.q = queries.F(),
-                    .cache = cached.Layer(),
-                    .shape = cached.Shape(),
-                    .sequences = cached.DeviceSequences(),
-                    .sequence_count = static_cast<int64_t>(cached.Sequences().size()),
-                    .out = out.Data(),
-                    .out_act = dtype,
-                    .logsumexp = logsumexp.F(),
-                    .scale = 1 / std::sqrt(static_cast<float>(batch.width)),
-                    .rows = cached.Rows(),
-                    .heads = batch.heads});
+  std::vector<Buffer> plan;
+  run(CachedBatch::Planned(backend,
+                           {.q = queries.F(),
+                            .cache = cached.Layer(),
+                            .shape = cached.Shape(),
+                            .out = out.Data(),
+                            .out_act = dtype,
+                            .logsumexp = logsumexp.F(),
+                            .scale = 1 / std::sqrt(static_cast<float>(batch.width)),
+                            .rows = cached.Rows(),
+                            .heads = batch.heads},
+                           cached.Sequences(), &plan));
   out.ExpectZeroPadding();
   return {out.Values(), logsumexp.Values()};
 }

@@ -7,6 +7,7 @@
 #include "kernels/cuda/create_backend.h"
 #include "kernels/cuda/device.cuh"
 #include "kernels/cuda/probe.h"
+#include "kernels/host_buffer.h"
 #include "tests/kernels/kernel_test_support.h"
 
 // The emulated device shows what host code does with a GPU.
@@ -57,6 +58,39 @@ TEST_F(CudaBackendTest, CopiesInWhatTheHostHasAtTheCall) {
   const Buffer buffer(*backend_, values);
   std::fill(values.begin(), values.end(), 4.0f);
   EXPECT_EQ(buffer.Values(), std::vector<float>(100, 3.0f));
+}
+
+// But not copies from AllocateHost's memory, which the device reads when their turn comes.
+TEST_F(CudaBackendTest, ReadsTheHostsMemoryOfADeviceLate) {
+  const HostBuffer host = *HostBuffer::Create(*backend_, 400);
+  const Buffer buffer(*backend_, 100);
+  backend_->Synchronize();
+  host.As<float>()[99] = 3;
+  backend_->CopyIn(buffer.F(), host.As<void>(), 400);
+  const int64_t mark = backend_->Mark();
+  host.As<float>()[99] = 4;
+  backend_->Wait(mark);
+  host.As<float>()[99] = 5;
+  EXPECT_EQ(buffer.Values()[99], 4);
+}
+
+TEST_F(CudaBackendTest, WaitsForWhatIsBeforeAMarkAndForNothingBehind) {
+  const HostBuffer host = *HostBuffer::Create(*backend_, 8);
+  const Buffer buffer(*backend_, std::vector<float>{1, 2});
+  backend_->Synchronize();
+  backend_->CopyOutLater(host.As<float>(), buffer.F(), 4);
+  const int64_t first = backend_->Mark();
+  backend_->CopyOutLater(host.As<float>() + 1, buffer.F() + 1, 4);
+  const int64_t second = backend_->Mark();
+  EXPECT_EQ(host.As<float>()[0], 0);
+  backend_->Wait(first);
+  EXPECT_EQ(host.As<float>()[0], 1);
+  EXPECT_EQ(host.As<float>()[1], 0);
+  backend_->Wait(second);
+  EXPECT_EQ(host.As<float>()[1], 2);
+  backend_->Wait(first);  // long past
+  for (int i = 0; i < 100; ++i) backend_->Mark();
+  backend_->Wait(first);  // no longer known
 }
 
 TEST_F(CudaBackendTest, ProbesGiveFigures) {

@@ -52,6 +52,33 @@ TEST_P(ExactnessTest, Linear) {
   });
 }
 
+// Few outputs of many inputs: a GPU adds up chains, in one block or in several.
+TEST_P(ExactnessTest, LinearOfManyInputs) {
+  const int64_t rows = 70, outputs = 20, inputs = 2100;
+  const std::vector<float> x = Normals(rows * inputs, 1);
+  const std::vector<float> w = Normals(outputs * inputs, 2);
+  const auto run = [&](int64_t threads, int64_t begin, int64_t count) {
+    const auto backend = MakeBackend(GetParam(), threads);
+    const Weights weights(*backend, w, outputs, inputs, Type());
+    const ActBuffer input(*backend, RowsOf(x, begin, count, inputs), count, inputs, Type());
+    const Buffer y(*backend, 1 + count * outputs, 1);
+    // One float behind where memory begins.
+    backend->Linear({.x = input.Data(),
+                     .w = weights.Matrix(),
+                     .y = y.F() + 1,
+                     .store = Store::kAdd,
+                     .rows = count});
+    const std::vector<float> values = y.Values();
+    return std::vector<float>(values.begin() + 1, values.end());
+  };
+  const std::vector<float> whole = run(1, 0, rows);
+  for (const int64_t threads : {1, 4}) {
+    ExpectSameBits(run(threads, 0, rows), whole);
+    ExpectSameBits(run(threads, 3, 1), RowsOf(whole, 3, 1, outputs));
+    ExpectSameBits(run(threads, 11, 40), RowsOf(whole, 11, 40, outputs));
+  }
+}
+
 TEST_P(ExactnessTest, RmsNormAndGateUp) {
   const int64_t rows = 60;
   const int64_t width = 75;

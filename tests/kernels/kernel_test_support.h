@@ -190,6 +190,14 @@ inline void ExpectNear(const std::vector<float>& found, const Array& expected, c
   }
 }
 
+// Of a sum of n products in fp32, in any order: each product meets at most n + 2 roundings.
+inline Array SumBound(const Array& magnitudes, int64_t n, double input_epsilon) {
+  Array bound = magnitudes;
+  for (double& b : bound)
+    b = b * (static_cast<double>(n + 2) * kEpsilonF32 * 1.01 + input_epsilon) + 1e-30;
+  return bound;
+}
+
 inline void ExpectSameBits(const std::vector<float>& a, const std::vector<float>& b) {
   ASSERT_EQ(a.size(), b.size());
   for (size_t i = 0; i < a.size(); ++i) {

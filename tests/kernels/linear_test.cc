@@ -13,19 +13,15 @@ struct Shape {
 const Shape kShapes[] = {{1, 1, 1},    {2, 3, 5},     {3, 16, 32},   {4, 17, 33},  {5, 40, 64},
                          {6, 130, 31}, {7, 33, 96},   {8, 16, 7},    {9, 48, 100}, {11, 65, 64},
                          {12, 32, 64}, {13, 300, 40}, {25, 64, 576}, {97, 50, 66}, {200, 36, 48}};
-
-// A sum of n products in fp32, in any order: each product meets at most n + 2 roundings.
-Array SumBound(const Array& magnitudes, int64_t n, double input_epsilon) {
-  Array bound = magnitudes;
-  for (double& b : bound)
-    b = b * (static_cast<double>(n + 2) * kEpsilonF32 * 1.01 + input_epsilon) + 1e-30;
-  return bound;
-}
+// Sums that a GPU makes in several chains.
+const Shape kLongShapes[] = {{3, 20, 2100}, {70, 9, 2060}};
 
 class LinearTest : public KernelTest {};
 
 TEST_P(LinearTest, AgreesWithTheTwin) {
-  for (const Shape& shape : kShapes) {
+  std::vector<Shape> shapes(std::begin(kShapes), std::end(kShapes));
+  shapes.insert(shapes.end(), std::begin(kLongShapes), std::end(kLongShapes));
+  for (const Shape& shape : shapes) {
     SCOPED_TRACE(testing::Message()
                  << shape.rows << " x " << shape.inputs << " -> " << shape.outputs);
     const std::vector<float> x = Rounded(Normals(shape.rows * shape.inputs, 1), Type());

@@ -1,5 +1,6 @@
 #include <algorithm>
 
+#include "kernels/host_buffer.h"
 #include "kernels/moment_codes.h"
 #include "tests/kernels/kernel_test_support.h"
 
@@ -227,8 +228,8 @@ TEST_P(MomentsTest, BitsDoNotDependOnTheThreads) {
 TEST_P(MomentsTest, MasterAndMomentsMayLieInTheHostsMemory) {
   const int64_t rows = 5, columns = 70, count = rows * columns;
   const std::vector<float> start = Normals(count, 1);
-  const auto host = [&] { return DeviceBuffer::CreateOnHost(Device(), count * 4).value(); };
-  const DeviceBuffer master = host(), first = host(), second = host();
+  const auto host = [&] { return HostBuffer::Create(Device(), count * 4).value(); };
+  const HostBuffer master = host(), first = host(), second = host();
   std::memcpy(master.As<float>(), start.data(), count * 4);
   const Buffer near_master(Device(), start), near_first(Device(), count),
       near_second(Device(), count);

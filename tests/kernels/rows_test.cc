@@ -369,6 +369,35 @@ TEST_P(RowsTest, QkvRopeBackwardAgreesWithFiniteDifferences) {
   }
 }
 
+TEST_P(RowsTest, RowsFollowWhatWasDrawnAndDoNothingBehindAStop) {
+  const Buffer drawn = Buffer::Ints(Device(), {50, 60, 70});
+  const Buffer sources = Buffer::Ints(Device(), {2, -1, 0, 1});
+  const Buffer stops = Buffer::Ints(Device(), {1, 2, 60, 3});
+  const Buffer begins = Buffer::Ints(Device(), {0, 0, 3, 1});  // {1, 2}, none, {3}, {2, 60, 3}
+  const Buffer counts = Buffer::Ints(Device(), {2, 0, 1, 3});
+  const Buffer ids = Buffer::Ints(Device(), {5, 6, 7, 8});
+  const Buffer slots = Buffer::Ints(Device(), {15, 16, 17, 18});
+  const std::vector<AttentionSequence> all(4, {.query_begin = 0, .query_count = 1, .key_count = 9});
+  const Buffer sequences(Device(), all.data(),
+                         static_cast<int64_t>(all.size() * sizeof(AttentionSequence)));
+  Device().Follow({.drawn = drawn.I(),
+                   .sources = sources.I(),
+                   .stops = stops.I(),
+                   .stop_begins = begins.I(),
+                   .stop_counts = counts.I(),
+                   .ids = ids.I(),
+                   .slots = slots.I(),
+                   .sequences = sequences.As<AttentionSequence>(),
+                   .spare_slot = 99,
+                   .rows = 4});
+  EXPECT_EQ(ids.IntValues(), (std::vector<int32_t>{70, 6, 50, 0}));
+  EXPECT_EQ(slots.IntValues(), (std::vector<int32_t>{15, 16, 17, 99}));
+  std::vector<int64_t> queries;
+  for (const AttentionSequence& sequence : sequences.Read<AttentionSequence>())
+    queries.push_back(sequence.query_count);
+  EXPECT_EQ(queries, (std::vector<int64_t>{1, 1, 1, 0}));
+}
+
 INSTANTIATE_TEST_SUITE_P(Every, RowsTest, testing::ValuesIn(AllCases()), CaseName);
 
 }  // namespace

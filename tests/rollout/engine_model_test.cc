@@ -181,7 +181,9 @@ TEST(EngineWithModelOptions, ReportsWeightsThatAreNotFinite) {
   const auto engine =
       model.MakeEngine({.max_sequences = 1, .max_step_tokens = 10, .cache_tokens = 100});
   ASSERT_TRUE(engine->Submit(MakeRequest(1, 5, 1, 5)).ok());
-  EXPECT_EQ(engine->Step().status().code(), absl::StatusCode::kInternal);
+  absl::StatusOr<bool> worked = engine->Step();
+  if (worked.ok()) worked = engine->Step();  // where the first one is looked at a step later
+  EXPECT_EQ(worked.status().code(), absl::StatusCode::kInternal);
 }
 
 INSTANTIATE_TEST_SUITE_P(DTypes, EngineWithModel,

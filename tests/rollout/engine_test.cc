@@ -25,9 +25,22 @@ using Results = std::map<ResultKey, Completion>;
 constexpr StepRunnerInfo kModel = {
     .vocabulary = 300, .drawable_tokens = 257, .max_positions = 1000, .pages = 64};
 
+// Every test with a runner that is waited for at each step and with one that runs a step ahead.
+class Engine : public testing::TestWithParam<bool> {
+ protected:
+  void SetUp() override { runs_ahead = GetParam(); }
+
+ public:
+  static inline bool runs_ahead = false;
+};
+INSTANTIATE_TEST_SUITE_P(, Engine, testing::Bool(), [](const testing::TestParamInfo<bool>& info) {
+  return info.param ? "OneStepAhead" : "StepByStep";
+});
+
 struct Fixture {
   explicit Fixture(const EngineOptions& options = {}, StepRunnerInfo info = kModel) {
     info.fingerprint = "fake";
+    info.runs_ahead = Engine::runs_ahead;
     auto owned = std::make_unique<FakeStepRunner>(info);
     runner = owned.get();
     engine = CreateEngineOver(std::move(owned), tokenizer, options).value();
@@ -103,7 +116,7 @@ std::vector<RolloutRequest> MixedRequests() {
   return requests;
 }
 
-TEST(Engine, ACompletionDependsOnItsRequestAlone) {
+TEST_P(Engine, ACompletionDependsOnItsRequestAlone) {
   for (const int64_t max_sequences : {1, 2, 7, 128}) {
     for (const int64_t max_step_tokens : {128, 131, 1000}) {
       for (const int64_t pages : {16, 23, 400}) {
@@ -137,7 +150,7 @@ TEST(Engine, ACompletionDependsOnItsRequestAlone) {
   }
 }
 
-TEST(Engine, RequestsMayComeAtAnyTime) {
+TEST_P(Engine, RequestsMayComeAtAnyTime) {
   Fixture fixture({.max_sequences = 4, .max_step_tokens = 40});
   RandomStream random(MakeRandomKey(5, "engine test"));
   std::map<uint64_t, RolloutRequest> requests;
@@ -164,7 +177,7 @@ TEST(Engine, RequestsMayComeAtAnyTime) {
   }
 }
 
-TEST(Engine, TheWholePagesOfAPromptAreRunOnce) {
+TEST_P(Engine, TheWholePagesOfAPromptAreRunOnce) {
   Fixture fixture;
   ASSERT_TRUE(fixture.engine->Submit(MakeRequest(1, 100, 8, 1)).ok());
   EXPECT_EQ(fixture.Drain().size(), 8u);
@@ -174,7 +187,7 @@ TEST(Engine, TheWholePagesOfAPromptAreRunOnce) {
   EXPECT_EQ(fixture.engine->Load().decode_tokens, 8);
 }
 
-TEST(Engine, PromptsWithACommonBeginningShareItsPages) {
+TEST_P(Engine, PromptsWithACommonBeginningShareItsPages) {
   Fixture fixture;
   RolloutRequest first = MakeRequest(1, 80, 1, 1), second = MakeRequest(2, 80, 1, 1);
   std::copy_n(first.prompt_ids.begin(), 50, second.prompt_ids.begin());
@@ -185,10 +198,13 @@ TEST(Engine, PromptsWithACommonBeginningShareItsPages) {
   EXPECT_EQ(results.at({2, 0}), Expected(*fixture.runner, second, 0));
 }
 
-TEST(Engine, AFinishedSequencesPlaceIsTakenAtOnce) {
+TEST_P(Engine, AFinishedSequencesPlaceIsTakenAtOnce) {
   Fixture fixture({.max_sequences = 2, .max_step_tokens = 100});
   RolloutRequest request = MakeRequest(1, 4, 10, 1);
   ASSERT_TRUE(fixture.engine->Submit(request).ok());
+  if (runs_ahead) {
+    ASSERT_TRUE(fixture.engine->Step().value());
+  }
   for (int step = 0; step < 5; ++step) {
     ASSERT_TRUE(fixture.engine->Step().value());
     EXPECT_EQ(fixture.engine->Poll().size(), 2u);
@@ -196,7 +212,7 @@ TEST(Engine, AFinishedSequencesPlaceIsTakenAtOnce) {
   EXPECT_FALSE(fixture.engine->Step().value());
 }
 
-TEST(Engine, DecodesWhileALongPromptIsPrefilledInChunks) {
+TEST_P(Engine, DecodesWhileALongPromptIsPrefilledInChunks) {
   Fixture fixture({.max_sequences = 4, .max_step_tokens = 10});
   RolloutRequest brief = MakeRequest(1, 3, 1, 50), longer = MakeRequest(2, 60, 1, 5);
   brief.sampling.stop_ids.clear();
@@ -211,7 +227,7 @@ TEST(Engine, DecodesWhileALongPromptIsPrefilledInChunks) {
   EXPECT_EQ(fixture.Drain().at({2, 0}), Expected(*fixture.runner, longer, 0));
 }
 
-TEST(Engine, EndsAtAStopTokenWhichIsPartOfTheCompletion) {
+TEST_P(Engine, EndsAtAStopTokenWhichIsPartOfTheCompletion) {
   Fixture fixture;
   RolloutRequest request = MakeRequest(1, 4, 1, 100);
   request.sampling.stop_ids.clear();
@@ -224,7 +240,7 @@ TEST(Engine, EndsAtAStopTokenWhichIsPartOfTheCompletion) {
   EXPECT_EQ(std::ssize(completion.token_ids), first - free_running.token_ids.begin() + 1);
 }
 
-TEST(Engine, EndsOnceTheBytesHoldAStopStringEvenAcrossTokens) {
+TEST_P(Engine, EndsOnceTheBytesHoldAStopStringEvenAcrossTokens) {
   Fixture fixture;
   RolloutRequest request = MakeRequest(1, 4, 1, 100);
   request.sampling.stop_ids.clear();
@@ -244,7 +260,7 @@ TEST(Engine, EndsOnceTheBytesHoldAStopStringEvenAcrossTokens) {
   EXPECT_EQ(bytes_of(completion), bytes.substr(0, 25));
 }
 
-TEST(Engine, GreedyAndSampledRowsGetTheirOwnSettings) {
+TEST_P(Engine, GreedyAndSampledRowsGetTheirOwnSettings) {
   Fixture fixture;
   RolloutRequest greedy = MakeRequest(1, 20, 1, 5), warm = MakeRequest(2, 20, 1, 5);
   greedy.sampling.temperature = 0;
@@ -256,7 +272,7 @@ TEST(Engine, GreedyAndSampledRowsGetTheirOwnSettings) {
   EXPECT_EQ(results.at({2, 0}), Expected(*fixture.runner, warm, 0));
 }
 
-TEST(Engine, SampleIndicesStartWhereTheRequestSays) {
+TEST_P(Engine, SampleIndicesStartWhereTheRequestSays) {
   Fixture fixture;
   RolloutRequest request = MakeRequest(1, 20, 2, 30);
   request.sample_begin = 5;
@@ -266,7 +282,7 @@ TEST(Engine, SampleIndicesStartWhereTheRequestSays) {
   EXPECT_EQ(results.at({1, 6}), Expected(*fixture.runner, request, 6));
 }
 
-TEST(Engine, CancelGivesUnfinishedCompletionsBackAndKeepsTheOthers) {
+TEST_P(Engine, CancelGivesUnfinishedCompletionsBackAndKeepsTheOthers) {
   Fixture fixture({.max_sequences = 3, .max_step_tokens = 100});
   RolloutRequest cancelled = MakeRequest(1, 20, 5, 100), other = MakeRequest(2, 20, 2, 30);
   cancelled.sampling.stop_ids.clear();
@@ -279,12 +295,12 @@ TEST(Engine, CancelGivesUnfinishedCompletionsBackAndKeepsTheOthers) {
   for (int64_t i = 0; i < 5; ++i) {
     const Completion& completion = results.at({1, i});
     EXPECT_EQ(completion.finish, FinishReason::kCancelled);
-    EXPECT_EQ(completion.token_ids.size(), i < 3 ? 4u : 0u);
+    EXPECT_EQ(completion.token_ids.size(), i < 3 ? 4u - runs_ahead : 0u);
   }
   EXPECT_EQ(results.at({2, 1}), Expected(*fixture.runner, other, 1));
 }
 
-TEST(Engine, ARequestWhoseTimeIsUpGivesWhatItHas) {
+TEST_P(Engine, ARequestWhoseTimeIsUpGivesWhatItHas) {
   FakeClock clock;
   Fixture fixture({.max_sequences = 3, .max_step_tokens = 100, .clock = &clock});
   RolloutRequest brief = MakeRequest(1, 20, 4, 100), later = MakeRequest(2, 20, 1, 100);
@@ -308,14 +324,14 @@ TEST(Engine, ARequestWhoseTimeIsUpGivesWhatItHas) {
   ASSERT_EQ(results.size(), 6u);
   for (int64_t i = 0; i < 4; ++i) {
     EXPECT_EQ(results.at({1, i}).finish, FinishReason::kCancelled);
-    EXPECT_EQ(results.at({1, i}).token_ids.size(), i < 3 ? 4u : 0u);
+    EXPECT_EQ(results.at({1, i}).token_ids.size(), i < 3 ? 4u - runs_ahead : 0u);
   }
   EXPECT_EQ(results.at({2, 0}).finish, FinishReason::kCancelled);
-  EXPECT_EQ(results.at({2, 0}).token_ids.size(), 5u);
+  EXPECT_EQ(results.at({2, 0}).token_ids.size(), 5u - runs_ahead);
   EXPECT_EQ(results.at({3, 0}), Expected(*fixture.runner, other, 0));
 }
 
-TEST(Engine, CancelDoesNotReachARequestSubmittedLaterUnderTheSameId) {
+TEST_P(Engine, CancelDoesNotReachARequestSubmittedLaterUnderTheSameId) {
   Fixture fixture;
   const RolloutRequest request = MakeRequest(1, 20, 1, 30);
   ASSERT_TRUE(fixture.engine->Submit(request).ok());
@@ -328,7 +344,7 @@ TEST(Engine, CancelDoesNotReachARequestSubmittedLaterUnderTheSameId) {
   EXPECT_EQ(results.at({1, 1}), Expected(*fixture.runner, again, 1));
 }
 
-TEST(Engine, TokensCarryTheVersionThatSampledThem) {
+TEST_P(Engine, TokensCarryTheVersionThatSampledThem) {
   Fixture fixture;
   RolloutRequest request = MakeRequest(1, 20, 1, 10);
   request.sampling.stop_ids.clear();
@@ -339,7 +355,7 @@ TEST(Engine, TokensCarryTheVersionThatSampledThem) {
   EXPECT_EQ(fixture.Drain().at({1, 0}).versions, (std::vector<VersionSpan>{{0, 4}, {3, 5}}));
 }
 
-TEST(Engine, NewWeightsMeetNoPageOfOlderOnes) {
+TEST_P(Engine, NewWeightsMeetNoPageOfOlderOnes) {
   Fixture fixture({.max_sequences = 2, .max_step_tokens = 100});
   RolloutRequest before = MakeRequest(1, 40, 1, 60);  // still running when the weights change
   before.sampling.stop_ids.clear();
@@ -365,7 +381,7 @@ TEST(Engine, NewWeightsMeetNoPageOfOlderOnes) {
   EXPECT_EQ(results.at({4, 0}), Expected(*fixture.runner, continued, 0, 1));
 }
 
-TEST(Engine, ACompletionWithoutATokenYetBelongsToTheNewWeightsAlone) {
+TEST_P(Engine, ACompletionWithoutATokenYetBelongsToTheNewWeightsAlone) {
   Fixture fixture({.max_sequences = 4, .max_step_tokens = 16});
   const RolloutRequest request = MakeRequest(1, 40, 3, 20);  // three steps for its prompt
   ASSERT_TRUE(fixture.engine->Submit(request).ok());
@@ -378,7 +394,7 @@ TEST(Engine, ACompletionWithoutATokenYetBelongsToTheNewWeightsAlone) {
     EXPECT_EQ(results.at({1, i}), Expected(*fixture.runner, request, i, 1));
 }
 
-TEST(Engine, ReportsEachTokenOnceEvenWhereASequenceIsComputedAgain) {
+TEST_P(Engine, ReportsEachTokenOnceEvenWhereASequenceIsComputedAgain) {
   StepRunnerInfo info = kModel;
   info.pages = 8;
   Fixture fixture({.max_sequences = 8, .max_step_tokens = 100}, info);
@@ -393,7 +409,7 @@ TEST(Engine, ReportsEachTokenOnceEvenWhereASequenceIsComputedAgain) {
   }
 }
 
-TEST(Engine, AFailedStepIsReportedAndNothingIsLost) {
+TEST_P(Engine, AFailedStepIsReportedAndNothingIsLost) {
   Fixture fixture({.max_sequences = 4, .max_step_tokens = 30});
   const std::vector<RolloutRequest> requests = MixedRequests();
   for (const RolloutRequest& request : requests) ASSERT_TRUE(fixture.engine->Submit(request).ok());
@@ -416,7 +432,7 @@ TEST(Engine, AFailedStepIsReportedAndNothingIsLost) {
   }
 }
 
-TEST(Engine, ThreadsMaySubmitCancelAndPollWhileItSteps) {
+TEST_P(Engine, ThreadsMaySubmitCancelAndPollWhileItSteps) {
   Fixture fixture({.max_sequences = 8, .max_step_tokens = 64});
   std::vector<std::thread> threads;
   for (uint64_t thread = 0; thread < 3; ++thread) {
@@ -439,7 +455,7 @@ TEST(Engine, ThreadsMaySubmitCancelAndPollWhileItSteps) {
   EXPECT_EQ(results, 3u * 20 * 2);
 }
 
-TEST(Engine, RefusesRequestsThatCannotBeServed) {
+TEST_P(Engine, RefusesRequestsThatCannotBeServed) {
   Fixture fixture;
   const auto refusal = [&](auto change) {
     RolloutRequest request = MakeRequest(1, 20, 2, 30);
@@ -468,7 +484,7 @@ TEST(Engine, RefusesRequestsThatCannotBeServed) {
   EXPECT_FALSE(fixture.engine->Step().value());
 }
 
-TEST(Engine, TakesARequestThatJustFitsTheCacheAndRefusesOneMore) {
+TEST_P(Engine, TakesARequestThatJustFitsTheCacheAndRefusesOneMore) {
   StepRunnerInfo info = kModel;
   info.pages = 4;
   Fixture fixture({}, info);
@@ -482,7 +498,7 @@ TEST(Engine, TakesARequestThatJustFitsTheCacheAndRefusesOneMore) {
               HasSubstr("cache of 64 tokens"));
 }
 
-TEST(Engine, RefusesOptionsThatCannotWork) {
+TEST_P(Engine, RefusesOptionsThatCannotWork) {
   const ByteTokenizer tokenizer;
   const auto create = [&](const EngineOptions& options, const StepRunnerInfo& info) {
     return CreateEngineOver(std::make_unique<FakeStepRunner>(info), tokenizer, options).status();

@@ -16,7 +16,7 @@ namespace ponder {
 
 // What a check says. An absl::Status in its place says nothing about the candidate, and the boxes
 // must be made anew.
-struct Finding {
+struct CodeFinding {
   VerdictStatus status = VerdictStatus::kInternal;
   std::string reason;
   bool zygote_lost = false;  // it must be made anew; what the check found holds all the same
@@ -24,20 +24,20 @@ struct Finding {
 };
 
 // Loads the source as a module and runs the task's tests against it.
-absl::StatusOr<Finding> CheckModule(Zygote& zygote, JudgeProcess& judge, const CodeLimits& limits,
-                                    const CodeTask& task, std::string_view source,
-                                    absl::Time deadline);
+absl::StatusOr<CodeFinding> CheckModule(Zygote& zygote, JudgeProcess& judge,
+                                        const CodeLimits& limits, const CodeTask& task,
+                                        std::string_view source, absl::Time deadline);
 
 // Runs the source once for each of the task's inputs and compares what it prints. Ends of lines and
 // of the text may differ in white space; nothing else may.
-absl::StatusOr<Finding> CheckPythonProgram(Zygote& zygote, const CodeLimits& limits,
-                                           const CodeTask& task, std::string_view source,
-                                           absl::Time deadline);
+absl::StatusOr<CodeFinding> CheckPythonProgram(Zygote& zygote, const CodeLimits& limits,
+                                               const CodeTask& task, std::string_view source,
+                                               absl::Time deadline);
 
 // The same for C++: compiled once, then run.
-absl::StatusOr<Finding> CheckCppProgram(Zygote& zygote, const CodeLimits& limits,
-                                        const CodeTask& task, std::string_view source,
-                                        absl::Time deadline);
+absl::StatusOr<CodeFinding> CheckCppProgram(Zygote& zygote, const CodeLimits& limits,
+                                            const CodeTask& task, std::string_view source,
+                                            absl::Time deadline);
 
 // What a program prints for an input, for the sandbox's own probe.
 absl::StatusOr<std::string> PrintedBy(Zygote& zygote, const CodeLimits& limits,

@@ -26,7 +26,7 @@ class ModuleCheck {
   ModuleCheck(JudgeProcess& judge, CandidateChannel channel)
       : judge_(judge), channel_(std::move(channel)) {}
 
-  absl::StatusOr<Finding> Run(Zygote& zygote, const JobTimes& times) {
+  absl::StatusOr<CodeFinding> Run(Zygote& zygote, const JobTimes& times) {
     // The candidate starts when there is something for it to do; source and operations then come to
     // it in one piece.
     while (!finding_ && asked_ == 0) PONDER_RETURN_IF_ERROR(AwaitOperation(times.deadline));
@@ -162,7 +162,7 @@ class ModuleCheck {
     return absl::OkStatus();
   }
 
-  Finding DescribeEnd() const {
+  CodeFinding DescribeEnd() const {
     switch (job_->Stop()) {
       case JobStop::kProcessorTime:
       case JobStop::kWallTime:
@@ -186,7 +186,7 @@ class ModuleCheck {
   }
 
   // No more answers will come; the judge says which test was under way.
-  void SayGone(Finding end) {
+  void SayGone(CodeFinding end) {
     end_ = std::move(end);
     gone_ = true;
     judge_turn_ = absl::Now();
@@ -213,15 +213,15 @@ class ModuleCheck {
   uint32_t answered_ = 0;
   absl::Time judge_turn_ = absl::Now();
   absl::Time closed_ = absl::InfiniteFuture();  // the channel, by the candidate's side
-  Finding end_;
-  std::optional<Finding> finding_;
+  CodeFinding end_;
+  std::optional<CodeFinding> finding_;
 };
 
 }  // namespace
 
-absl::StatusOr<Finding> CheckModule(Zygote& zygote, JudgeProcess& judge, const CodeLimits& limits,
-                                    const CodeTask& task, std::string_view source,
-                                    absl::Time deadline) {
+absl::StatusOr<CodeFinding> CheckModule(Zygote& zygote, JudgeProcess& judge,
+                                        const CodeLimits& limits, const CodeTask& task,
+                                        std::string_view source, absl::Time deadline) {
   PONDER_ASSIGN_OR_RETURN(CandidateChannel channel, CandidateChannel::Make(limits, source));
   judge.BeginTask(task.tests);
   PONDER_RETURN_IF_ERROR(judge.Exchange());

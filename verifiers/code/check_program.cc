@@ -59,36 +59,37 @@ std::optional<std::string> Difference(std::string_view printed, std::string_view
 
 using RunOnce = std::function<absl::StatusOr<ProgramResult>(std::string_view input)>;
 
-absl::StatusOr<Finding> CheckRuns(const std::vector<ProgramRun>& runs, const RunOnce& run_once) {
+absl::StatusOr<CodeFinding> CheckRuns(const std::vector<ProgramRun>& runs,
+                                      const RunOnce& run_once) {
   for (size_t i = 0; i < runs.size(); ++i) {
     const std::string place = fmt::format("test {} of {}", i + 1, runs.size());
     PONDER_ASSIGN_OR_RETURN(ProgramResult result, run_once(runs[i].input));
-    std::optional<Finding> fault = std::move(result.fault);
+    std::optional<CodeFinding> fault = std::move(result.fault);
     if (fault && fault->status != VerdictStatus::kUnparseable) {
       fault->reason = fmt::format("{}: {}", place, fault->reason);
     }
     if (!fault) {
       if (const auto difference = Difference(result.output, runs[i].output)) {
-        fault = Finding{VerdictStatus::kWrong,
-                        fmt::format("{}: {}; the program {}", place, *difference, result.ending)};
+        fault = CodeFinding{VerdictStatus::kWrong, fmt::format("{}: {}; the program {}", place,
+                                                               *difference, result.ending)};
       }
     }
     if (!fault && result.zygote_lost) {
-      fault = Finding{VerdictStatus::kInternal, "the sandbox was lost after " + place};
+      fault = CodeFinding{VerdictStatus::kInternal, "the sandbox was lost after " + place};
     }
     if (fault) {
       fault->zygote_lost = result.zygote_lost;
       return *std::move(fault);
     }
   }
-  return Finding{VerdictStatus::kCorrect, fmt::format("{} tests passed", runs.size())};
+  return CodeFinding{VerdictStatus::kCorrect, fmt::format("{} tests passed", runs.size())};
 }
 
 }  // namespace
 
-absl::StatusOr<Finding> CheckPythonProgram(Zygote& zygote, const CodeLimits& limits,
-                                           const CodeTask& task, std::string_view source,
-                                           absl::Time deadline) {
+absl::StatusOr<CodeFinding> CheckPythonProgram(Zygote& zygote, const CodeLimits& limits,
+                                               const CodeTask& task, std::string_view source,
+                                               absl::Time deadline) {
   return CheckRuns(task.runs, [&](std::string_view input) -> absl::StatusOr<ProgramResult> {
     PONDER_ASSIGN_OR_RETURN(CandidateChannel channel, CandidateChannel::Make(limits, source));
     return RunProgram(zygote, {.kind = JobKind::kProgram}, RunTimes(limits, deadline),
@@ -96,9 +97,9 @@ absl::StatusOr<Finding> CheckPythonProgram(Zygote& zygote, const CodeLimits& lim
   });
 }
 
-absl::StatusOr<Finding> CheckCppProgram(Zygote& zygote, const CodeLimits& limits,
-                                        const CodeTask& task, std::string_view source,
-                                        absl::Time deadline) {
+absl::StatusOr<CodeFinding> CheckCppProgram(Zygote& zygote, const CodeLimits& limits,
+                                            const CodeTask& task, std::string_view source,
+                                            absl::Time deadline) {
   const FileDescriptor program(memfd_create("program", MFD_CLOEXEC | MFD_ALLOW_SEALING));
   if (program.Get() < 0) return Internal("cannot make a file in memory: {}", std::strerror(errno));
   PONDER_ASSIGN_OR_RETURN(CandidateChannel channel, CandidateChannel::Make(limits, source));
@@ -109,8 +110,8 @@ absl::StatusOr<Finding> CheckCppProgram(Zygote& zygote, const CodeLimits& limits
           {.cpu_s = limits.compile_cpu_s, .wall_s = limits.compile_wall_s, .deadline = deadline},
           limits.output_kib * 1024, std::move(channel), {}));
   if (compiled.fault || !compiled.loaded || compiled.zygote_lost) {
-    Finding fault = compiled.fault.value_or(
-        Finding{VerdictStatus::kUnparseable, "the program " + compiled.ending});
+    CodeFinding fault = compiled.fault.value_or(
+        CodeFinding{VerdictStatus::kUnparseable, "the program " + compiled.ending});
     if (fault.status != VerdictStatus::kTimeout && fault.status != VerdictStatus::kInternal) {
       fault.status = VerdictStatus::kUnparseable;
     }

@@ -113,20 +113,20 @@ class RunningProgram {
     if (*answer || !channel_->Open()) channel_.reset();
   }
 
-  std::optional<Finding> FaultOfEnd() const {
+  std::optional<CodeFinding> FaultOfEnd() const {
     const std::string ending = "the program " + job_->Ending();
     switch (job_->Stop()) {
       case JobStop::kProcessorTime:
       case JobStop::kWallTime:
-        return Finding{VerdictStatus::kTimeout, ending};
+        return CodeFinding{VerdictStatus::kTimeout, ending};
       case JobStop::kDeadline:
       case JobStop::kOutside:
-        return Finding{VerdictStatus::kInternal, ending};
+        return CodeFinding{VerdictStatus::kInternal, ending};
       case JobStop::kNone:
       case JobStop::kDone:
         break;
     }
-    if (job_->KilledForMemory()) return Finding{VerdictStatus::kWrong, ending};
+    if (job_->KilledForMemory()) return CodeFinding{VerdictStatus::kWrong, ending};
     return std::nullopt;
   }
 

@@ -12,10 +12,11 @@
 namespace ponder {
 
 struct ProgramResult {
-  std::optional<Finding> fault;  // why there is no output to compare: a limit, or no valid program
-  bool loaded = false;           // the code could be compiled, as the channel said
-  std::string output;            // what it printed until all of it had ended
-  std::string ending;            // "ended with exit status 1"
+  std::optional<CodeFinding>
+      fault;            // why there is no output to compare: a limit, or no valid program
+  bool loaded = false;  // the code could be compiled, as the channel said
+  std::string output;   // what it printed until all of it had ended
+  std::string ending;   // "ended with exit status 1"
   bool zygote_lost = false;
 };
 

@@ -50,7 +50,7 @@ Verdict Slot::Check(const VerifyItem& item, absl::Time deadline) {
                                        code.code.size(), kMaxSourceBytes));
   }
   const std::string source = AssembleSource(*task, WithoutIndent(code.code, code.indent));
-  const absl::StatusOr<Finding> finding = Run(*task, source, deadline);
+  const absl::StatusOr<CodeFinding> finding = Run(*task, source, deadline);
   if (!finding.ok()) {
     python_.reset();
     cpp_.reset();
@@ -63,15 +63,15 @@ Verdict Slot::Check(const VerifyItem& item, absl::Time deadline) {
   return MakeCodeVerdict(finding->status, true, code.code, finding->reason);
 }
 
-absl::StatusOr<Finding> Slot::Run(const CodeTask& task, const std::string& source,
-                                  absl::Time deadline) {
+absl::StatusOr<CodeFinding> Slot::Run(const CodeTask& task, const std::string& source,
+                                      absl::Time deadline) {
   if (task.runs.empty()) return RunModule(task, source, deadline);
   if (task.language == CodeLanguage::kCpp) return RunCppProgram(task, source, deadline);
   return RunPythonProgram(task, source, deadline);
 }
 
-absl::StatusOr<Finding> Slot::RunModule(const CodeTask& task, const std::string& source,
-                                        absl::Time deadline) {
+absl::StatusOr<CodeFinding> Slot::RunModule(const CodeTask& task, const std::string& source,
+                                            absl::Time deadline) {
   if (python_ == nullptr) {
     PONDER_ASSIGN_OR_RETURN(python_, Zygote::Start(sandbox_, number_, /*with_compiler=*/false));
   }
@@ -81,16 +81,16 @@ absl::StatusOr<Finding> Slot::RunModule(const CodeTask& task, const std::string&
   return CheckModule(*python_, *judge_, sandbox_.Limits(), task, source, deadline);
 }
 
-absl::StatusOr<Finding> Slot::RunPythonProgram(const CodeTask& task, const std::string& source,
-                                               absl::Time deadline) {
+absl::StatusOr<CodeFinding> Slot::RunPythonProgram(const CodeTask& task, const std::string& source,
+                                                   absl::Time deadline) {
   if (python_ == nullptr) {
     PONDER_ASSIGN_OR_RETURN(python_, Zygote::Start(sandbox_, number_, /*with_compiler=*/false));
   }
   return CheckPythonProgram(*python_, sandbox_.Limits(), task, source, deadline);
 }
 
-absl::StatusOr<Finding> Slot::RunCppProgram(const CodeTask& task, const std::string& source,
-                                            absl::Time deadline) {
+absl::StatusOr<CodeFinding> Slot::RunCppProgram(const CodeTask& task, const std::string& source,
+                                                absl::Time deadline) {
   if (cpp_ == nullptr) {
     PONDER_ASSIGN_OR_RETURN(cpp_, Zygote::Start(sandbox_, number_, /*with_compiler=*/true));
   }

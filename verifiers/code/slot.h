@@ -30,13 +30,14 @@ class Slot {
   std::string DescribeLimits() const;
 
  private:
-  absl::StatusOr<Finding> Run(const CodeTask& task, const std::string& source, absl::Time deadline);
-  absl::StatusOr<Finding> RunModule(const CodeTask& task, const std::string& source,
-                                    absl::Time deadline);
-  absl::StatusOr<Finding> RunPythonProgram(const CodeTask& task, const std::string& source,
-                                           absl::Time deadline);
-  absl::StatusOr<Finding> RunCppProgram(const CodeTask& task, const std::string& source,
+  absl::StatusOr<CodeFinding> Run(const CodeTask& task, const std::string& source,
+                                  absl::Time deadline);
+  absl::StatusOr<CodeFinding> RunModule(const CodeTask& task, const std::string& source,
                                         absl::Time deadline);
+  absl::StatusOr<CodeFinding> RunPythonProgram(const CodeTask& task, const std::string& source,
+                                               absl::Time deadline);
+  absl::StatusOr<CodeFinding> RunCppProgram(const CodeTask& task, const std::string& source,
+                                            absl::Time deadline);
 
   const Sandbox& sandbox_;
   const int64_t number_;
