@@ -29,6 +29,7 @@ absl::StatusOr<bool> RunColdStart(const RunConfig& config, const TrainParts& par
     int64_t tokens = 0;
     for (const SftExample& example : chosen)
       tokens += std::ssize(example.prompt_ids) + std::ssize(example.completion_ids);
+    PONDER_RETURN_IF_ERROR(parts.CheckIdle());
     PONDER_ASSIGN_OR_RETURN(UpdateReport report, parts.trainer->Supervise(chosen));
     parts.monitor->Learnt(report.policy_version, tokens);
     const double seconds = seconds_since(update_started);

@@ -187,6 +187,8 @@ struct OptimizerKeys {
   double max_gradient_norm = 1;
   int64_t warmup_updates = 0;
   std::string schedule = "constant";
+  std::string moments = "f32";
+  bool offload = false;
 };
 
 struct SftKeys {

@@ -204,6 +204,9 @@ absl::Status CheckConfig(const RunConfig& config, const std::string& origin) {
   CheckSizes(config.rollout, config.learner, check);
   const absl::Status devices = ParseDevices(config.machine.device).status();
   check.Require(devices.ok(), "machine.device: {}", devices.message());
+  check.Require(!config.optimizer.offload || config.machine.device.starts_with("cuda"),
+                "optimizer.offload moves what a GPU has no room for into the host's memory, but "
+                "machine.device is \"cpu\", whose memory that is already; leave it out");
   const bool is_fast = config.machine.numerics == "fast";
   check.Require(
       !is_fast || config.machine.device.starts_with("cuda"),

@@ -45,6 +45,8 @@ absl::StatusOr<TrainerOptions> ToTrainerOptions(const RunConfig& config) {
   options.dtype = dtype;
   options.loss = ToLossSettings(config);
   options.optimizer = ToOptimizerSettings(config);
+  options.moments = config.optimizer.moments == "8bit" ? Moments::k8Bit : Moments::kF32;
+  options.offload = config.optimizer.offload;
   options.micro_batch_tokens = config.learner.micro_batch_tokens;
   options.keep = config.learner.recompute_layers ? Keep::kLayerInputs : Keep::kAll;
   options.updates_per_step = config.learner.updates_per_step;

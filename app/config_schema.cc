@@ -381,6 +381,12 @@ ConfigSection OptimizerSection() {
            "updates in which the learning rate rises from 0"},
           {"schedule", &OptimizerKeys::schedule, Choices{"constant", "linear", "cosine"},
            "how the learning rate falls to 0 at the end"},
+          {"moments", &OptimizerKeys::moments, Choices{"f32", "8bit"},
+           "what is kept of both moments: 8 bytes a parameter, or 2 (block-wise quantised)"},
+          {"offload", &OptimizerKeys::offload, kAny,
+           "master weights and moments in the host's memory instead of the GPU's, where each "
+           "update "
+           "reads and writes them: the same bits, slower updates"},
       });
 }
 

@@ -46,8 +46,10 @@ absl::StatusOr<std::unique_ptr<RolloutEngine>> RolloutDevices::MakeEngine(
   }
   std::vector<std::unique_ptr<RolloutEngine>> engines;
   for (const auto& decoder : decoders_) {
+    EngineOptions own = options;
+    if (targets.empty()) own.place = ranks_[engines.size()].place;
     PONDER_ASSIGN_OR_RETURN(std::unique_ptr<RolloutEngine> one,
-                            CreateEngine(*decoder, tokenizer, options));
+                            CreateEngine(*decoder, tokenizer, own));
     engines.push_back(std::move(one));
   }
   std::unique_ptr<RolloutEngine> engine = std::move(engines.front());

@@ -2,21 +2,38 @@
 
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
 #include "app/config.h"
 #include "base/status.h"
+#include "kernels/backend.h"
 #include "learner/trainer.h"
 #include "model/config.h"
 
 namespace ponder {
 
-// What a run takes at its peak on each of its devices, worked out from its configuration before
-// anything is allocated: the trainer, and the engine where completions are generated in the same
-// process.
+// The memory that a run's trainer and engine share. It outlives both.
+struct RunMemory {
+  // On policy, in one process, nothing is generated while an update runs, and what was cached is
+  // forgotten behind it: the engine's cache lies where the learner's cache and activations do.
+  bool is_shared = false;
+  std::vector<kernels::DeviceBuffer> shared;  // one a rank
+};
+// Says in the ranks where it lies. Takes the kernels' work space too. RESOURCE_EXHAUSTED where the
+// memory cannot be had.
+absl::StatusOr<RunMemory> TakeRunMemory(const RunConfig& config, const ModelConfig& model,
+                                        std::span<TrainerDevice> ranks);
+
+// What a run takes at its peak on each of the learner's devices, worked out from its configuration
+// before anything is allocated: the trainer, and the engine where completions are generated in the
+// same process.
 absl::StatusOr<std::vector<MemoryPlanRow>> PlanRunMemory(const RunConfig& config,
                                                          const ModelConfig& model);
+
+// What the run takes of the host's memory for a GPU (optimizer.offload).
+absl::StatusOr<int64_t> OffloadedBytes(const RunConfig& config, const ModelConfig& model);
 
 int64_t TotalBytes(const std::vector<MemoryPlanRow>& plan);
 

@@ -299,6 +299,7 @@ absl::StatusOr<bool> TrainLoop::Step(int64_t step, StepPipeline& pipeline) {
   parts_.console->Progress(fmt::format("step {}/{}  learn", step, config_.run.steps), 0, 1);
   parts_.monitor->Begin("learning", step, config_.run.steps);
   const absl::Time learn_started = parts_.clock->Now();
+  PONDER_RETURN_IF_ERROR(parts_.CheckIdle());
   absl::StatusOr<UpdateReport> report = parts_.trainer->Update(scored.groups, numerics);
   parts_.console->Progress("", 0, 0);
   PONDER_RETURN_IF_ERROR(report.status());

@@ -43,6 +43,10 @@ absl::Status CheckMemoryPlan(const RunConfig& config, const ModelConfig& model, 
   for (const MemoryPlanRow& row : plan) {
     rows += fmt::format("{}{} {}", rows.empty() ? "" : ", ", row.name, HumanGib(row.bytes));
   }
+  PONDER_ASSIGN_OR_RETURN(const int64_t offloaded, OffloadedBytes(config, model));
+  if (offloaded > 0)
+    rows +=
+        fmt::format("; of the host's memory: master weights and moments {}", HumanGib(offloaded));
   PONDER_ASSIGN_OR_RETURN(const auto devices, ParseDevices(config.machine.device));
   console.Say(fmt::format("memory plan: {}{} ({})", HumanGib(TotalBytes(plan)),
                           devices.size() > 1 ? " on each device" : "", rows));
@@ -232,6 +236,7 @@ absl::Status RunTraining(TrainingRequest request) {
   const kernels::BackendInfo& computing = devices.First().Info();
   PONDER_ASSIGN_OR_RETURN(TrainerOptions trainer_options, ToTrainerOptions(config));
   PONDER_ASSIGN_OR_RETURN(std::vector<TrainerDevice> ranks, devices.JoinAll());
+  PONDER_ASSIGN_OR_RETURN(const RunMemory memory, TakeRunMemory(config, model, ranks));
   RolloutDevices generating;
   session.device = config.machine.rollout_device;
   PONDER_RETURN_IF_ERROR(generating.Open(session, devices, ranks));
@@ -302,6 +307,7 @@ absl::Status RunTraining(TrainingRequest request) {
                           .verifier = verifier.get(),
                           .advantage = advantage.get(),
                           .trainer = trainer.get(),
+                          .shares_memory = memory.is_shared ? engine.get() : nullptr,
                           .store = store.get(),
                           .monitor = &monitor,
                           .sinks = std::move(sinks),

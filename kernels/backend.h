@@ -70,6 +70,10 @@ class Backend {
     Synchronize();
   }
 
+  // Takes work space of operations now and in one piece, instead of piece by piece as they need it:
+  // with GpuWorkspaceBytes (kernels/gpu_workspace.h) all of it.
+  virtual void ReserveWorkspace(int64_t bytes) { static_cast<void>(bytes); }
+
   // Keeps what `work` enqueues instead of doing it. `work` calls operations alone, and was run
   // before with the same sizes, so that their work space is there. Null where it could not be
   // kept: then it was done.

@@ -292,7 +292,14 @@ struct LogProbBackwardArgs {
 // packed order.
 //   g = gradient * gradient_scale; m = b1 m + (1-b1) g; v = b2 v + (1-b2) g^2
 //   master -= lr * (m / (1 - b1^t) / (sqrt(v / (1 - b2^t)) + eps) + decay * master)
+// The moments are floats, or, where `first_codes` is given, codes of 8 bits
+// (kernels/moment_codes.h) with a scale for each kMomentBlock elements in a row, the last block
+// shorter. The update then takes m and v from the codes as they were, in fp32; what is stored is
+// rounded to the nearest code, but a v above 0 never to 0. A moment that is not finite makes its
+// block's scale a NaN. A GPU takes master and moments from the host's memory too
+// (Backend::AllocateHost).
 inline constexpr int64_t kMomentBlock = 256;
+inline int64_t MomentBlocks(int64_t count) { return (count + kMomentBlock - 1) / kMomentBlock; }
 
 struct AdamWArgs {
   float* master = nullptr;          // [rows, columns]
@@ -300,13 +307,10 @@ struct AdamWArgs {
   float* second_moment = nullptr;   // like master
   const float* gradient = nullptr;  // like master
   PackedMatrix working;             // data null: none (vectors work in fp32 from the master copy)
-  int64_t first_row = 0;            // of `working`, for a part of a matrix
-  // Moments of 8 bits in place of the floats, where they are given: a code an element, a scale a
-  // block of kMomentBlock elements (block-wise dynamic quantisation: Dettmers et al. 2022).
-  uint8_t* first_codes = nullptr;   // [rows columns]
+  uint8_t* first_codes = nullptr;   // [rows columns], in place of the moments above
   uint8_t* second_codes = nullptr;  // [rows columns]
-  float* first_scales = nullptr;    // [rows columns / kMomentBlock, rounded up]
-  float* second_scales = nullptr;
+  float* first_scales = nullptr;    // [MomentBlocks(rows columns)]: the block's largest |m|
+  float* second_scales = nullptr;   // [MomentBlocks(rows columns)]: the block's largest v
   int64_t rows = 0;
   int64_t columns = 0;
   float learning_rate = 0;

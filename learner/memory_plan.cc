@@ -2,6 +2,7 @@
 
 #include "kernels/kv_cache.h"
 #include "kernels/packed_matrix.h"
+#include "learner/optimizer.h"
 #include "learner/packing.h"
 #include "learner/trainer.h"
 #include "model/activations.h"
@@ -28,45 +29,98 @@ int64_t KernelBytes(const ModelConfig& config, kernels::DType dtype, int64_t row
          kernels::PackedBytes(config.width, rows, dtype);
 }
 
-}  // namespace
+// Of one decoder: its table of rotary positions, batches on their way to the device and what
+// weights pass through when they are packed.
+int64_t TableBytes(const ModelConfig& config, int64_t rows) {
+  constexpr int64_t kStaging = 1 << 20;
+  const int64_t positions = std::min<int64_t>(config.max_positions, 2048);
+  return positions * config.head_width * int64_t{sizeof(float)} * 3 / 2 + rows * 64 + kStaging;
+}
 
-std::vector<MemoryPlanRow> PlanTrainerMemory(const ModelConfig& config,
-                                             const TrainerOptions& options) {
-  const ParameterLayout layout = MakeParameterLayout(config);
-  const int64_t floats = layout.count * int64_t{sizeof(float)};
-  const int64_t rows = options.micro_batch_tokens;
-  const int64_t pages = MicroBatchPages(rows);
+// A GPU's cache has a page for the rows that pad a recorded batch (model/kv_cache.cc).
+int64_t CacheBytes(const ModelConfig& config, const TrainerOptions& options, PlannedMemory memory) {
+  const int64_t pages =
+      MicroBatchPages(options.micro_batch_tokens) + (memory == PlannedMemory::kGpu ? 1 : 0);
   const kernels::KvShape cache{.dtype = options.dtype,
                                .kv_heads = config.kv_heads,
                                .head_width = config.head_width,
                                .pages = pages};
+  return 2 * config.layers * pages * kernels::KvPageBytes(cache);
+}
+
+int64_t PlannedActivations(const ModelConfig& config, const TrainerOptions& options) {
+  const int64_t rows = options.micro_batch_tokens;
+  return ActivationBytes(config, options.dtype, rows, MicroBatchPages(rows), options.keep);
+}
+
+}  // namespace
+
+kernels::GpuWork TrainerWork(const ModelConfig& config, const TrainerOptions& options) {
+  int64_t largest = 0;
+  for (const Parameter& parameter : MakeParameterLayout(config).parameters)
+    largest = std::max(largest, parameter.Count());
+  return {.dtype = options.dtype,
+          .width = config.width,
+          .heads = config.heads,
+          .kv_heads = config.kv_heads,
+          .head_width = config.head_width,
+          .ffn_width = config.ffn_width,
+          .vocabulary = config.vocabulary,
+          .learner_rows = options.micro_batch_tokens,
+          .learner_pages = MicroBatchPages(options.micro_batch_tokens),
+          .largest_matrix = largest};
+}
+
+int64_t TrainerPlaceBytes(const ModelConfig& config, const TrainerOptions& options,
+                          PlannedMemory memory) {
+  return CacheBytes(config, options, memory) + PlannedActivations(config, options);
+}
+
+std::vector<MemoryPlanRow> PlanTrainerMemory(const ModelConfig& config,
+                                             const TrainerOptions& options, PlannedMemory memory) {
+  const bool is_gpu = memory == PlannedMemory::kGpu;
+  const ParameterLayout layout = MakeParameterLayout(config);
+  const int64_t floats = layout.count * int64_t{sizeof(float)};
+  const int64_t rows = options.micro_batch_tokens;
+  const int64_t working = WorkingWeightBytes(layout, options.dtype);
   const bool has_reference = options.loss.kl_weight > 0;
   // Log-probs alone, of a reference policy or of later mini-batches (where samplers must be
   // corrected for, which a worker may make necessary at any time), run the forward that keeps
   // nothing.
   const bool scores_alone = has_reference || options.updates_per_step > 1;
 
-  std::vector<MemoryPlanRow> plan = {
-      {"master weights", floats},
-      {"moments", 2 * floats},
-      {"gradients", floats},
-      {"working weights", WorkingWeightBytes(layout, options.dtype)},
-      {"activations", ActivationBytes(config, options.dtype, rows, pages, options.keep)},
-      {"cache", 2 * config.layers * pages * kernels::KvPageBytes(cache)},
-      // The hidden states of target rows, their gradient, and what a row of the head's softmax
-      // leaves.
+  std::vector<MemoryPlanRow> plan;
+  // Offloaded they are the host's, which a GPU's plan is not about.
+  if (!options.offload || !is_gpu) {
+    plan.push_back({"master weights", floats});
+    plan.push_back({"moments", MomentBytes(layout, options.moments)});
+  }
+  plan.push_back({"gradients", floats});
+  plan.push_back({"working weights", working});
+  plan.push_back({"activations", PlannedActivations(config, options)});
+  plan.push_back({"cache", CacheBytes(config, options, memory)});
+  // The hidden states of target rows, their gradient, and what a row of the head's softmax leaves.
+  plan.push_back(
       {"logits", rows * (kernels::PaddedInputs(config.width) * kernels::SizeOf(options.dtype) +
-                         config.width * int64_t{sizeof(float)} + 8 * int64_t{sizeof(float)})},
-      {"kernels", KernelBytes(config, options.dtype, rows)},
-      // The program with LibTorch and the tokenizer: measured, not worked out.
-      {"program", int64_t{256} << 20},
-      // Loading and saving pass through a flat fp32 copy; it is gone while an update runs.
-      {"loading and saving", floats},
-  };
-  if (has_reference)
-    plan.push_back({"reference weights", WorkingWeightBytes(layout, options.dtype)});
-  if (scores_alone)
-    plan.push_back({"scoring", LayOutForward(config, options.dtype, rows, nullptr, nullptr)});
+                         config.width * int64_t{sizeof(float)} + 8 * int64_t{sizeof(float)})});
+  if (is_gpu) {
+    plan.push_back({"kernels", kernels::GpuWorkspaceBytes(TrainerWork(config, options)) +
+                                   kernels::kBlasScratchBytes});
+    plan.push_back({"tables", TableBytes(config, rows) * (has_reference ? 2 : 1)});
+  } else {
+    plan.push_back({"kernels", KernelBytes(config, options.dtype, rows)});
+    // The program with LibTorch and the tokenizer: measured, not worked out.
+    plan.push_back({"program", int64_t{256} << 20});
+    // Loading and saving pass through a flat fp32 copy; it is gone while an update runs.
+    plan.push_back({"loading and saving", floats});
+  }
+  if (has_reference) plan.push_back({"reference weights", working});
+  if (scores_alone) {
+    const int64_t scoring = LayOutForward(config, options.dtype, rows, nullptr, nullptr);
+    // The decoders of both policies have arrays of their own.
+    const bool twice = has_reference && options.updates_per_step > 1;
+    plan.push_back({"scoring", twice ? 2 * scoring : scoring});
+  }
   return plan;
 }
 

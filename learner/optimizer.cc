@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <numbers>
 #include <span>
 #include <utility>
@@ -13,6 +14,15 @@ namespace ponder {
 namespace {
 
 constexpr int64_t kFloatBytes = sizeof(float);
+
+using kernels::DeviceBuffer;
+
+int64_t MomentBlocks(const ParameterLayout& layout) {
+  int64_t blocks = 0;
+  for (const Parameter& parameter : layout.parameters)
+    blocks += kernels::MomentBlocks(parameter.Count());
+  return blocks;
+}
 
 // Working vectors are fp32, but hold what a checkpoint of the working type can store.
 void RoundTo(kernels::DType dtype, std::span<float> values) {
@@ -65,19 +75,59 @@ double LearningRate(const OptimizerSettings& settings, int64_t update) {
   return settings.learning_rate * 0.5 * (1 + std::cos(std::numbers::pi * progress));
 }
 
+int64_t MomentBytes(const ParameterLayout& layout, Moments moments) {
+  if (moments == Moments::kF32) return 2 * layout.count * kFloatBytes;
+  return 2 * (layout.count + MomentBlocks(layout) * kFloatBytes);
+}
+
 absl::StatusOr<std::unique_ptr<Optimizer>> Optimizer::Create(kernels::Backend& backend,
                                                              Weights& weights,
-                                                             std::vector<float> flat) {
+                                                             std::vector<float> flat,
+                                                             const OptimizerOptions& options) {
+  if (options.offload && backend.Info().is_host_memory) {
+    return InvalidArgument(
+        "optimizer.offload moves what a GPU has no room for into the host's memory, but the device "
+        "is {}, whose memory that is already; set it to false",
+        backend.Info().name);
+  }
   std::unique_ptr<Optimizer> optimizer(new Optimizer(backend, weights));
   PONDER_CHECK(static_cast<int64_t>(flat.size()) == optimizer->count_);
-  const int64_t bytes = optimizer->count_ * kFloatBytes;
-  PONDER_ASSIGN_OR_RETURN(optimizer->master_, kernels::DeviceBuffer::Create(backend, bytes));
-  PONDER_ASSIGN_OR_RETURN(optimizer->gradients_, kernels::DeviceBuffer::Create(backend, bytes));
-  PONDER_ASSIGN_OR_RETURN(optimizer->first_moment_, kernels::DeviceBuffer::Create(backend, bytes));
-  PONDER_ASSIGN_OR_RETURN(optimizer->second_moment_, kernels::DeviceBuffer::Create(backend, bytes));
-  backend.CopyIn(optimizer->master_.As<float>(), flat.data(), bytes);
+  PONDER_RETURN_IF_ERROR(optimizer->Allocate(options));
+  optimizer->CopyIn(State::kMaster, 0, optimizer->count_ * kFloatBytes, flat.data());
   optimizer->SetWorking(std::move(flat));
   return optimizer;
+}
+
+absl::Status Optimizer::Allocate(const OptimizerOptions& options) {
+  is_host_memory_ = options.offload || backend_->Info().is_host_memory;
+  const auto take = [&](State state, int64_t bytes) -> absl::Status {
+    void* memory = nullptr;
+    if (options.offload) {
+      PONDER_ASSIGN_OR_RETURN(host_.emplace_back(), kernels::HostBuffer::Create(*backend_, bytes));
+      memory = host_.back().As<void>();
+    } else {
+      PONDER_ASSIGN_OR_RETURN(device_.emplace_back(), DeviceBuffer::Create(*backend_, bytes));
+      memory = device_.back().As<void>();
+    }
+    states_[static_cast<size_t>(state)] = {memory, bytes};
+    return absl::OkStatus();
+  };
+  const int64_t floats = count_ * kFloatBytes;
+  PONDER_RETURN_IF_ERROR(take(State::kMaster, floats));
+  PONDER_ASSIGN_OR_RETURN(gradients_, DeviceBuffer::Create(*backend_, floats));
+  if (options.moments == Moments::kF32) {
+    PONDER_RETURN_IF_ERROR(take(State::kFirstMoment, floats));
+    return take(State::kSecondMoment, floats);
+  }
+  int64_t blocks = 0;
+  for (const Parameter& parameter : weights_->Layout().parameters) {
+    first_blocks_.push_back(blocks);
+    blocks += kernels::MomentBlocks(parameter.Count());
+  }
+  PONDER_RETURN_IF_ERROR(take(State::kFirstCodes, count_));
+  PONDER_RETURN_IF_ERROR(take(State::kSecondCodes, count_));
+  PONDER_RETURN_IF_ERROR(take(State::kFirstScales, blocks * kFloatBytes));
+  return take(State::kSecondScales, blocks * kFloatBytes);
 }
 
 void Optimizer::ZeroGradients() { backend_->Zero(gradients_.As<float>(), gradients_.Bytes()); }
@@ -90,7 +140,7 @@ double Optimizer::GradientNorm() const {
 }
 
 std::string Optimizer::FirstBadGradient() const { return FirstBad(gradients_.As<float>()); }
-std::string Optimizer::FirstBadWeight() const { return FirstBad(master_.As<float>()); }
+std::string Optimizer::FirstBadWeight() const { return FirstBad(Array<float>(State::kMaster)); }
 
 std::string Optimizer::FirstBad(const float* values) const {
   // A finite float's square never overflows the double sum, so a sum that is not finite means an
@@ -102,72 +152,94 @@ std::string Optimizer::FirstBad(const float* values) const {
   return "";
 }
 
+void Optimizer::StepParameter(size_t index, const OptimizerSettings& settings, float learning_rate,
+                              float gradient_scale) {
+  const Parameter& parameter = weights_->Layout().parameters[index];
+  const bool is_vector = parameter.role == Parameter::Role::kVector;
+  kernels::AdamWArgs args = {
+      .master = Array<float>(State::kMaster) + parameter.offset,
+      .gradient = gradients_.As<float>() + parameter.offset,
+      .working =
+          is_vector ? kernels::PackedMatrix{} : weights_->Matrix(static_cast<int64_t>(index)),
+      .rows = parameter.rows,
+      .columns = parameter.columns,
+      .learning_rate = learning_rate,
+      .beta1 = static_cast<float>(settings.beta1),
+      .beta2 = static_cast<float>(settings.beta2),
+      .epsilon = static_cast<float>(settings.epsilon),
+      .weight_decay = is_vector ? 0.0f : static_cast<float>(settings.weight_decay),
+      .gradient_scale = gradient_scale,
+      .step = updates_};
+  if (first_blocks_.empty()) {
+    args.first_moment = Array<float>(State::kFirstMoment) + parameter.offset;
+    args.second_moment = Array<float>(State::kSecondMoment) + parameter.offset;
+  } else {
+    args.first_codes = Array<uint8_t>(State::kFirstCodes) + parameter.offset;
+    args.second_codes = Array<uint8_t>(State::kSecondCodes) + parameter.offset;
+    args.first_scales = Array<float>(State::kFirstScales) + first_blocks_[index];
+    args.second_scales = Array<float>(State::kSecondScales) + first_blocks_[index];
+  }
+  backend_->AdamW(args);
+}
+
 void Optimizer::Step(const OptimizerSettings& settings, double learning_rate,
                      double gradient_scale) {
   ++updates_;
-  const ParameterLayout& layout = weights_->Layout();
-  for (size_t i = 0; i < layout.parameters.size(); ++i) {
-    const Parameter& parameter = layout.parameters[i];
-    const bool is_vector = parameter.role == Parameter::Role::kVector;
-    const int64_t index = static_cast<int64_t>(i);
-    backend_->AdamW({.master = master_.As<float>() + parameter.offset,
-                     .first_moment = first_moment_.As<float>() + parameter.offset,
-                     .second_moment = second_moment_.As<float>() + parameter.offset,
-                     .gradient = gradients_.As<float>() + parameter.offset,
-                     .working = is_vector ? kernels::PackedMatrix{} : weights_->Matrix(index),
-                     .rows = parameter.rows,
-                     .columns = parameter.columns,
-                     .learning_rate = static_cast<float>(learning_rate),
-                     .beta1 = static_cast<float>(settings.beta1),
-                     .beta2 = static_cast<float>(settings.beta2),
-                     .epsilon = static_cast<float>(settings.epsilon),
-                     .weight_decay = is_vector ? 0.0f : static_cast<float>(settings.weight_decay),
-                     .gradient_scale = static_cast<float>(gradient_scale),
-                     .step = updates_});
-    if (is_vector) {
-      std::vector<float> values(static_cast<size_t>(parameter.Count()));
-      const int64_t bytes = parameter.Count() * kFloatBytes;
-      backend_->CopyOut(values.data(), master_.As<float>() + parameter.offset, bytes);
-      RoundTo(weights_->Dtype(), values);
-      backend_->CopyIn(weights_->Vector(index), values.data(), bytes);
-    }
+  const std::vector<Parameter>& parameters = weights_->Layout().parameters;
+  for (size_t i = 0; i < parameters.size(); ++i)
+    StepParameter(i, settings, static_cast<float>(learning_rate),
+                  static_cast<float>(gradient_scale));
+  // Behind all matrices, since each waits for the device.
+  for (size_t i = 0; i < parameters.size(); ++i) {
+    const Parameter& parameter = parameters[i];
+    if (parameter.role != Parameter::Role::kVector) continue;
+    std::vector<float> values(static_cast<size_t>(parameter.Count()));
+    const int64_t bytes = parameter.Count() * kFloatBytes;
+    CopyOut(State::kMaster, parameter.offset * kFloatBytes, bytes, values.data());
+    RoundTo(weights_->Dtype(), values);
+    backend_->CopyIn(weights_->Vector(static_cast<int64_t>(i)), values.data(), bytes);
   }
   weights_->SetVersion(weights_->Version() + 1);
 }
 
 void Optimizer::Reset() {
-  backend_->Zero(first_moment_.As<float>(), first_moment_.Bytes());
-  backend_->Zero(second_moment_.As<float>(), second_moment_.Bytes());
+  // Codes mean nothing behind a scale of 0.
+  for (const State state :
+       {State::kFirstMoment, State::kSecondMoment, State::kFirstScales, State::kSecondScales}) {
+    if (Bytes(state) == 0) continue;
+    if (is_host_memory_) {
+      backend_->Synchronize();  // a GPU may be writing it
+      std::memset(Array<char>(state), 0, static_cast<size_t>(Bytes(state)));
+    } else {
+      backend_->Zero(Array<char>(state), Bytes(state));
+    }
+  }
   updates_ = 0;
 }
 
-float* Optimizer::Array(State state) const {
-  switch (state) {
-    case State::kMaster:
-      return master_.As<float>();
-    case State::kFirstMoment:
-      return first_moment_.As<float>();
-    case State::kSecondMoment:
-      return second_moment_.As<float>();
-  }
-  return nullptr;
+void Optimizer::CopyOut(State state, int64_t begin, int64_t bytes, void* host) const {
+  PONDER_CHECK(begin >= 0 && bytes >= 0 && begin + bytes <= Bytes(state));
+  const char* const from = Array<char>(state) + begin;
+  if (!is_host_memory_) return backend_->CopyOut(host, from, bytes);
+  backend_->Synchronize();
+  std::memcpy(host, from, static_cast<size_t>(bytes));
 }
 
-void Optimizer::CopyOut(State state, int64_t begin, int64_t count, float* host) const {
-  PONDER_CHECK(begin >= 0 && count >= 0 && begin + count <= count_);
-  backend_->CopyOut(host, Array(state) + begin, count * kFloatBytes);
+void Optimizer::CopyIn(State state, int64_t begin, int64_t bytes, const void* host) {
+  PONDER_CHECK(begin >= 0 && bytes >= 0 && begin + bytes <= Bytes(state));
+  char* const to = Array<char>(state) + begin;
+  if (!is_host_memory_) return backend_->CopyIn(to, host, bytes);
+  backend_->Synchronize();
+  std::memcpy(to, host, static_cast<size_t>(bytes));
 }
 
-void Optimizer::CopyIn(State state, int64_t begin, int64_t count, const float* host) {
-  PONDER_CHECK(begin >= 0 && count >= 0 && begin + count <= count_);
-  backend_->CopyIn(Array(state) + begin, host, count * kFloatBytes);
-}
-
-void Optimizer::RestoreWorking() {
+std::vector<float> Optimizer::Flat() const {
   std::vector<float> flat(static_cast<size_t>(count_));
-  CopyOut(State::kMaster, 0, count_, flat.data());
-  SetWorking(std::move(flat));
+  CopyOut(State::kMaster, 0, count_ * kFloatBytes, flat.data());
+  return flat;
 }
+
+void Optimizer::RestoreWorking() { SetWorking(Flat()); }
 
 void Optimizer::SetWorking(std::vector<float> flat) {
   for (const Parameter& parameter : weights_->Layout().parameters) {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -7,6 +8,7 @@
 
 #include "base/status.h"
 #include "kernels/backend.h"
+#include "kernels/host_buffer.h"
 #include "learner/trainer.h"
 #include "model/weights.h"
 
@@ -19,17 +21,25 @@ absl::Status CheckOptimizerSettings(const OptimizerSettings& settings);
 // the rate), then the schedule over what remains until total_updates, where it is 0.
 double LearningRate(const OptimizerSettings& settings, int64_t update);
 
-// Master weights, gradients and moments, flat fp32 in the layout's order, in the backend's memory;
-// AdamW writes the working weights as it goes. All working values, vectors too, are those that a
-// checkpoint of the working type stores: what was sampled with them can be sampled again from the
-// checkpoint. Not thread-safe.
+struct OptimizerOptions {
+  Moments moments = Moments::kF32;
+  bool offload = false;  // all but the gradients in the host's memory, of a GPU
+};
+
+// Master weights, gradients and moments, flat in the layout's order: floats, or moments of 8 bits
+// whose blocks begin anew with each parameter. AdamW writes the working weights as it goes. All
+// working values, vectors too, are those that a checkpoint of the working type stores: what was
+// sampled with them can be sampled again from the checkpoint. Offloaded arrays are read and written
+// by the GPU where they lie, in both directions of the bus at once; the bits are the same. Not
+// thread-safe.
 class Optimizer {
  public:
   // `backend` and `weights` outlive it; both start from `flat` [layout.count]. RESOURCE_EXHAUSTED
-  // where memory cannot be had.
+  // where memory cannot be had, INVALID_ARGUMENT where there is no GPU to offload from.
   static absl::StatusOr<std::unique_ptr<Optimizer>> Create(kernels::Backend& backend,
                                                            Weights& weights,
-                                                           std::vector<float> flat);
+                                                           std::vector<float> flat,
+                                                           const OptimizerOptions& options = {});
 
   float* Gradients() { return gradients_.As<float>(); }
   void ZeroGradients();
@@ -53,10 +63,22 @@ class Optimizer {
   int64_t Updates() const { return updates_; }
 
   // ---- for checkpoints ----
-  enum class State { kMaster, kFirstMoment, kSecondMoment };
-  int64_t Count() const { return count_; }
-  void CopyOut(State state, int64_t begin, int64_t count, float* host) const;
-  void CopyIn(State state, int64_t begin, int64_t count, const float* host);
+  enum class State {
+    kMaster,       // floats
+    kFirstMoment,  // floats, as the second ones
+    kSecondMoment,
+    kFirstCodes,  // 8 bits an element
+    kSecondCodes,
+    kFirstScales,  // a float a block
+    kSecondScales,
+  };
+  static constexpr size_t kStates = 7;
+  // 0 where there is no such array.
+  int64_t Bytes(State state) const { return states_[static_cast<size_t>(state)].bytes; }
+  void CopyOut(State state, int64_t begin, int64_t bytes, void* host) const;
+  void CopyIn(State state, int64_t begin, int64_t bytes, const void* host);
+  // The master weights.
+  std::vector<float> Flat() const;
   // After every master weight was copied in: makes the working weights from them.
   void RestoreWorking();
   void SetUpdates(int64_t updates) { updates_ = updates; }
@@ -64,15 +86,30 @@ class Optimizer {
  private:
   Optimizer(kernels::Backend& backend, Weights& weights)
       : backend_(&backend), weights_(&weights), count_(weights.Layout().count) {}
-  float* Array(State state) const;
+  absl::Status Allocate(const OptimizerOptions& options);
+  void StepParameter(size_t index, const OptimizerSettings& settings, float learning_rate,
+                     float gradient_scale);
   void SetWorking(std::vector<float> flat);
   std::string FirstBad(const float* values) const;
+
+  template <typename T>
+  T* Array(State state) const {
+    return static_cast<T*>(states_[static_cast<size_t>(state)].data);
+  }
 
   kernels::Backend* backend_;
   Weights* weights_;
   int64_t count_;  // P
   int64_t updates_ = 0;
-  kernels::DeviceBuffer master_, gradients_, first_moment_, second_moment_;  // [P] each
+  kernels::DeviceBuffer gradients_;  // [P]
+  std::array<kernels::DeviceSpan, kStates> states_;
+  bool is_host_memory_ = true;  // of the states, which one of these has
+  std::vector<kernels::DeviceBuffer> device_;
+  std::vector<kernels::HostBuffer> host_;
+  std::vector<int64_t> first_blocks_;  // of each parameter; empty: no codes
 };
+
+// Bytes of the moments of both kinds.
+int64_t MomentBytes(const ParameterLayout& layout, Moments moments);
 
 }  // namespace ponder

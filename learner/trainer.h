@@ -11,6 +11,7 @@
 #include "base/status.h"
 #include "kernels/backend.h"
 #include "kernels/collective.h"
+#include "kernels/gpu_workspace.h"
 #include "model/decoder.h"
 #include "model/weights.h"
 
@@ -47,11 +48,16 @@ struct OptimizerSettings {
   int64_t total_updates = 0;
 };
 
+// What the optimizer keeps of the moments: floats, or 8 bits an element (kernels/moment_codes.h).
+enum class Moments { kF32, k8Bit };
+
 struct TrainerOptions {
   std::string model_directory;                   // Hugging Face directory to start from
   kernels::DType dtype = kernels::DType::kBF16;  // of the working weights
   PolicyLossSettings loss;
   OptimizerSettings optimizer;
+  Moments moments = Moments::kF32;
+  bool offload = false;               // master weights and moments in the host's memory, of a GPU
   int64_t micro_batch_tokens = 4096;  // rows of one forward and backward
   Keep keep = Keep::kAll;             // what a forward leaves for its backward
   int64_t updates_per_step = 1;       // mini-batches of groups a step; each is one optimizer update
@@ -89,6 +95,9 @@ struct TrainerDevice {
   // Through which its weights go to other devices, or null: what was broadcast is settled before
   // they are written again.
   kernels::Collective* feed = nullptr;
+  // Where cache and activations lie, TrainerPlaceBytes at least; outlives the trainer. Others may
+  // use it between the trainer's calls. Null: the trainer has its own.
+  kernels::DeviceSpan place;
 };
 
 // The learner: fp32 master weights, AdamW, gradients; the working weights it publishes are read in
@@ -142,7 +151,15 @@ struct MemoryPlanRow {
                      // "cache", "logits"
   int64_t bytes = 0;
 };
+// Whose memory a plan is about: of a process that computes on the CPU, or of a GPU.
+enum class PlannedMemory { kHost, kGpu };
 std::vector<MemoryPlanRow> PlanTrainerMemory(const ModelConfig& config,
-                                             const TrainerOptions& options);
+                                             const TrainerOptions& options,
+                                             PlannedMemory memory = PlannedMemory::kHost);
+// Of the plan's rows, what TrainerDevice::place holds.
+int64_t TrainerPlaceBytes(const ModelConfig& config, const TrainerOptions& options,
+                          PlannedMemory memory);
+// What the learner's operations are asked for.
+kernels::GpuWork TrainerWork(const ModelConfig& config, const TrainerOptions& options);
 
 }  // namespace ponder

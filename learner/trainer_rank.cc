@@ -56,7 +56,9 @@ absl::Status TrainerRank::Init() {
     PONDER_ASSIGN_OR_RETURN(const std::unique_ptr<TensorSource> source, OpenSafetensors(directory));
     std::vector<float> flat(static_cast<size_t>(weights_->Layout().count));
     PONDER_RETURN_IF_ERROR(ReadFlat(*source, config, weights_->Layout(), flat.data()));
-    PONDER_ASSIGN_OR_RETURN(optimizer_, Optimizer::Create(*backend_, *weights_, std::move(flat)));
+    PONDER_ASSIGN_OR_RETURN(
+        optimizer_, Optimizer::Create(*backend_, *weights_, std::move(flat),
+                                      {.moments = options_.moments, .offload = options_.offload}));
   }
   int64_t valid = options_.valid_vocabulary;
   if (valid == 0 && std::filesystem::exists(std::filesystem::path(directory) / "tokenizer.json")) {
@@ -68,9 +70,11 @@ absl::Status TrainerRank::Init() {
   const int64_t rows = options_.micro_batch_tokens;
   const int64_t pages = MicroBatchPages(rows);
   decoder_ = std::make_unique<Decoder>(*backend_, *weights_);
-  PONDER_ASSIGN_OR_RETURN(cache_, KvCache::Create(*backend_, config, options_.dtype, pages));
+  const auto [cache_place, activations_place] = DividePlace(config);
+  PONDER_ASSIGN_OR_RETURN(cache_,
+                          KvCache::Create(*backend_, config, options_.dtype, pages, cache_place));
   PONDER_ASSIGN_OR_RETURN(activations_, CreateActivations(*backend_, config, options_.dtype, rows,
-                                                          pages, options_.keep));
+                                                          pages, options_.keep, activations_place));
   for (DeviceBuffer* buffer :
        {&row_targets_, &row_inverse_temperatures_, &row_logsumexps_, &row_d_logprobs_}) {
     PONDER_ASSIGN_OR_RETURN(*buffer,
@@ -79,6 +83,16 @@ absl::Status TrainerRank::Init() {
   PONDER_ASSIGN_OR_RETURN(
       d_hidden_, DeviceBuffer::Create(*backend_, rows * config.width * int64_t{sizeof(float)}));
   return absl::OkStatus();
+}
+
+// Of the cache and of the activations; null each where the rank has no place.
+std::pair<kernels::DeviceSpan, kernels::DeviceSpan> TrainerRank::DividePlace(
+    const ModelConfig& config) const {
+  if (place_.data == nullptr) return {};
+  const int64_t cache =
+      std::min(place_.bytes, KvCache::Bytes(*backend_, config, options_.dtype,
+                                            MicroBatchPages(options_.micro_batch_tokens)));
+  return {{place_.data, cache}, {static_cast<char*>(place_.data) + cache, place_.bytes - cache}};
 }
 
 PackingLimits TrainerRank::Limits() const {
@@ -98,6 +112,7 @@ absl::StatusOr<Decoder::Scored> TrainerRank::Score(Decoder& decoder, const Micro
 // Log-probs alone, nothing kept; overwrites the cache.
 absl::StatusOr<std::vector<float>> TrainerRank::LogProbsOf(Decoder& decoder,
                                                            const MicroBatch& micro_batch) {
+  PONDER_RETURN_IF_ERROR(decoder.ReserveRows(options_.micro_batch_tokens));
   PONDER_ASSIGN_OR_RETURN(const void* hidden, decoder.Forward(micro_batch.batch, *cache_));
   PONDER_ASSIGN_OR_RETURN(Decoder::Scored scored, Score(decoder, micro_batch, hidden));
   return std::move(scored.logprobs);
@@ -241,7 +256,8 @@ absl::Status TrainerRank::SetReferenceFromCurrent() {
 
 absl::StatusOr<double> TrainerRank::ReduceGradients() {
   if (collective_ != nullptr) {
-    PONDER_RETURN_IF_ERROR(collective_->AllReduceSum(optimizer_->Gradients(), optimizer_->Count()));
+    PONDER_RETURN_IF_ERROR(
+        collective_->AllReduceSum(optimizer_->Gradients(), weights_->Layout().count));
   }
   return optimizer_->GradientNorm();
 }

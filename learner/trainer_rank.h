@@ -4,6 +4,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/status.h"
@@ -69,8 +70,12 @@ class TrainerRank {
 
  private:
   TrainerRank(const TrainerDevice& device, const TrainerOptions& options)
-      : backend_(device.backend), collective_(device.collective), options_(options) {}
+      : backend_(device.backend),
+        collective_(device.collective),
+        place_(device.place),
+        options_(options) {}
   absl::Status Init();
+  std::pair<kernels::DeviceSpan, kernels::DeviceSpan> DividePlace(const ModelConfig& config) const;
   absl::StatusOr<Decoder::Scored> Score(Decoder& decoder, const MicroBatch& micro_batch,
                                         const void* hidden);
   absl::StatusOr<std::vector<float>> LogProbsOf(Decoder& decoder, const MicroBatch& micro_batch);
@@ -81,6 +86,7 @@ class TrainerRank {
 
   kernels::Backend* backend_;
   kernels::Collective* collective_;  // null: the only rank
+  kernels::DeviceSpan place_;
   TrainerOptions options_;
 
   std::unique_ptr<Weights> weights_;

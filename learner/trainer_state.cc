@@ -18,7 +18,12 @@ enum SectionKind : uint32_t {
   kMaster = 2,
   kFirstMoment = 3,
   kSecondMoment = 4,
-  kReference = 5
+  kReference = 5,
+  kFirstCodes = 6,
+  kSecondCodes = 7,
+  kFirstScales = 8,
+  kSecondScales = 9,
+  kSections
 };
 
 // The first section.
@@ -39,9 +44,15 @@ constexpr int64_t WorkingKind(kernels::DType dtype, kernels::MatrixOrder order) 
   return static_cast<int64_t>(dtype) | static_cast<int64_t>(order) << kOrderShift;
 }
 
+// A file has those that its optimizer had: floats or codes for the moments.
 constexpr std::array kArrays = {std::pair{kMaster, Optimizer::State::kMaster},
                                 std::pair{kFirstMoment, Optimizer::State::kFirstMoment},
-                                std::pair{kSecondMoment, Optimizer::State::kSecondMoment}};
+                                std::pair{kSecondMoment, Optimizer::State::kSecondMoment},
+                                std::pair{kFirstCodes, Optimizer::State::kFirstCodes},
+                                std::pair{kSecondCodes, Optimizer::State::kSecondCodes},
+                                std::pair{kFirstScales, Optimizer::State::kFirstScales},
+                                std::pair{kSecondScales, Optimizer::State::kSecondScales}};
+static_assert(kArrays.size() == Optimizer::kStates);
 
 uint64_t LayoutHash(const ParameterLayout& layout) {
   std::string text;
@@ -51,10 +62,6 @@ uint64_t LayoutHash(const ParameterLayout& layout) {
     text += '\n';
   }
   return XXH3_64bits(text.data(), text.size());
-}
-
-std::string_view BytesOf(const float* values, int64_t count) {
-  return {reinterpret_cast<const char*>(values), static_cast<size_t>(count) * sizeof(float)};
 }
 
 absl::Status WriteState(const TrainerState& state, const std::string& path) {
@@ -72,13 +79,13 @@ absl::Status WriteState(const TrainerState& state, const std::string& path) {
   PONDER_RETURN_IF_ERROR(
       writer.Append(kHeader, {reinterpret_cast<const char*>(&header), sizeof(header)}));
 
-  constexpr int64_t kChunk = kStateChunkBytes / int64_t{sizeof(float)};
-  std::vector<float> chunk(static_cast<size_t>(std::min(kChunk, header.count)));
+  std::string chunk;
   for (const auto& [kind, array] : kArrays) {
-    for (int64_t begin = 0; begin < header.count; begin += kChunk) {
-      const int64_t count = std::min(kChunk, header.count - begin);
-      state.optimizer.CopyOut(array, begin, count, chunk.data());
-      PONDER_RETURN_IF_ERROR(writer.Append(kind, BytesOf(chunk.data(), count)));
+    const int64_t all = state.optimizer.Bytes(array);
+    for (int64_t begin = 0; begin < all; begin += kStateChunkBytes) {
+      chunk.resize(static_cast<size_t>(std::min(kStateChunkBytes, all - begin)));
+      state.optimizer.CopyOut(array, begin, std::ssize(chunk), chunk.data());
+      PONDER_RETURN_IF_ERROR(writer.Append(kind, chunk));
     }
   }
   if (state.reference != nullptr) {  // one chunk a parameter
@@ -99,8 +106,9 @@ class StateReader {
   absl::Status Check() {
     PONDER_RETURN_IF_ERROR(ReadState(
         path_, [this](uint32_t kind, std::string_view bytes) { return Count(kind, bytes); }));
+    PONDER_RETURN_IF_ERROR(CheckMoments());
     for (const auto& [kind, array] : kArrays) {
-      const int64_t expected = weights_.Layout().count * int64_t{sizeof(float)};
+      const int64_t expected = optimizer_.Bytes(array);
       if (bytes_of_kind_[kind] != expected)
         return DataLoss("{} has {} bytes in section {}, expected {}", path_, bytes_of_kind_[kind],
                         static_cast<int>(kind), expected);
@@ -152,11 +160,21 @@ class StateReader {
             path_, kernels::ToString(weights_.Dtype()));
       return absl::OkStatus();
     }
-    if (kind > kReference || bytes.size() % sizeof(float) != 0 || header_.count == 0)
+    if (kind >= kSections || header_.count == 0)
       return DataLoss("{} has an unexpected section {} of {} bytes", path_, kind, bytes.size());
     if (kind == kReference) return CountReference(bytes);
     bytes_of_kind_[kind] += static_cast<int64_t>(bytes.size());
     return absl::OkStatus();
+  }
+
+  absl::Status CheckMoments() const {
+    const bool in_file = bytes_of_kind_[kFirstCodes] > 0;
+    const bool here = optimizer_.Bytes(Optimizer::State::kFirstCodes) > 0;
+    if (in_file == here) return absl::OkStatus();
+    const auto name = [](bool is_8bit) { return is_8bit ? "8bit" : "f32"; };
+    return FailedPrecondition(
+        "{} holds moments as {}, expected {}: set optimizer.moments = \"{}\" to go on from it",
+        path_, name(in_file), name(here), name(in_file));
   }
 
   absl::Status CountReference(std::string_view bytes) {
@@ -176,12 +194,8 @@ class StateReader {
     for (const auto& [array_kind, array] : kArrays) {
       if (array_kind != kind) continue;
       int64_t& done = bytes_of_kind_[kind];
-      std::vector<float> values(bytes.size() /
-                                sizeof(float));  // the file's bytes may lie unaligned
-      std::memcpy(values.data(), bytes.data(), bytes.size());
-      optimizer_.CopyIn(array, done / int64_t{sizeof(float)}, static_cast<int64_t>(values.size()),
-                        values.data());
-      done += static_cast<int64_t>(bytes.size());
+      optimizer_.CopyIn(array, done, std::ssize(bytes), bytes.data());
+      done += std::ssize(bytes);
     }
     return absl::OkStatus();
   }
@@ -191,7 +205,7 @@ class StateReader {
   Weights& weights_;
   Optimizer& optimizer_;
   StateHeader header_;
-  std::array<int64_t, kReference + 1> bytes_of_kind_ = {};
+  std::array<int64_t, kSections> bytes_of_kind_ = {};
   int64_t reference_chunks_ = 0;
 };
 
@@ -201,12 +215,8 @@ absl::Status SaveTrainer(const TrainerState& state, const std::string& model_dir
                          const std::string& directory) {
   return WriteDirectoryAside(directory, [&](const std::string& aside) -> absl::Status {
     const Weights& weights = state.weights;
-    {
-      std::vector<float> flat(static_cast<size_t>(weights.Layout().count));
-      state.optimizer.CopyOut(Optimizer::State::kMaster, 0, weights.Layout().count, flat.data());
-      PONDER_RETURN_IF_ERROR(
-          WriteModel(aside, weights.Config(), weights.Layout(), flat.data(), weights.Dtype()));
-    }
+    PONDER_RETURN_IF_ERROR(WriteModel(aside, weights.Config(), weights.Layout(),
+                                      state.optimizer.Flat().data(), weights.Dtype()));
     PONDER_RETURN_IF_ERROR(CopyTokenizerFiles(model_directory, aside));
     return WriteState(state, aside + "/trainer_state.bin");
   });

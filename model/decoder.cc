@@ -304,6 +304,17 @@ Decoder::Decoder(kernels::Backend& backend, const Weights& weights)
 
 Decoder::~Decoder() = default;
 
+absl::Status Decoder::ReserveRows(int64_t rows) {
+  if (backend_->Info().can_record) rows = std::max(rows, Recordings::PaddedRows(rows));
+  const int64_t bytes =
+      LayOutForward(weights_->Config(), weights_->Dtype(), rows, nullptr, nullptr);
+  if (scratch_->arena.Bytes() < bytes) {
+    scratch_->arena = DeviceBuffer();
+    PONDER_ASSIGN_OR_RETURN(scratch_->arena, DeviceBuffer::Create(*backend_, bytes));
+  }
+  return scratch_->ReserveArena(*backend_, weights_->Config(), weights_->Dtype(), rows);
+}
+
 int64_t Decoder::Replays() const { return scratch_->recordings.Replays(); }
 
 absl::StatusOr<const void*> Decoder::Forward(const DecoderBatch& batch, KvCache& cache) {

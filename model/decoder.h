@@ -77,6 +77,9 @@ class Decoder {
   Decoder(kernels::Backend& backend, const Weights& weights);
   ~Decoder();
 
+  // Takes the memory of Forward's arrays for up to `rows` rows now, and no more than they need.
+  absl::Status ReserveRows(int64_t rows);
+
   // Runs all layers and the final norm; keys and values go into `cache`. Returns the hidden states
   // [N, padded D] act in memory that stays valid until the next call. RESOURCE_EXHAUSTED where
   // scratch memory cannot be had.

@@ -17,12 +17,13 @@ constexpr int64_t kAlignedFloats = 16;
 class DecoderRunner : public StepRunner {
  public:
   static absl::StatusOr<std::unique_ptr<StepRunner>> Create(Decoder& decoder, int64_t max_sequences,
-                                                            int64_t pages) {
+                                                            int64_t pages,
+                                                            kernels::DeviceSpan place) {
     auto runner = std::unique_ptr<DecoderRunner>(new DecoderRunner(decoder, max_sequences));
     kernels::Backend& backend = decoder.GetBackend();
     const Weights& weights = decoder.GetWeights();
-    PONDER_ASSIGN_OR_RETURN(runner->cache_,
-                            KvCache::Create(backend, weights.Config(), weights.Dtype(), pages));
+    PONDER_ASSIGN_OR_RETURN(
+        runner->cache_, KvCache::Create(backend, weights.Config(), weights.Dtype(), pages, place));
     const auto allocate = [&](DeviceBuffer& buffer, int64_t row_bytes) -> absl::Status {
       PONDER_ASSIGN_OR_RETURN(buffer, DeviceBuffer::Create(backend, runner->stride_ * row_bytes));
       return absl::OkStatus();
@@ -139,8 +140,9 @@ class DecoderRunner : public StepRunner {
 
 absl::StatusOr<std::unique_ptr<StepRunner>> CreateDecoderRunner(Decoder& decoder,
                                                                 int64_t max_sequences,
-                                                                int64_t pages) {
-  return DecoderRunner::Create(decoder, max_sequences, pages);
+                                                                int64_t pages,
+                                                                kernels::DeviceSpan place) {
+  return DecoderRunner::Create(decoder, max_sequences, pages, place);
 }
 
 absl::StatusOr<std::unique_ptr<RolloutEngine>> CreateEngine(Decoder& decoder,
@@ -150,9 +152,11 @@ absl::StatusOr<std::unique_ptr<RolloutEngine>> CreateEngine(Decoder& decoder,
     return InvalidArgument("expected max_sequences and cache_tokens of 1 or more, found {} and {}",
                            options.max_sequences, options.cache_tokens);
   }
-  PONDER_ASSIGN_OR_RETURN(std::unique_ptr<StepRunner> runner,
-                          CreateDecoderRunner(decoder, options.max_sequences,
-                                              kernels::KvPagesFor(options.cache_tokens)));
+  PONDER_RETURN_IF_ERROR(decoder.ReserveRows(options.max_step_tokens));
+  PONDER_ASSIGN_OR_RETURN(
+      std::unique_ptr<StepRunner> runner,
+      CreateDecoderRunner(decoder, options.max_sequences, kernels::KvPagesFor(options.cache_tokens),
+                          options.place));
   return CreateEngineOver(std::move(runner), tokenizer, options);
 }
 

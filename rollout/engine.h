@@ -91,7 +91,10 @@ struct EngineOptions {
   int64_t max_sequences = 128;     // B of a decode step
   int64_t max_step_tokens = 2048;  // rows of one forward: decode first, the rest for prefill
   int64_t cache_tokens = 65536;    // size of the key/value cache
-  Clock* clock = &RealClock();     // of deadlines; outlives the engine
+  // Where the cache lies, KvCache::Bytes at least; outlives the engine. Others may use it while no
+  // request is under way, up to the next WeightsChanged. Null: the engine has its own.
+  kernels::DeviceSpan place;
+  Clock* clock = &RealClock();  // of deadlines; outlives the engine
 };
 
 // `decoder` and `tokenizer` outlive the engine.

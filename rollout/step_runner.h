@@ -60,10 +60,12 @@ class StepRunner {
   virtual std::vector<SampledToken> Collect() = 0;
 };
 
-// `decoder` outlives the runner. Takes the cache at once: RESOURCE_EXHAUSTED where it does not fit.
+// `decoder` outlives the runner. Takes the cache at once, in `place` where that is given:
+// RESOURCE_EXHAUSTED where it does not fit.
 absl::StatusOr<std::unique_ptr<StepRunner>> CreateDecoderRunner(Decoder& decoder,
                                                                 int64_t max_sequences,
-                                                                int64_t pages);
+                                                                int64_t pages,
+                                                                kernels::DeviceSpan place = {});
 
 // The engine over any runner.
 absl::StatusOr<std::unique_ptr<RolloutEngine>> CreateEngineOver(std::unique_ptr<StepRunner> runner,

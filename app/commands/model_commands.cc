@@ -48,9 +48,9 @@ struct ModelOptions {
 
 void PrintPlan(const std::vector<MemoryPlanRow>& plan) {
   for (const MemoryPlanRow& row : plan) {
-    fmt::print("  {:<20}{:>12}\n", row.name, HumanGib(row.bytes));
+    fmt::print("  {:<30}{:>12}\n", row.name, HumanGib(row.bytes));
   }
-  fmt::print("  {:<20}{:>12}\n", "total", HumanGib(TotalBytes(plan)));
+  fmt::print("  {:<30}{:>12}\n", "total", HumanGib(TotalBytes(plan)));
 }
 
 // The memory of a run, and whether it fits.
@@ -67,6 +67,8 @@ absl::Status RunPlan(const ModelOptions& options) {
   } else {
     fmt::print("memory of a run of {} with {}\n", options.plan, run.model.directory);
     PrintPlan(plan);
+    PONDER_ASSIGN_OR_RETURN(const int64_t offloaded, OffloadedBytes(run, model));
+    if (offloaded > 0) fmt::print("  {:<30}{:>12}\n", "beside, of the host", HumanGib(offloaded));
   }
   return CheckRunMemory(run, model);
 }

@@ -158,7 +158,9 @@ Relearner MakeRelearner(const std::string& folder, StoredRun& run) {
        .timeline = run.timeline,
        .settings = run.settings,
        .create_trainer = [&](const RunConfig& of) -> absl::StatusOr<std::unique_ptr<Trainer>> {
-         PONDER_ASSIGN_OR_RETURN(const TrainerOptions options, ToTrainerOptions(of));
+         PONDER_ASSIGN_OR_RETURN(TrainerOptions options, ToTrainerOptions(of));
+         // The bits are the same, and here may be no GPU.
+         options.offload = options.offload && !run.devices.First().Info().is_host_memory;
          PONDER_ASSIGN_OR_RETURN(const int64_t count, CountDevices(of));
          PONDER_ASSIGN_OR_RETURN(
              const std::vector<TrainerDevice> ranks,

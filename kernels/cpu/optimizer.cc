@@ -16,9 +16,11 @@ constexpr int64_t kNormRun = 1 << 16;  // elements whose squares are summed by t
 void AdamW(const CpuContext& context, const AdamWArgs& args) {
   PONDER_CHECK(args.rows >= 0 && args.columns >= 0 && args.step >= 1);
   if (args.rows == 0 || args.columns == 0) return;
-  PONDER_CHECK(args.master != nullptr && args.first_moment != nullptr &&
-               args.second_moment != nullptr);
-  PONDER_CHECK(args.gradient != nullptr);
+  const bool is_8bit = args.first_codes != nullptr;
+  PONDER_CHECK(args.master != nullptr && args.gradient != nullptr);
+  PONDER_CHECK(is_8bit ? args.second_codes != nullptr && args.first_scales != nullptr &&
+                             args.second_scales != nullptr
+                       : args.first_moment != nullptr && args.second_moment != nullptr);
   if (args.working.data != nullptr) {
     PONDER_CHECK(args.working.outputs == args.rows && args.working.inputs == args.columns);
   }
@@ -28,6 +30,7 @@ void AdamW(const CpuContext& context, const AdamWArgs& args) {
           static_cast<float>(1.0 / (1.0 - std::pow(static_cast<double>(args.beta1), step))),
       .second_correction =
           static_cast<float>(1.0 / (1.0 - std::pow(static_cast<double>(args.beta2), step)))};
+  if (is_8bit) return AdamW8Bit(context, args, factors);
   ParallelRuns(context.pool, args.rows, kPanelOutputs, [&](int64_t begin, int64_t end) {
     context.primitives.adamw(args, factors, begin, end);
   });

@@ -32,8 +32,7 @@ struct BlasFunctions {
 absl::StatusOr<BlasFunctions> FindBlasFunctions();
 
 // FAILED_PRECONDITION where the library cannot use the current device. Takes kBlasScratchBytes of
-// its memory.
-inline constexpr int64_t kBlasScratchBytes = int64_t{32} << 20;  // what Hopper's algorithms want
+// its memory (kernels/gpu_workspace.h).
 absl::StatusOr<std::unique_ptr<BlasLibrary>> CreateBlasLibrary(const BlasFunctions& functions);
 
 }  // namespace ponder::kernels::cuda

@@ -10,6 +10,7 @@
 #include "base/check.h"
 #include "kernels/cuda/blas_functions.h"
 #include "kernels/cuda/launch.h"
+#include "kernels/gpu_workspace.h"
 
 namespace ponder::kernels::cuda {
 namespace {

@@ -31,6 +31,8 @@ class Workspace {
   void Reset() {
     for (Block& block : blocks_) block.used = 0;
   }
+  // One block of at least so many bytes, before the others.
+  void Reserve(int64_t bytes);
   // 256-byte aligned. Throws std::bad_alloc.
   void* TakeBytes(int64_t bytes);
   template <typename T>
@@ -44,6 +46,8 @@ class Workspace {
     int64_t bytes = 0;
     int64_t used = 0;
   };
+  static Block Make(int64_t bytes);
+
   std::vector<Block> blocks_;
 };
 

@@ -146,6 +146,8 @@ class CudaBackend final : public Backend {
     cuda::CheckCuda(cudaEventSynchronize(EventOf(known)), "cudaEventSynchronize");
   }
 
+  void ReserveWorkspace(int64_t bytes) override { Here().workspace.Reserve(bytes); }
+
   MachineLimits Probe() override { return cuda::Probe(Here()); }
   std::unique_ptr<Recording> Record(const std::function<void()>& work) override {
     cuda::CheckCuda(cudaStreamBeginCapture(Here().stream, cudaStreamCaptureModeThreadLocal),

@@ -29,6 +29,7 @@
 #define __host__
 #define __forceinline__ inline
 #define __launch_bounds__(...)
+#define __grid_constant__
 
 struct uint3 {
   unsigned x = 0, y = 0, z = 0;
@@ -87,6 +88,8 @@ void SetThreadOrder(ThreadOrder order);
 // What the thread's device says it has; memory beyond is refused.
 void SetMultiprocessors(int count);
 void SetDeviceMemory(size_t bytes);
+// The most that was allocated at one time since the call before, or since the program's start.
+size_t TakeMemoryPeak();
 // Kernels that were launched since the program's start.
 int64_t LaunchCount();
 

@@ -64,6 +64,7 @@ class DeviceMemory {
     *memory = static_cast<char*>(base) + (mapped - rounded);
     pieces_[*memory] = {static_cast<char*>(base), mapped, bytes};
     used_ += bytes;
+    peak_ = std::max(peak_, used_);
     return cudaSuccess;
   }
   bool Holds(void* memory) const { return pieces_.contains(memory); }
@@ -78,6 +79,7 @@ class DeviceMemory {
   void SetLimit(size_t bytes) { limit_ = bytes; }
   size_t Limit() const { return limit_; }
   size_t Used() const { return used_; }
+  size_t TakePeak() { return std::exchange(peak_, used_); }
   void Protect(int protection) {
     for (const auto& [memory, piece] : pieces_) mprotect(piece.base, piece.mapped, protection);
   }
@@ -91,6 +93,7 @@ class DeviceMemory {
   std::map<void*, Piece> pieces_;
   size_t limit_ = size_t{4} << 30;
   size_t used_ = 0;
+  size_t peak_ = 0;
 };
 
 // Of cudaMallocHost.
@@ -449,6 +452,7 @@ void WaitForCopies(int groups_left) {
 void SetThreadOrder(ThreadOrder order) { TheDevice().SetOrder(order); }
 void SetMultiprocessors(int count) { multiprocessors = count; }
 void SetDeviceMemory(size_t bytes) { Memory().SetLimit(bytes); }
+size_t TakeMemoryPeak() { return Memory().TakePeak(); }
 void ChangeMeetings(const std::function<void()>& change) {
   std::lock_guard lock(DeviceMutex());
   change();

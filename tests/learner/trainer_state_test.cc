@@ -13,6 +13,7 @@
 #include "learner/create_trainer.h"
 #include "tests/learner/tiny_trainer.h"
 #include "tests/model/tiny_models.h"
+#include "tests/reference/test_backend.h"
 
 namespace ponder {
 namespace {
@@ -21,14 +22,32 @@ namespace fs = std::filesystem;
 using kernels::DType;
 using ::testing::HasSubstr;
 
-TrainerOptions Options(DType dtype) {
-  return {.dtype = dtype,
+// How an optimizer keeps what it has.
+struct Form {
+  DType dtype = DType::kF32;
+  Moments moments = Moments::kF32;
+  bool offload = false;
+};
+
+std::vector<Form> Forms() {
+  std::vector<Form> forms = {{DType::kF32}, {DType::kBF16}, {DType::kBF16, Moments::k8Bit}};
+  if (TestBackendName() != "cpu") {
+    forms.push_back({DType::kBF16, Moments::kF32, /*offload=*/true});
+    forms.push_back({DType::kF32, Moments::k8Bit, /*offload=*/true});
+  }
+  return forms;
+}
+
+TrainerOptions Options(const Form& form) {
+  return {.dtype = form.dtype,
           .loss = {.kl_weight = 0.1},
           .optimizer = {.learning_rate = 1e-3, .weight_decay = 0.1, .warmup_updates = 4},
+          .moments = form.moments,
+          .offload = form.offload,
           .micro_batch_tokens = 300};
 }
 
-class StateTest : public ::testing::TestWithParam<DType> {
+class StateTest : public ::testing::TestWithParam<Form> {
  protected:
   StateTest() {
     WriteTinyModel("qwen3", folder_.Path("model"));
@@ -37,10 +56,11 @@ class StateTest : public ::testing::TestWithParam<DType> {
 
   TestFolder folder_;
 };
-INSTANTIATE_TEST_SUITE_P(Types, StateTest, ::testing::Values(DType::kF32, DType::kBF16),
-                         [](const auto& info) {
-                           return std::string(kernels::ToString(info.param));
-                         });
+INSTANTIATE_TEST_SUITE_P(Forms, StateTest, ::testing::ValuesIn(Forms()), [](const auto& info) {
+  return fmt::format("{}{}{}", kernels::ToString(info.param.dtype),
+                     info.param.moments == Moments::k8Bit ? "_8bit" : "",
+                     info.param.offload ? "_offloaded" : "");
+});
 
 TEST_P(StateTest, GoesOnBitForBitAfterSaveAndLoad) {
   TinyTrainer one(folder_.Path("model"), Options(GetParam()));
@@ -82,7 +102,9 @@ TEST_P(StateTest, SavesAHuggingFaceDirectoryThatAFreshTrainerStartsFrom) {
 }
 
 TEST_P(StateTest, BeginsAPhaseWithFreshMomentsAndSchedule) {
-  const TrainerOptions options = Options(DType::kF32);
+  Form form = GetParam();
+  form.dtype = DType::kF32;  // so that a fresh trainer begins with all of the master weights
+  const TrainerOptions options = Options(form);
   TinyTrainer one(folder_.Path("model"), options);
   ASSERT_TRUE(one.trainer->Supervise(RandomExamples(4)).ok());
   ASSERT_TRUE(one.trainer->SaveCheckpoint(folder_.Path("saved")).ok());
@@ -92,6 +114,19 @@ TEST_P(StateTest, BeginsAPhaseWithFreshMomentsAndSchedule) {
   ASSERT_TRUE(one.trainer->Supervise(RandomExamples(3)).ok());
   ASSERT_TRUE(fresh.trainer->Supervise(RandomExamples(3)).ok());
   EXPECT_EQ(WorkingHash(one.trainer->GetWeights()), WorkingHash(fresh.trainer->GetWeights()));
+}
+
+TEST_P(StateTest, RefusesMomentsOfTheOtherForm) {
+  Form form = GetParam();
+  TinyTrainer tiny(folder_.Path("model"), Options(form));
+  ASSERT_TRUE(tiny.trainer->SaveCheckpoint(folder_.Path("saved")).ok());
+  form.moments = form.moments == Moments::kF32 ? Moments::k8Bit : Moments::kF32;
+  TinyTrainer other(folder_.Path("model"), Options(form));
+  const absl::Status status = other.trainer->LoadCheckpoint(folder_.Path("saved"));
+  EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_THAT(std::string(status.message()),
+              HasSubstr(form.moments == Moments::kF32 ? "set optimizer.moments = \"8bit\""
+                                                      : "set optimizer.moments = \"f32\""));
 }
 
 TEST_P(StateTest, RefusesADamagedStateAndStaysAsItWas) {
