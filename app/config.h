@@ -213,6 +213,7 @@ struct EvalKeys {
 struct MachineKeys {
   std::string device = "cpu";
   std::string numerics = "exact";
+  std::string rollout_device;
   int64_t threads = 0;
   std::string isa = "best";
   double memory_gib = 0;

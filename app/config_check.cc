@@ -202,21 +202,30 @@ absl::Status CheckConfig(const RunConfig& config, const std::string& origin) {
   CheckTasks(config.tasks, check);
   CheckChat(config.chat, check);
   CheckSizes(config.rollout, config.learner, check);
-  check.Require(ParseDevice(config.machine.device).ok(),
-                "machine.device must be cpu, cuda or cuda:N (a GPU's number), found \"{}\"",
-                config.machine.device);
-  check.Require(!config.optimizer.offload || config.machine.device != "cpu",
+  const absl::Status devices = ParseDevices(config.machine.device).status();
+  check.Require(devices.ok(), "machine.device: {}", devices.message());
+  check.Require(!config.optimizer.offload || config.machine.device.starts_with("cuda"),
                 "optimizer.offload moves what a GPU has no room for into the host's memory, but "
-                "machine.device is \"cpu\", whose memory that is already; leave it out");
+                "machine.device is \"{}\", whose memory that is already; leave it out",
+                config.machine.device);
   const bool is_fast = config.machine.numerics == "fast";
   check.Require(
-      !is_fast || config.machine.device != "cpu",
+      !is_fast || config.machine.device.starts_with("cuda"),
       "machine.numerics = \"fast\" needs a GPU (machine.device = \"cuda\"): the CPU has no "
       "faster products to give exactness up for");
   check.Require(
       !is_fast || config.learner.importance_cap > 0,
       "machine.numerics = \"fast\" learns from log-probs that differ from the sampler's in "
       "their last digits, so learner.importance_cap must be above 0");
+  if (!config.machine.rollout_device.empty()) {
+    const absl::Status all =
+        ParseDevices(config.machine.device + "," + config.machine.rollout_device).status();
+    check.Require(!devices.ok() || all.ok(), "machine.rollout_device beside machine.device: {}",
+                  all.message());
+    check.Require(config.rollout.listen.empty(),
+                  "machine.rollout_device is for engines of this process; with rollout.listen "
+                  "the workers generate");
+  }
   check.Require(config.rollout.listen.empty() || IsHostAndPort(config.rollout.listen),
                 "rollout.listen must be host:port, found \"{}\"", config.rollout.listen);
   check.Require(config.dashboard.listen.empty() || IsHostAndPort(config.dashboard.listen),

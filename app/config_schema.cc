@@ -430,7 +430,11 @@ ConfigSection MachineSection() {
       [](RunConfig& c) -> MachineKeys& { return c.machine; },
       {
           {"device", &MachineKeys::device, kAny,
-           "what generates and learns: cpu, cuda or cuda:N (a GPU's number)"},
+           "what generates and learns: cpu, cuda or cuda:N (a GPU's number), or several GPUs: "
+           "cuda:0,cuda:1"},
+          {"rollout_device", &MachineKeys::rollout_device, kAny,
+           "generates in the place of machine.device, which learns alone: other GPUs, which get a "
+           "copy of the weights after each update; empty: none"},
           {"numerics", &MachineKeys::numerics, Choices{"exact", "fast"},
            "exact: the learner's log-probs are the sampler's to the last bit. fast gives that up "
            "for "

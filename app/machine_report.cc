@@ -122,13 +122,13 @@ Finding AboutLearner() {
   return finding;
 }
 
+}  // namespace
+
 int64_t UsableCores() {
   cpu_set_t set;
   if (sched_getaffinity(0, sizeof(set), &set) != 0) return 1;
   return CPU_COUNT(&set);
 }
-
-}  // namespace
 
 std::string_view ToString(Finding::Level level) {
   switch (level) {
@@ -203,9 +203,14 @@ Finding AboutGpus(const absl::StatusOr<std::unique_ptr<GpuWatch>>& watch) {
   const std::string driver = (*watch)->DriverVersion();
   finding.text += fmt::format("; driver {}", driver.empty() ? "of unknown version" : driver);
   const bool has_cuda = FindCompanion({.file = kernels::kCudaFileName}).ok();
-  finding.advice = has_cuda ? "machine.device = \"cuda\" computes on it; without it a run does not"
-                            : "this build computes on the processor alone: no CUDA toolkit was "
-                              "found when it was built";
+  const size_t gpus = (*watch)->Gpus().size();
+  finding.advice =
+      has_cuda && gpus > 1 ? fmt::format(
+                                 "machine.device = \"cuda\" computes on the first of them, "
+                                 "\"cuda:0,cuda:1\" on two; without it a run does not")
+      : has_cuda ? "machine.device = \"cuda\" computes on it; without it a run does not"
+                 : "this build computes on the processor alone: no CUDA toolkit was "
+                   "found when it was built";
   return finding;
 }
 

@@ -23,6 +23,9 @@ struct Finding {
 };
 std::string_view ToString(Finding::Level level);
 
+// Cores that this process may use.
+int64_t UsableCores();
+
 // Looks at the machine as this process may use it; `folder` is where runs would be written. Tries
 // the sandbox of the code verifier, which takes about a second.
 std::vector<Finding> ExamineMachine(const std::string& folder, const std::string& version);

@@ -32,6 +32,7 @@ std::string LearningOf(const RunConfig& config) {
   only.sft = config.sft;
   only.rollout.max_new_tokens = config.rollout.max_new_tokens;
   only.run.seed = config.run.seed;
+  only.machine.device = config.machine.device;  // gradients are summed device by device
   if (config.optimizer.schedule != "constant") only.run.steps = config.run.steps;
   return DumpConfig(only);
 }

@@ -19,6 +19,8 @@ namespace ponder {
 namespace {
 
 constexpr int64_t kUsualPrompt = 512;  // tokens, of what is planned before a prompt is known
+// NCCL's own buffers on a GPU: a guess at the upper end of what its defaults take.
+constexpr int64_t kNcclBytes = int64_t{512} << 20;
 
 int64_t BytesOf(const std::vector<MemoryPlanRow>& plan, const std::string& name) {
   const auto row = std::ranges::find(plan, name, &MemoryPlanRow::name);
@@ -26,7 +28,7 @@ int64_t BytesOf(const std::vector<MemoryPlanRow>& plan, const std::string& name)
 }
 
 PlannedMemory MemoryOf(const RunConfig& config) {
-  return config.machine.device == "cpu" ? PlannedMemory::kHost : PlannedMemory::kGpu;
+  return config.machine.device.starts_with("cuda") ? PlannedMemory::kGpu : PlannedMemory::kHost;
 }
 
 bool HasEngine(const RunConfig& config) { return config.rollout.listen.empty(); }
@@ -57,7 +59,8 @@ int64_t RolloutScratchBytes(const RunConfig& config, const TrainerOptions& optio
 }
 
 bool SharesMemory(const RunConfig& config) {
-  return HasEngine(config) && config.rollout.max_staleness == 0;
+  return HasEngine(config) && config.machine.rollout_device.empty() &&
+         config.rollout.max_staleness == 0;
 }
 
 int64_t SharedBytes(const RunConfig& config, const TrainerOptions& options,
@@ -85,24 +88,38 @@ struct MemoryBound {
   std::string what;
 };
 
-absl::StatusOr<MemoryBound> FindMemoryBound(const MachineKeys& machine) {
-  if (machine.memory_gib > 0) {
-    return MemoryBound{static_cast<int64_t>(machine.memory_gib * double(1 << 30)),
-                       "machine.memory_gib"};
-  }
-  PONDER_ASSIGN_OR_RETURN(const std::optional<int> gpu, ParseDevice(machine.device));
-  if (gpu.has_value()) {
-    const absl::StatusOr<std::unique_ptr<GpuWatch>> watch = GpuWatch::Open();
-    if (!watch.ok()) return MemoryBound{};  // taking the memory will say
-    const std::vector<GpuInfo> gpus = (*watch)->Gpus();
+// Of the smallest of them. Where taking the memory is what will say, there is no bound.
+MemoryBound FindGpuMemory(const std::vector<std::optional<int>>& devices) {
+  MemoryBound bound;
+  const absl::StatusOr<std::unique_ptr<GpuWatch>> watch = GpuWatch::Open();
+  if (!watch.ok()) return bound;
+  const std::vector<GpuInfo> gpus = (*watch)->Gpus();
+  for (const std::optional<int>& gpu : devices) {
     const auto number = static_cast<size_t>(*gpu);
-    if (number >= gpus.size() || gpus[number].memory_bytes == 0) return MemoryBound{};
-    return MemoryBound{gpus[number].memory_bytes, fmt::format("the memory of GPU {}", *gpu)};
+    if (number >= gpus.size() || gpus[number].memory_bytes == 0) continue;
+    if (gpus[number].memory_bytes < bound.bytes)
+      bound = {gpus[number].memory_bytes, fmt::format("the memory of GPU {}", *gpu)};
   }
-  PONDER_ASSIGN_OR_RETURN(const MachineMemory memory, ReadMachineMemory());
-  MemoryBound bound{memory.available, "what is free here"};
-  if (memory.limit.has_value()) {
-    bound.what += fmt::format(" (a control group allows {})", HumanGib(*memory.limit));
+  return bound;
+}
+
+absl::StatusOr<MemoryBound> FindMemoryBound(const MachineKeys& machine) {
+  PONDER_ASSIGN_OR_RETURN(const std::vector<std::optional<int>> devices,
+                          ParseDevices(machine.device));
+  const bool are_gpus = devices.front().has_value();
+  if (are_gpus && machine.memory_gib == 0) return FindGpuMemory(devices);
+  MemoryBound bound;
+  if (machine.memory_gib > 0) {
+    bound = {static_cast<int64_t>(machine.memory_gib * double(1 << 30)), "machine.memory_gib"};
+  } else {
+    PONDER_ASSIGN_OR_RETURN(const MachineMemory memory, ReadMachineMemory());
+    bound = {memory.available, "what is free here"};
+    if (memory.limit.has_value())
+      bound.what += fmt::format(" (a control group allows {})", HumanGib(*memory.limit));
+  }
+  if (!are_gpus && devices.size() > 1) {
+    bound.bytes /= std::ssize(devices);
+    bound.what += fmt::format(", divided by {} devices,", devices.size());
   }
   return bound;
 }
@@ -147,6 +164,9 @@ absl::StatusOr<std::vector<MemoryPlanRow>> PlanRunMemory(const RunConfig& config
   PONDER_ASSIGN_OR_RETURN(const TrainerOptions options, ToTrainerOptions(config));
   const PlannedMemory memory = MemoryOf(config);
   std::vector<MemoryPlanRow> plan = PlanTrainerMemory(model, options, memory);
+  PONDER_ASSIGN_OR_RETURN(const std::vector<std::optional<int>> devices,
+                          ParseDevices(config.machine.device));
+  if (devices.size() > 1 && devices.front().has_value()) plan.push_back({"NCCL", kNcclBytes});
   if (!HasEngine(config)) {
     // A version for the workers, and the one before while some still read it; the host's.
     if (memory == PlannedMemory::kHost)
@@ -177,17 +197,20 @@ absl::StatusOr<int64_t> OffloadedBytes(const RunConfig& config, const ModelConfi
 }
 
 absl::StatusOr<RunMemory> TakeRunMemory(const RunConfig& config, const ModelConfig& model,
-                                        kernels::Backend& backend) {
-  RunMemory memory{.engine = ToEngineOptions(config), .is_shared = SharesMemory(config)};
-  PONDER_ASSIGN_OR_RETURN(memory.trainer, ToTrainerOptions(config));
-  if (MemoryOf(config) == PlannedMemory::kGpu)
-    backend.ReserveWorkspace(WorkspaceBytes(config, memory.trainer, model));
-  if (!memory.is_shared) return memory;
-  const int64_t bytes = SharedBytes(config, memory.trainer, model);
-  absl::StatusOr<kernels::DeviceBuffer> shared = kernels::DeviceBuffer::Create(backend, bytes);
-  if (!shared.ok()) return Annotate(shared.status(), "cache and activations");
-  memory.shared = *std::move(shared);
-  memory.trainer.place = memory.engine.place = {memory.shared.As<void>(), bytes};
+                                        std::vector<TrainerDevice>& ranks) {
+  RunMemory memory{.is_shared = SharesMemory(config)};
+  PONDER_ASSIGN_OR_RETURN(const TrainerOptions options, ToTrainerOptions(config));
+  for (TrainerDevice& rank : ranks) {
+    if (MemoryOf(config) == PlannedMemory::kGpu)
+      rank.backend->ReserveWorkspace(WorkspaceBytes(config, options, model));
+    if (!memory.is_shared) continue;
+    const int64_t bytes = SharedBytes(config, options, model);
+    absl::StatusOr<kernels::DeviceBuffer> shared =
+        kernels::DeviceBuffer::Create(*rank.backend, bytes);
+    if (!shared.ok()) return Annotate(shared.status(), "cache and activations");
+    rank.place = {shared->As<void>(), bytes};
+    memory.shared.push_back(*std::move(shared));
+  }
   return memory;
 }
 

@@ -14,22 +14,21 @@
 
 namespace ponder {
 
-// What a run's trainer and engine are made with, and the memory that they share. It outlives both.
+// Memory that the learner's ranks and the engines on their devices share. Outlives both.
 struct RunMemory {
-  TrainerOptions trainer;
-  EngineOptions engine;
   // On policy, in one process, nothing is generated while an update runs, and what was cached is
-  // forgotten behind it: the engine's cache lies where the learner's cache and activations do.
+  // forgotten behind it: an engine's cache lies where its rank's cache and activations do.
   bool is_shared = false;
-  kernels::DeviceBuffer shared;
+  std::vector<kernels::DeviceBuffer> shared;  // of each rank
 };
-// Takes the kernels' work space too. RESOURCE_EXHAUSTED where the memory cannot be had.
+// Takes it, says so in `ranks`, and takes the kernels' work space too. RESOURCE_EXHAUSTED where the
+// memory cannot be had.
 absl::StatusOr<RunMemory> TakeRunMemory(const RunConfig& config, const ModelConfig& model,
-                                        kernels::Backend& backend);
+                                        std::vector<TrainerDevice>& ranks);
 
-// What a run takes at its peak of the memory of its device, worked out from its configuration
-// before anything is allocated: the trainer, and the engine where completions are generated in the
-// same process.
+// What a run takes at its peak of the memory of each of its devices, worked out from its
+// configuration before anything is allocated: the trainer, and the engine where completions are
+// generated in the same process.
 absl::StatusOr<std::vector<MemoryPlanRow>> PlanRunMemory(const RunConfig& config,
                                                          const ModelConfig& model);
 
@@ -47,7 +46,8 @@ absl::StatusOr<std::optional<RunConfig>> FitRunMemory(RunConfig config, const Mo
                                                       int64_t limit);
 
 // RESOURCE_EXHAUSTED where the plan is more than machine.memory_gib or, where that is 0, than
-// ReadMachineMemory says is available; the message says which settings would make it fit.
+// ReadMachineMemory says is available, or the smallest of the GPUs has; several devices of the
+// processor share its memory. The message says which settings would make it fit.
 absl::Status CheckRunMemory(const RunConfig& config, const ModelConfig& model);
 
 }  // namespace ponder

@@ -12,13 +12,15 @@
 
 #include "app/commands/command.h"
 #include "app/config_convert.h"
+#include "app/device.h"
+#include "app/device_set.h"
 #include "app/machine_watch.h"
+#include "app/rollout_devices.h"
 #include "app/run_dashboard.h"
 #include "app/run_directory.h"
 #include "app/run_memory.h"
 #include "app/run_monitor.h"
 #include "app/run_report.h"
-#include "app/session.h"
 #include "app/train_loop.h"
 #include "app/verifier_start.h"
 #include "base/file.h"
@@ -41,11 +43,13 @@ absl::Status CheckMemoryPlan(const RunConfig& config, const ModelConfig& model, 
   for (const MemoryPlanRow& row : plan) {
     rows += fmt::format("{}{} {}", rows.empty() ? "" : ", ", row.name, HumanGib(row.bytes));
   }
+  PONDER_ASSIGN_OR_RETURN(const auto devices, ParseDevices(config.machine.device));
   PONDER_ASSIGN_OR_RETURN(const int64_t offloaded, OffloadedBytes(config, model));
   if (offloaded > 0)
     rows +=
         fmt::format("; of the host's memory: master weights and moments {}", HumanGib(offloaded));
-  console.Say(fmt::format("memory plan: {} ({})", HumanGib(TotalBytes(plan)), rows));
+  console.Say(fmt::format("memory plan: {}{} ({})", HumanGib(TotalBytes(plan)),
+                          devices.size() > 1 ? " on each device" : "", rows));
   return CheckRunMemory(config, model);
 }
 
@@ -223,30 +227,42 @@ absl::Status RunTraining(TrainingRequest request) {
   const std::unique_ptr<MetricSink> json_lines = CreateJsonLineSink(std::cout);
   std::vector<MetricSink*> sinks = {events.get()};
   if (request.json) sinks.push_back(json_lines.get());
-  PONDER_ASSIGN_OR_RETURN(
-      const std::unique_ptr<kernels::Backend> backend,
-      CreateBackend({.device = config.machine.device,
-                     .numerics = config.machine.numerics,
-                     .isa = config.machine.isa,
-                     .threads = config.machine.threads,
-                     .warn = [&](const std::string& words) { monitor.Warn("machine", words); }}));
-  PONDER_ASSIGN_OR_RETURN(const RunMemory memory, TakeRunMemory(config, model, *backend));
+  SessionOptions session{.device = config.machine.device,
+                         .numerics = config.machine.numerics,
+                         .isa = config.machine.isa,
+                         .threads = config.machine.threads,
+                         .warn = [&](const std::string& words) { monitor.Warn("machine", words); }};
+  PONDER_ASSIGN_OR_RETURN(DeviceSet devices, OpenDevices(session));
+  const kernels::BackendInfo& computing = devices.First().Info();
+  PONDER_ASSIGN_OR_RETURN(const TrainerOptions trainer_options, ToTrainerOptions(config));
+  PONDER_ASSIGN_OR_RETURN(std::vector<TrainerDevice> ranks, devices.JoinAll());
+  PONDER_ASSIGN_OR_RETURN(const RunMemory memory, TakeRunMemory(config, model, ranks));
+  RolloutDevices generating;
+  session.device = config.machine.rollout_device;
+  PONDER_RETURN_IF_ERROR(generating.Open(session, devices, ranks));
   PONDER_ASSIGN_OR_RETURN(const std::unique_ptr<Trainer> trainer,
-                          CreateTrainer(*backend, memory.trainer));
+                          CreateTrainer(ranks, trainer_options));
   PONDER_RETURN_IF_ERROR(store->SetInfo("model", config.model.directory));
-  PONDER_RETURN_IF_ERROR(store->SetInfo("numerics", backend->Info().fingerprint));
-  monitor.SetLearner("ponder " PONDER_VERSION, ThisProcess(), backend->Info().fingerprint,
+  PONDER_RETURN_IF_ERROR(store->SetInfo("numerics", computing.fingerprint));
+  monitor.SetLearner("ponder " PONDER_VERSION, ThisProcess(), computing.fingerprint,
                      trainer->PolicyVersion());
   console->Say(
       fmt::format("model: {} ({:.0f} M parameters, {}), {} threads, {}", config.model.directory,
                   static_cast<double>(trainer->GetWeights().Layout().ParameterCount()) / 1e6,
-                  config.model.dtype, backend->Info().threads, backend->Info().isa));
+                  config.model.dtype, computing.threads, computing.isa));
+  if (ranks.size() > 1) {
+    console->Say(fmt::format("devices: {}; gradients are added up over {}", config.machine.device,
+                             ranks.front().collective->Describe()));
+  }
+  if (ranks.front().feed != nullptr) {
+    console->Say(fmt::format("completions: generated on {}; weights reach it over {}",
+                             config.machine.rollout_device, ranks.front().feed->Describe()));
+  }
 
   const auto note = [&](const std::string& event) { monitor.Warn("verifier", event); };
   PONDER_ASSIGN_OR_RETURN(const std::unique_ptr<AdvantageEstimator> advantage,
                           CreateAdvantageEstimator(config.learner.advantage));
   std::unique_ptr<Verifier> verifier;
-  std::unique_ptr<Decoder> decoder;
   std::unique_ptr<RolloutEngine> engine;
   std::unique_ptr<GroupSource> groups;
   if (!request.supervised_only) {
@@ -259,14 +275,14 @@ absl::Status RunTraining(TrainingRequest request) {
         store->SetInfo("verifier", fmt::format("{} {}", description.name, description.version)));
   }
   if (request.supervised_only || config.rollout.listen.empty()) {
-    decoder = std::make_unique<Decoder>(*backend, trainer->GetWeights());
-    PONDER_ASSIGN_OR_RETURN(engine, CreateEngine(*decoder, *tokenizer, memory.engine));
+    PONDER_ASSIGN_OR_RETURN(engine,
+                            generating.MakeEngine(*trainer, *tokenizer, ToEngineOptions(config)));
     groups = CreateLocalGroupSource(*engine);
   } else {
     PONDER_ASSIGN_OR_RETURN(
         std::unique_ptr<RolloutServer> server,
         StartRolloutServer(
-            trainer->GetWeights(), backend->Info().fingerprint,
+            trainer->GetWeights(), computing.fingerprint,
             {.address = config.rollout.listen,
              .heartbeat_timeout = absl::Seconds(config.rollout.heartbeat_timeout_s),
              .no_worker_timeout = absl::Seconds(config.rollout.no_worker_timeout_s),

@@ -18,11 +18,11 @@ CompanionLibrary Learner() {
 
 absl::StatusOr<std::string> FindLearnerLibrary() { return FindCompanion(Learner()); }
 
-absl::StatusOr<std::unique_ptr<Trainer>> CreateTrainer(kernels::Backend& backend,
+absl::StatusOr<std::unique_ptr<Trainer>> CreateTrainer(std::span<const TrainerDevice> devices,
                                                        const TrainerOptions& options) {
   PONDER_ASSIGN_OR_RETURN(void* const entry, LoadCompanionEntry(Learner()));
   TrainerOr result = Internal("the learner library gave no answer");
-  reinterpret_cast<LearnerEntry>(entry)(kLearnerInterface, &backend, &options, &result);
+  reinterpret_cast<LearnerEntry>(entry)(kLearnerInterface, &devices, &options, &result);
   return result;
 }
 

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <memory>
+#include <span>
 
 #include "base/status.h"
 #include "kernels/backend.h"
@@ -16,7 +17,7 @@ inline constexpr char kLearnerFileName[] = "libponder_learner.so";
 inline constexpr int kLearnerInterface = 3;
 
 using TrainerOr = absl::StatusOr<std::unique_ptr<Trainer>>;
-using LearnerEntry = void (*)(int interface, kernels::Backend* backend,
+using LearnerEntry = void (*)(int interface, const std::span<const TrainerDevice>* devices,
                               const TrainerOptions* options, TrainerOr* result);
 
 }  // namespace ponder

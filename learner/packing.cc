@@ -1,6 +1,7 @@
 #include "learner/packing.h"
 
 #include <algorithm>
+#include <functional>
 #include <numeric>
 #include <utility>
 
@@ -58,6 +59,12 @@ struct Prompt {
   // nothing.
   int64_t OwnRows(const Answer& answer) const {
     return static_cast<int64_t>(ids.size()) - SharedTokens() + answer.UsedTokens() - 1;
+  }
+  int64_t AllRows() const {
+    if (answers.empty()) return 0;
+    int64_t rows = SharedTokens();
+    for (const Answer& answer : answers) rows += OwnRows(answer);
+    return rows;
   }
 };
 
@@ -211,14 +218,32 @@ class Packer {
   Packing& packing_;
 };
 
+// The rank of each prompt.
+std::vector<int64_t> Deal(const std::vector<Prompt>& prompts, int64_t ranks) {
+  std::vector<size_t> order(prompts.size());
+  std::iota(order.begin(), order.end(), size_t{0});
+  std::ranges::stable_sort(order, std::greater<>(), [&](size_t i) { return prompts[i].AllRows(); });
+  std::vector<int64_t> rows(static_cast<size_t>(ranks), 0), dealt(prompts.size());
+  for (const size_t i : order) {
+    const auto least = std::ranges::min_element(rows);
+    *least += prompts[i].AllRows();
+    dealt[i] = least - rows.begin();
+  }
+  return dealt;
+}
+
 absl::Status PackPrompts(const std::vector<Prompt>& prompts, const PackingLimits& limits,
-                         Packing& packing) {
+                         PackingShare share, Packing& packing) {
   PONDER_CHECK(limits.max_rows > 0 && limits.max_pages > 0 &&
                limits.valid_vocabulary <= limits.vocabulary);
+  PONDER_CHECK(share.rank >= 0 && share.rank < share.ranks);
   for (const Prompt& prompt : prompts) PONDER_RETURN_IF_ERROR(CheckPrompt(prompt, limits));
   Packer packer(limits, packing);
-  for (const Prompt& prompt : prompts) {
-    if (!prompt.answers.empty()) packer.Add(prompt);
+  const std::vector<int64_t> ranks = Deal(prompts, share.ranks);
+  for (size_t i = 0; i < prompts.size(); ++i) {
+    for (const Answer& answer : prompts[i].answers)
+      packing.all_target_tokens += answer.TargetTokens();
+    if (ranks[i] == share.rank && !prompts[i].answers.empty()) packer.Add(prompts[i]);
   }
   for (const MicroBatch& micro_batch : packing.micro_batches)
     packing.rows += micro_batch.batch.Rows();
@@ -257,7 +282,7 @@ int64_t MicroBatchPages(int64_t micro_batch_tokens) { return 2 * KvPagesFor(micr
 
 absl::StatusOr<Packing> PackGroups(std::span<const ScoredGroup> groups,
                                    const std::string& aggregation, int64_t max_new_tokens,
-                                   const PackingLimits& limits) {
+                                   const PackingLimits& limits, PackingShare share) {
   if (aggregation != "sequence_mean" && aggregation != "token_mean" && aggregation != "constant")
     return InvalidArgument(
         "unknown aggregation '{}', expected sequence_mean, token_mean or constant", aggregation);
@@ -298,12 +323,12 @@ absl::StatusOr<Packing> PackGroups(std::span<const ScoredGroup> groups,
       answer.weight = static_cast<float>(
           TokenWeight(aggregation, packing, max_new_tokens, answer.TargetTokens()));
   }
-  PONDER_RETURN_IF_ERROR(PackPrompts(prompts, limits, packing));
+  PONDER_RETURN_IF_ERROR(PackPrompts(prompts, limits, share, packing));
   return packing;
 }
 
 absl::StatusOr<Packing> PackExamples(std::span<const SftExample> examples,
-                                     const PackingLimits& limits) {
+                                     const PackingLimits& limits, PackingShare share) {
   Packing packing;
   std::vector<Prompt> prompts;
   for (size_t i = 0; i < examples.size(); ++i) {
@@ -320,7 +345,7 @@ absl::StatusOr<Packing> PackExamples(std::span<const SftExample> examples,
     for (Answer& answer : prompt.answers)
       answer.weight = static_cast<float>(1.0 / static_cast<double>(packing.sampled_tokens));
   }
-  PONDER_RETURN_IF_ERROR(PackPrompts(prompts, limits, packing));
+  PONDER_RETURN_IF_ERROR(PackPrompts(prompts, limits, share, packing));
   return packing;
 }
 

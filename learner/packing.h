@@ -59,30 +59,38 @@ struct PackingLimits {
 // part of a page is lost with each; twice the dense count leaves room down to answers of 16 tokens.
 int64_t MicroBatchPages(int64_t micro_batch_tokens);
 
+// Which part of the groups, or examples, a device takes: they are dealt out whole, the largest
+// first, each to the rank with the fewest rows so far.
+struct PackingShare {
+  int64_t rank = 0;
+  int64_t ranks = 1;
+};
+
 struct Packing {
   std::vector<MicroBatch> micro_batches;
   int64_t completions = 0;     // all, whatever their advantage: what the loss is normalised by
   int64_t sampled_tokens = 0;  // of those
   int64_t left_out_completions = 0;  // of groups whose advantages are all 0
-  int64_t target_tokens = 0;         // in the micro-batches
-  int64_t rows = 0;
+  int64_t all_target_tokens = 0;     // of the micro-batches of all ranks
+  int64_t target_tokens = 0;         // in the micro-batches here
+  int64_t rows = 0;                  // of those
 };
 
 // Turns groups into micro-batches. The completions of a group share the pages of the prompt's whole
 // pages (as many as leave at least one prompt token for each completion's own rows), so the shared
 // rows are computed once; a group too large for one micro-batch is split by completions and the
 // prefix repeated. Nothing is computed after a completion's last sampled token. `max_new_tokens` is
-// the divisor of the "constant" aggregation.
+// the divisor of the "constant" aggregation. Everything is checked and counted, whatever the share.
 //
 // INVALID_ARGUMENT, naming task and completion, where array lengths disagree, an id is outside the
 // vocabulary, or one prompt with one completion has more rows than fit.
 absl::StatusOr<Packing> PackGroups(std::span<const ScoredGroup> groups,
                                    const std::string& aggregation, int64_t max_new_tokens,
-                                   const PackingLimits& limits);
+                                   const PackingLimits& limits, PackingShare share = {});
 
 // The same for supervised fine-tuning: every completion token is a target of weight 1 / (completion
 // tokens of all examples).
 absl::StatusOr<Packing> PackExamples(std::span<const SftExample> examples,
-                                     const PackingLimits& limits);
+                                     const PackingLimits& limits, PackingShare share = {});
 
 }  // namespace ponder

@@ -40,6 +40,24 @@ void PolicySums::Compare(const MicroBatch& micro_batch, const std::vector<float>
   }
 }
 
+void PolicySums::Merge(const PolicySums& other) {
+  tokens_ += other.tokens_;
+  policy_ += other.policy_;
+  kl_ += other.kl_;
+  clipped_low_ += other.clipped_low_;
+  clipped_high_ += other.clipped_high_;
+  ratio_ += other.ratio_;
+  ratio_max_ = std::max(ratio_max_, other.ratio_max_);
+  behaviour_kl_ += other.behaviour_kl_;
+  importance_ += other.importance_;
+  entropy_ += other.entropy_;
+  stale_tokens_ += other.stale_tokens_;
+  staleness_ += other.staleness_;
+  staleness_max_ = std::max(staleness_max_, other.staleness_max_);
+  exact_tokens_ += other.exact_tokens_;
+  exact_max_difference_ = std::max(exact_max_difference_, other.exact_max_difference_);
+}
+
 void PolicySums::Report(const PolicyLossSettings& settings, int64_t updates,
                         std::map<std::string, double>& metrics) const {
   const double per_update = 1.0 / static_cast<double>(std::max<int64_t>(updates, 1));
@@ -61,12 +79,15 @@ void PolicySums::Report(const PolicyLossSettings& settings, int64_t updates,
   metrics["exactness/tokens"] = static_cast<double>(exact_tokens_);
 }
 
-void ReportPacking(const Packing& packing, std::map<std::string, double>& metrics) {
-  metrics["learner/completions"] += static_cast<double>(packing.completions);
-  metrics["learner/completions_left_out"] += static_cast<double>(packing.left_out_completions);
-  metrics["learner/target_tokens"] += static_cast<double>(packing.target_tokens);
-  metrics["learner/rows"] += static_cast<double>(packing.rows);
-  metrics["learner/micro_batches"] += static_cast<double>(packing.micro_batches.size());
+void ReportPacking(std::span<const Packing> shares, std::map<std::string, double>& metrics) {
+  metrics["learner/completions"] += static_cast<double>(shares.front().completions);
+  metrics["learner/completions_left_out"] +=
+      static_cast<double>(shares.front().left_out_completions);
+  metrics["learner/target_tokens"] += static_cast<double>(shares.front().all_target_tokens);
+  for (const Packing& share : shares) {
+    metrics["learner/rows"] += static_cast<double>(share.rows);
+    metrics["learner/micro_batches"] += static_cast<double>(share.micro_batches.size());
+  }
 }
 
 }  // namespace ponder

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <map>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -22,6 +23,9 @@ class PolicySums {
   // The learner's log-probs beside the sampler's, bit by bit, for the tokens that `version`
   // sampled in completions that it alone had sampled up to there.
   void Compare(const MicroBatch& micro_batch, const std::vector<float>& logprobs, int64_t version);
+
+  // Adds what another rank has added up.
+  void Merge(const PolicySums& other);
 
   // Losses are means over `updates`, the rest over target tokens.
   void Report(const PolicyLossSettings& settings, int64_t updates,
@@ -45,7 +49,7 @@ class PolicySums {
   double exact_max_difference_ = 0;
 };
 
-// Adds up how much a packing holds and what it left out.
-void ReportPacking(const Packing& packing, std::map<std::string, double>& metrics);
+// Adds up how much the packings of an update hold, one a rank, and what they left out.
+void ReportPacking(std::span<const Packing> shares, std::map<std::string, double>& metrics);
 
 }  // namespace ponder

@@ -10,6 +10,7 @@
 #include "base/records.h"
 #include "base/status.h"
 #include "kernels/backend.h"
+#include "kernels/collective.h"
 #include "kernels/gpu_workspace.h"
 #include "model/decoder.h"
 #include "model/weights.h"
@@ -65,9 +66,6 @@ struct TrainerOptions {
   // Ids that have a probability, as in the sampler's Weights::DrawableTokens; 0 = as many as
   // model_directory's tokenizer has, or the whole vocabulary where there is no tokenizer.json.
   int64_t valid_vocabulary = 0;
-  // Where cache and activations lie, TrainerPlaceBytes at least; outlives the trainer. Others may
-  // use it between the trainer's calls. Null: the trainer has its own.
-  kernels::DeviceSpan place;
 };
 
 // One example of supervised fine-tuning: loss on the completion's tokens only.
@@ -90,6 +88,18 @@ struct UpdateReport {
 // Whether all who sampled a step compute the learner's bits (EngineCapabilities::fingerprint).
 enum class SamplerNumerics { kSame, kDiffer };
 
+// What a rank of the learner runs on; all outlive the trainer.
+struct TrainerDevice {
+  kernels::Backend* backend = nullptr;
+  kernels::Collective* collective = nullptr;  // null where it is the only one
+  // Through which its weights go to other devices, or null: what was broadcast is settled before
+  // they are written again.
+  kernels::Collective* feed = nullptr;
+  // Where cache and activations lie, TrainerPlaceBytes at least; others may use it between the
+  // trainer's calls. Null: the rank has its own.
+  kernels::DeviceSpan place;
+};
+
 // The learner: fp32 master weights, AdamW, gradients; the working weights it publishes are read in
 // place by the engine of the same process. Not thread-safe; no engine step may run during a call.
 class Trainer {
@@ -97,12 +107,18 @@ class Trainer {
   virtual ~Trainer() = default;
 
   virtual const Weights& GetWeights() const = 0;
+  // The same bits on another of the learner's devices, for the engine there; rank 0 has GetWeights.
+  virtual const Weights& WeightsOn(int64_t rank) const {
+    static_cast<void>(rank);
+    return GetWeights();
+  }
   virtual int64_t PolicyVersion() const = 0;
 
   // GRPO on a step's groups. Completions of groups without gradient (all advantages 0) are left out
   // of the update, but counted in its normalisation. Metrics hold "exactness/logprob_max_abs_diff":
   // the largest difference between the behaviour log-probs and the learner's own before the first
   // update, over tokens before which the current version has sampled their whole completion.
+  // With several devices each takes some of the groups; the update and its metrics are of all.
   // "staleness/mean" and "staleness/max" are of the policy version at the start of the call minus
   // the one that sampled, over target tokens. FAILED_PRECONDITION after max_bad_updates in a row.
   // Samplers of other numerics are corrected for (PolicyLossSettings::importance_cap), with
@@ -140,7 +156,7 @@ enum class PlannedMemory { kHost, kGpu };
 std::vector<MemoryPlanRow> PlanTrainerMemory(const ModelConfig& config,
                                              const TrainerOptions& options,
                                              PlannedMemory memory = PlannedMemory::kHost);
-// Of the plan's rows, what TrainerOptions::place holds.
+// Of the plan's rows, what TrainerDevice::place holds.
 int64_t TrainerPlaceBytes(const ModelConfig& config, const TrainerOptions& options,
                           PlannedMemory memory);
 // What the learner's operations are asked for.

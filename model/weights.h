@@ -110,6 +110,7 @@ class Weights {
   // All of them at once: how weights travel between processes. They lie in one arena whose layout
   // follows from the configuration and the working type alone.
   int64_t ArenaBytes() const { return arena_.Bytes(); }
+  kernels::DeviceSpan Arena() const { return {arena_.As<void>(), arena_.Bytes()}; }
   // Bytes [begin, begin + count) of the arena into host memory.
   void ExportArena(int64_t begin, int64_t count, void* to) const;
   // Another arena for weights on their way in, and a piece of it from host memory.

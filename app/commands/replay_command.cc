@@ -12,6 +12,8 @@
 
 #include "app/commands/command.h"
 #include "app/config_convert.h"
+#include "app/device.h"
+#include "app/device_set.h"
 #include "app/replay.h"
 #include "app/replay_report.h"
 #include "app/rescore.h"
@@ -35,21 +37,46 @@ constexpr size_t kJudgedAtOnce = 256;  // of JudgeItems, for the deadline of a c
 // Whether these are numerics whose bits depend on the batch.
 bool IsFast(const std::string& numerics) { return numerics.ends_with("-fast"); }
 
-// The device and instruction set that compute the bits of `numerics`; the CPU's best where none
-// here does.
-absl::StatusOr<std::unique_ptr<kernels::Backend>> MatchBackend(const std::string& numerics,
-                                                               int64_t threads) {
+// How many devices a run with these settings learns on.
+absl::StatusOr<int64_t> CountDevices(const RunConfig& config) {
+  PONDER_ASSIGN_OR_RETURN(const auto devices, ParseDevices(config.machine.device));
+  return std::ssize(devices);
+}
+
+// Of all settings of a run those with the most devices.
+absl::StatusOr<const RunConfig*> Widest(const std::vector<RunSettings>& settings) {
+  const RunConfig* widest = nullptr;
+  int64_t most = 0;
+  for (const RunSettings& one : settings) {
+    PONDER_ASSIGN_OR_RETURN(const int64_t count, CountDevices(one.config));
+    if (count <= most) continue;
+    most = count;
+    widest = &one.config;
+  }
+  return widest;
+}
+
+// Devices and instruction set that compute the bits of `numerics`; the CPU's best where none here
+// does. As many as the run had, for gradients are added up in the order of the devices.
+absl::StatusOr<DeviceSet> MatchDevices(const std::string& numerics, const RunConfig& widest,
+                                       int64_t threads) {
+  const std::string& of_run = widest.machine.device;
+  PONDER_ASSIGN_OR_RETURN(const int64_t count, CountDevices(widest));
+  std::string cpus = "cpu";
+  for (int64_t i = 1; i < count; ++i) cpus += ",cpu";
   std::vector<SessionOptions> choices;
   if (numerics.starts_with("cuda")) {
-    choices.push_back({.device = "cuda", .numerics = IsFast(numerics) ? "fast" : "exact"});
+    const std::string kind = IsFast(numerics) ? "fast" : "exact";
+    if (of_run.starts_with("cuda")) choices.push_back({.device = of_run, .numerics = kind});
+    choices.push_back({.device = "cuda", .numerics = kind});
   }
   for (const char* isa : {"best", "amx", "avx512_bf16", "avx512", "avx2", "portable"})
-    choices.push_back({.isa = isa, .threads = threads});
+    choices.push_back({.device = cpus, .isa = isa, .threads = threads});
   for (const SessionOptions& choice : choices) {
-    absl::StatusOr<std::unique_ptr<kernels::Backend>> backend = CreateBackend(choice);
-    if (backend.ok() && (*backend)->Info().fingerprint == numerics) return backend;
+    absl::StatusOr<DeviceSet> devices = OpenDevices(choice);
+    if (devices.ok() && devices->First().Info().fingerprint == numerics) return devices;
   }
-  return CreateBackend({.threads = threads});
+  return OpenDevices({.device = cpus, .threads = threads});
 }
 
 // Each by the verifier of the settings under which it was sampled.
@@ -91,7 +118,7 @@ struct StoredRun {
   std::unique_ptr<RunStore> store;
   std::vector<RunSettings> settings;
   RunTimeline timeline;
-  std::unique_ptr<kernels::Backend> backend;
+  DeviceSet devices;  // joined as the settings of a step ask for
   ModelConfig model;
   std::unique_ptr<Tokenizer> tokenizer;
 
@@ -112,7 +139,9 @@ absl::StatusOr<StoredRun> OpenStoredRun(const ReplayCommand& command) {
   }
   PONDER_ASSIGN_OR_RETURN(run.timeline, ReadTimeline(*run.reader));
   PONDER_ASSIGN_OR_RETURN(const auto numerics, run.reader->GetInfo("numerics"));
-  PONDER_ASSIGN_OR_RETURN(run.backend, MatchBackend(numerics.value_or(""), command.threads));
+  PONDER_ASSIGN_OR_RETURN(const RunConfig* const widest, Widest(run.settings));
+  PONDER_ASSIGN_OR_RETURN(run.devices,
+                          MatchDevices(numerics.value_or(""), *widest, command.threads));
   const std::string& directory = run.settings.back().config.model.directory;
   absl::StatusOr<ModelConfig> model = LoadModelConfig(directory);
   if (!model.ok()) return Annotate(model.status(), "--model names where the base model lies now");
@@ -122,7 +151,7 @@ absl::StatusOr<StoredRun> OpenStoredRun(const ReplayCommand& command) {
 }
 
 // `run` outlives it.
-Relearner MakeRelearner(const std::string& folder, const StoredRun& run) {
+Relearner MakeRelearner(const std::string& folder, StoredRun& run) {
   return Relearner(
       {.run = folder,
        .store = run.store.get(),
@@ -131,8 +160,12 @@ Relearner MakeRelearner(const std::string& folder, const StoredRun& run) {
        .create_trainer = [&](const RunConfig& of) -> absl::StatusOr<std::unique_ptr<Trainer>> {
          PONDER_ASSIGN_OR_RETURN(TrainerOptions options, ToTrainerOptions(of));
          // The bits are the same, and here may be no GPU.
-         options.offload = options.offload && !run.backend->Info().is_host_memory;
-         return CreateTrainer(*run.backend, options);
+         options.offload = options.offload && !run.devices.First().Info().is_host_memory;
+         PONDER_ASSIGN_OR_RETURN(const int64_t count, CountDevices(of));
+         PONDER_ASSIGN_OR_RETURN(
+             const std::vector<TrainerDevice> ranks,
+             run.devices.Join(std::min(count, std::ssize(run.devices.backends))));
+         return CreateTrainer(ranks, options);
        },
        .read_examples = [&](const RunConfig& of) -> absl::StatusOr<std::vector<SftExample>> {
          PONDER_ASSIGN_OR_RETURN(const PromptBuilder prompts, run.Prompts(of));
@@ -160,11 +193,12 @@ struct Doubts {
   std::string workers;  // of some
 };
 
-absl::StatusOr<Doubts> FindDoubts(RunReader& reader, const kernels::Backend& backend,
-                                  Console& console) {
+absl::StatusOr<Doubts> FindDoubts(RunReader& reader, const StoredRun& run, Console& console) {
   Doubts doubts;
   PONDER_ASSIGN_OR_RETURN(const std::optional<std::string> numerics, reader.GetInfo("numerics"));
-  const std::string here = backend.Info().fingerprint;
+  const std::string here = run.devices.First().Info().fingerprint;
+  PONDER_ASSIGN_OR_RETURN(const RunConfig* const widest, Widest(run.settings));
+  PONDER_ASSIGN_OR_RETURN(const int64_t devices, CountDevices(*widest));
   if (here != numerics) {
     doubts.all = fmt::format("the run's numerics are {}, this machine's and build's are {}",
                              numerics.value_or("not recorded"), here);
@@ -177,6 +211,12 @@ absl::StatusOr<Doubts> FindDoubts(RunReader& reader, const kernels::Backend& bac
         "completion was sampled",
         here);
     console.Warn(doubts.all + ", so that samples cannot be expected to come out the same");
+  } else if (devices > std::ssize(run.devices.backends)) {
+    doubts.all = fmt::format("the run learnt on {} devices, {} are here", devices,
+                             run.devices.backends.size());
+    console.Warn(doubts.all +
+                 ": gradients are added up in another order, so that log-probs may "
+                 "differ in their last digits");
   }
   PONDER_ASSIGN_OR_RETURN(const std::vector<TimedEvent> events, reader.Events(0));
   if (std::ranges::none_of(
@@ -224,11 +264,11 @@ void Show(const ReplayCommand& command, const ReplayedSample& sample, const Reju
 }  // namespace
 
 absl::Status RunReplay(const ReplayCommand& command) {
-  PONDER_ASSIGN_OR_RETURN(const StoredRun run, OpenStoredRun(command));
+  PONDER_ASSIGN_OR_RETURN(StoredRun run, OpenStoredRun(command));
   PONDER_ASSIGN_OR_RETURN(std::vector<StoredCompletion> samples, ReadSamples(command, *run.reader));
   PONDER_ASSIGN_OR_RETURN(auto learn_s, LearningTimes(*run.reader, run.timeline));
   const std::unique_ptr<Console> console = CreateConsole(stderr, "");
-  PONDER_ASSIGN_OR_RETURN(const Doubts doubts, FindDoubts(*run.reader, *run.backend, *console));
+  PONDER_ASSIGN_OR_RETURN(const Doubts doubts, FindDoubts(*run.reader, run, *console));
   PONDER_RETURN_IF_ERROR(CheckRunMemory(run.settings.back().config, run.model));
   Relearner relearner = MakeRelearner(command.run, run);
   WatchInterrupts();
@@ -238,7 +278,7 @@ absl::Status RunReplay(const ReplayCommand& command) {
       const std::string learning,
       ReplaySamples({.relearner = &relearner,
                      .timeline = &run.timeline,
-                     .backend = run.backend.get(),
+                     .backend = &run.devices.First(),
                      .tokenizer = run.tokenizer.get(),
                      .console = console.get(),
                      .checkpoints = ListCheckpoints(command.run),
@@ -263,7 +303,7 @@ absl::Status RunReplay(const ReplayCommand& command) {
   for (size_t i = 0; i < verdicts.size(); ++i) Show(command, to_judge[i], &verdicts[i], report);
   std::string words;
   const absl::Status concluded = report.Conclude(learning, words);
-  if (!concluded.ok() && IsFast(run.backend->Info().fingerprint))
+  if (!concluded.ok() && IsFast(run.devices.First().Info().fingerprint))
     return Annotate(concluded, "to be expected of the numerics fast (machine.numerics)");
   PONDER_RETURN_IF_ERROR(concluded);
   console->Say(words);

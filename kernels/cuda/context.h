@@ -9,6 +9,10 @@
 #include "kernels/cuda/launch.h"
 #include "kernels/cuda/numerics.h"
 
+namespace ponder::kernels {
+class Backend;
+}
+
 namespace ponder::kernels::cuda {
 
 // Device memory that operations use while they run. Grows to the largest need and keeps it; what
@@ -55,5 +59,13 @@ struct CudaContext {
   Numerics numerics = Numerics::kExact;
   BlasLibrary* blas = nullptr;  // null: our own kernels do without
 };
+
+// Where a backend works.
+struct CudaPlace {
+  int device = 0;
+  cudaStream_t stream = nullptr;
+};
+// `backend` is CreateLocalCudaBackend's.
+CudaPlace PlaceOf(const Backend& backend);
 
 }  // namespace ponder::kernels::cuda

@@ -22,13 +22,16 @@ constexpr int kKernelRevision = 2;
 
 class GraphRecording final : public Recording {
  public:
-  GraphRecording(cudaGraphExec_t graph, cudaStream_t stream) : graph_(graph), stream_(stream) {}
+  GraphRecording(cudaGraphExec_t graph, cuda::CudaPlace place) : graph_(graph), place_(place) {}
   ~GraphRecording() override { cudaGraphExecDestroy(graph_); }
-  void Replay() override { cuda::CheckCuda(cudaGraphLaunch(graph_, stream_), "cudaGraphLaunch"); }
+  void Replay() override {
+    cuda::CheckCuda(cudaSetDevice(place_.device), "cudaSetDevice");
+    cuda::CheckCuda(cudaGraphLaunch(graph_, place_.stream), "cudaGraphLaunch");
+  }
 
  private:
   cudaGraphExec_t graph_;
-  cudaStream_t stream_;
+  cuda::CudaPlace place_;
 };
 
 class CudaBackend final : public Backend {
@@ -47,6 +50,7 @@ class CudaBackend final : public Backend {
     info_.threads = properties.multiProcessorCount;
   }
   ~CudaBackend() override {
+    cudaSetDevice(device_);
     for (cudaEvent_t mark : marks_) cudaEventDestroy(mark);
     if (context_.stream != nullptr) cudaStreamDestroy(context_.stream);
   }
@@ -68,9 +72,11 @@ class CudaBackend final : public Backend {
   }
 
   const BackendInfo& Info() const override { return info_; }
+  cuda::CudaPlace Place() const { return {device_, context_.stream}; }
 
   absl::StatusOr<void*> Allocate(int64_t bytes) override {
     PONDER_CHECK(bytes >= 0, fmt::format("bytes = {}", bytes));
+    Here();
     void* memory = nullptr;
     const cudaError_t error = cudaMalloc(&memory, static_cast<size_t>(bytes > 0 ? bytes : 1));
     if (error == cudaErrorMemoryAllocation) {
@@ -86,7 +92,10 @@ class CudaBackend final : public Backend {
     Zero(memory, bytes);
     return memory;
   }
-  void Free(void* memory) override { cuda::CheckCuda(cudaFree(memory), "cudaFree"); }
+  void Free(void* memory) override {
+    Here();
+    cuda::CheckCuda(cudaFree(memory), "cudaFree");
+  }
   void CopyIn(void* device, const void* host, int64_t bytes) override {
     Move(device, host, bytes, cudaMemcpyHostToDevice);
   }
@@ -100,15 +109,16 @@ class CudaBackend final : public Backend {
   void Zero(void* device, int64_t bytes) override {
     PONDER_CHECK(bytes >= 0 && (bytes == 0 || device != nullptr));
     if (bytes == 0) return;
-    cuda::CheckCuda(cudaMemsetAsync(device, 0, static_cast<size_t>(bytes), context_.stream),
+    cuda::CheckCuda(cudaMemsetAsync(device, 0, static_cast<size_t>(bytes), Here().stream),
                     "cudaMemsetAsync");
   }
   void Synchronize() override {
-    cuda::CheckCuda(cudaStreamSynchronize(context_.stream), "cudaStreamSynchronize");
+    cuda::CheckCuda(cudaStreamSynchronize(Here().stream), "cudaStreamSynchronize");
   }
 
   absl::StatusOr<void*> AllocateHost(int64_t bytes) override {
     PONDER_CHECK(bytes >= 0, fmt::format("bytes = {}", bytes));
+    Here();
     void* memory = nullptr;
     if (cudaMallocHost(&memory, static_cast<size_t>(bytes > 0 ? bytes : 1)) != cudaSuccess) {
       cudaGetLastError();  // it is answered for here
@@ -118,13 +128,16 @@ class CudaBackend final : public Backend {
     std::memset(memory, 0, static_cast<size_t>(bytes));
     return memory;
   }
-  void FreeHost(void* memory) override { cuda::CheckCuda(cudaFreeHost(memory), "cudaFreeHost"); }
+  void FreeHost(void* memory) override {
+    Here();
+    cuda::CheckCuda(cudaFreeHost(memory), "cudaFreeHost");
+  }
   void CopyOutLater(void* host, const void* device, int64_t bytes) override {
     Move(host, device, bytes, cudaMemcpyDeviceToHost);
   }
   int64_t Mark() override {
     const int64_t mark = ++marked_;
-    cuda::CheckCuda(cudaEventRecord(EventOf(mark), context_.stream), "cudaEventRecord");
+    cuda::CheckCuda(cudaEventRecord(EventOf(mark), Here().stream), "cudaEventRecord");
     return mark;
   }
   void Wait(int64_t mark) override {
@@ -133,11 +146,14 @@ class CudaBackend final : public Backend {
     cuda::CheckCuda(cudaEventSynchronize(EventOf(known)), "cudaEventSynchronize");
   }
 
-  void ReserveWorkspace(int64_t bytes) override { workspace_.Reserve(bytes); }
+  void ReserveWorkspace(int64_t bytes) override {
+    Here();
+    workspace_.Reserve(bytes);
+  }
 
-  MachineLimits Probe() override { return cuda::Probe(context_); }
+  MachineLimits Probe() override { return cuda::Probe(Here()); }
   std::unique_ptr<Recording> Record(const std::function<void()>& work) override {
-    cuda::CheckCuda(cudaStreamBeginCapture(context_.stream, cudaStreamCaptureModeThreadLocal),
+    cuda::CheckCuda(cudaStreamBeginCapture(Here().stream, cudaStreamCaptureModeThreadLocal),
                     "cudaStreamBeginCapture");
     cudaGraph_t graph = nullptr;
     try {
@@ -152,57 +168,62 @@ class CudaBackend final : public Backend {
     const cudaError_t error = cudaGraphInstantiate(&ready, graph, 0);
     cudaGraphDestroy(graph);
     cuda::CheckCuda(error, "cudaGraphInstantiate");
-    return std::make_unique<GraphRecording>(ready, context_.stream);
+    return std::make_unique<GraphRecording>(ready, Place());
   }
 
-  void Embed(const EmbedArgs& args) override { cuda::Embed(context_, args); }
-  void RmsNorm(const RmsNormArgs& args) override { cuda::RmsNorm(context_, args); }
-  void Linear(const LinearArgs& args) override { cuda::Linear(context_, args); }
-  void QkvRope(const QkvRopeArgs& args) override { cuda::QkvRope(context_, args); }
-  void Attention(const AttentionArgs& args) override { cuda::Attention(context_, args); }
-  void GateUp(const GateUpArgs& args) override { cuda::GateUp(context_, args); }
-  void LogProb(const LogProbArgs& args) override { cuda::LogProb(context_, args); }
-  void Sample(const SampleArgs& args) override { cuda::Sample(context_, args); }
-  void Follow(const FollowArgs& args) override { cuda::Follow(context_, args); }
+  void Embed(const EmbedArgs& args) override { cuda::Embed(Here(), args); }
+  void RmsNorm(const RmsNormArgs& args) override { cuda::RmsNorm(Here(), args); }
+  void Linear(const LinearArgs& args) override { cuda::Linear(Here(), args); }
+  void QkvRope(const QkvRopeArgs& args) override { cuda::QkvRope(Here(), args); }
+  void Attention(const AttentionArgs& args) override { cuda::Attention(Here(), args); }
+  void GateUp(const GateUpArgs& args) override { cuda::GateUp(Here(), args); }
+  void LogProb(const LogProbArgs& args) override { cuda::LogProb(Here(), args); }
+  void Sample(const SampleArgs& args) override { cuda::Sample(Here(), args); }
+  void Follow(const FollowArgs& args) override { cuda::Follow(Here(), args); }
 
-  void EmbedBackward(const EmbedBackwardArgs& args) override {
-    cuda::EmbedBackward(context_, args);
-  }
+  void EmbedBackward(const EmbedBackwardArgs& args) override { cuda::EmbedBackward(Here(), args); }
   void RmsNormBackward(const RmsNormBackwardArgs& args) override {
-    cuda::RmsNormBackward(context_, args);
+    cuda::RmsNormBackward(Here(), args);
   }
   void LinearBackward(const LinearBackwardArgs& args) override {
     FindBlas();
-    cuda::LinearBackward(context_, args);
+    cuda::LinearBackward(Here(), args);
   }
   void QkvRopeBackward(const QkvRopeBackwardArgs& args) override {
-    cuda::QkvRopeBackward(context_, args);
+    cuda::QkvRopeBackward(Here(), args);
   }
   void AttentionBackward(const AttentionBackwardArgs& args) override {
-    cuda::AttentionBackward(context_, args);
+    cuda::AttentionBackward(Here(), args);
   }
-  void SwiGlu(const SwiGluArgs& args) override { cuda::SwiGlu(context_, args); }
+  void SwiGlu(const SwiGluArgs& args) override { cuda::SwiGlu(Here(), args); }
   void SwiGluBackward(const SwiGluBackwardArgs& args) override {
-    cuda::SwiGluBackward(context_, args);
+    cuda::SwiGluBackward(Here(), args);
   }
   void LogProbBackward(const LogProbBackwardArgs& args) override {
     FindBlas();
-    cuda::LogProbBackward(context_, args);
+    cuda::LogProbBackward(Here(), args);
   }
 
-  void AdamW(const AdamWArgs& args) override { cuda::AdamW(context_, args); }
+  void AdamW(const AdamWArgs& args) override { cuda::AdamW(Here(), args); }
   void Pack(const float* source, const PackedMatrix& target) override {
-    cuda::Pack(context_, source, target);
+    cuda::Pack(Here(), source, target);
   }
   void Unpack(const PackedMatrix& source, float* target) override {
-    cuda::Unpack(context_, source, target);
+    cuda::Unpack(Here(), source, target);
   }
   double SquaredNorm(const float* values, int64_t count) override {
-    return cuda::SquaredNorm(context_, values, count);
+    return cuda::SquaredNorm(Here(), values, count);
   }
 
  private:
+  // Before every call of the runtime: its device is the thread's, and several threads may have
+  // called several backends.
+  cuda::CudaContext& Here() {
+    cuda::CheckCuda(cudaSetDevice(device_), "cudaSetDevice");
+    return context_;
+  }
   absl::Status LoadBlas() {
+    Here();
     PONDER_ASSIGN_OR_RETURN(const cuda::BlasFunctions functions, cuda::FindBlasFunctions());
     PONDER_ASSIGN_OR_RETURN(blas_, cuda::CreateBlasLibrary(functions));
     context_.blas = blas_.get();
@@ -222,7 +243,7 @@ class CudaBackend final : public Backend {
   void Move(void* to, const void* from, int64_t bytes, cudaMemcpyKind kind) {
     PONDER_CHECK(bytes >= 0 && (bytes == 0 || (to != nullptr && from != nullptr)));
     if (bytes == 0) return;
-    cuda::CheckCuda(cudaMemcpyAsync(to, from, static_cast<size_t>(bytes), kind, context_.stream),
+    cuda::CheckCuda(cudaMemcpyAsync(to, from, static_cast<size_t>(bytes), kind, Here().stream),
                     "cudaMemcpyAsync");
   }
 
@@ -238,6 +259,11 @@ class CudaBackend final : public Backend {
 };
 
 }  // namespace
+
+cuda::CudaPlace cuda::PlaceOf(const Backend& backend) {
+  PONDER_CHECK(backend.Info().name == "cuda", backend.Info().name);
+  return static_cast<const CudaBackend&>(backend).Place();
+}
 
 absl::StatusOr<std::unique_ptr<Backend>> CreateLocalCudaBackend(const CudaBackendOptions& options) {
   int count = 0;

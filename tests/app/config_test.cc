@@ -208,7 +208,12 @@ TEST(ConfigTest, ChecksWhatKeysDemandOfEachOther) {
   EXPECT_THAT(Problem("[verifier]\naddress = \"localhost\"\n"), HasSubstr("host:port"));
   EXPECT_THAT(Problem("[rollout]\nlisten = \"0.0.0.0:99999\"\n"), HasSubstr("host:port"));
   EXPECT_THAT(Problem("[dashboard]\nlisten = \"6100\"\n"), HasSubstr("host:port"));
-  EXPECT_THAT(Problem("[machine]\ndevice = \"gpu\"\n"), HasSubstr("machine.device must be cpu"));
+  EXPECT_THAT(Problem("[machine]\ndevice = \"gpu\"\n"),
+              HasSubstr("machine.device: expected cpu, cuda or cuda:N"));
+  EXPECT_THAT(Problem("[machine]\ndevice = \"cuda:1\"\nrollout_device = \"cuda:0,cuda:1\"\n"),
+              HasSubstr("machine.rollout_device beside machine.device: expected each GPU once"));
+  EXPECT_THAT(Problem("[machine]\nrollout_device = \"cpu\"\n[rollout]\nlisten = \"0.0.0.0:1\"\n"),
+              HasSubstr("the workers generate"));
   EXPECT_THAT(Problem("[dashboard]\ntoken_file = \"x\"\n"), HasSubstr("dashboard.listen"));
   EXPECT_THAT(Problem("[eval]\ntasks = 5\n[tasks]\nheld_out_share = 0\n"),
               HasSubstr("held-out tasks"));
@@ -310,6 +315,7 @@ void Disturb(RunConfig& config) {
   config.run.name = "other";
   config.chat.template_name = "custom";
   config.machine.device = "cuda:1";
+  config.machine.rollout_device = "";  // there is rollout.listen
   config.rollout.listen = "127.0.0.1:0";
   config.dashboard.listen = "127.0.0.1:0";
 }

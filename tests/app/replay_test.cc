@@ -221,6 +221,19 @@ TEST_F(ReplayTest, SettingsThatChangedWhenTheRunWasResumedAreFollowed) {
   EXPECT_THAT(replayed.output, HasSubstr("288 samples of 6 steps: the same"));
 }
 
+TEST_F(ReplayTest, StepsOfSeveralDevicesAreLearntAgainOnAsMany) {
+  ASSERT_EQ(RunPonder(Train("run", {"run.steps=3", "machine.device=cpu,cpu,cpu"})).exit_code, 0);
+  const ProgramResult resumed = RunPonder({"train", "--resume", "--run", Run("run"), "--set",
+                                           "run.steps=6", "--set", "machine.device=cpu,cpu"});
+  ASSERT_EQ(resumed.exit_code, 0) << resumed.output;
+  for (const std::string& name : Checkpoints(Run("run")))
+    fs::remove_all(Run("run") + "/checkpoints/" + name);
+  const ProgramResult replayed =
+      RunPonder({"replay", Run("run"), "--random", std::to_string(6 * 48)});
+  EXPECT_EQ(replayed.exit_code, 0) << replayed.output;
+  EXPECT_THAT(replayed.output, HasSubstr("288 samples of 6 steps: the same"));
+}
+
 TEST_F(ReplayTest, ATokenThatIsAnotherOneInTheStoreIsFoundAndItsPlaceIsTold) {
   ASSERT_EQ(RunPonder(Train("run", {"run.steps=4", "run.checkpoint_every=100"})).exit_code, 0);
   // One with an advantage, so that the steps behind it learn from the flipped token.

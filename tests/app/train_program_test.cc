@@ -186,6 +186,58 @@ TEST_F(TrainProgramTest, KilledAtRandomMomentsAndResumedItLeavesTheSameRun) {
   }
 }
 
+TEST_F(TrainProgramTest, TwoDevicesLeaveTheSameRunAlsoWhenKilledAndResumed) {
+  const std::vector<std::string> two = {"machine.device=cpu,cpu"};
+  const ProgramResult result = RunPonder(Train("undisturbed", two));
+  ASSERT_EQ(result.exit_code, 0) << result.output;
+  EXPECT_THAT(result.output,
+              HasSubstr("devices: cpu,cpu; gradients are added up over the host's memory"));
+  EXPECT_THAT(result.output, HasSubstr(" on each device ("));
+  const RunContent expected = ReadRun(Run("undisturbed"));
+  ExpectWhole(expected);
+  for (int64_t step = 1; step <= kSteps; ++step) {
+    EXPECT_EQ(expected.metrics.at({"train", step}).at("exactness/logprob_max_abs_diff"), 0);
+  }
+
+  absl::StatusOr<ChildProcess> child = StartPonder(Train("killed", two));
+  ASSERT_TRUE(child.ok()) << child.status();
+  std::string line;
+  while (line.find("step 3/6") == std::string::npos) {
+    absl::StatusOr<std::string> next = child->ReadLine(absl::Seconds(60));
+    ASSERT_TRUE(next.ok()) << next.status();
+    line = *std::move(next);
+  }
+  child->Kill();
+  const ProgramResult resumed = RunPonder(Resume("killed"));
+  ASSERT_EQ(resumed.exit_code, 0) << resumed.output;
+  ExpectSameRun(ReadRun(Run("killed")), expected);
+}
+
+// Whoever generates, the same tokens come out, and so the same updates.
+TEST_F(TrainProgramTest, DevicesThatOnlyGenerateLeaveTheSameRun) {
+  ASSERT_EQ(RunPonder(Train("one")).exit_code, 0);
+  const ProgramResult result = RunPonder(Train("apart", {"machine.rollout_device=cpu,cpu"}));
+  ASSERT_EQ(result.exit_code, 0) << result.output;
+  EXPECT_THAT(result.output, HasSubstr("completions: generated on cpu,cpu; weights reach it over "
+                                       "the host's memory"));
+  ExpectSameRun(ReadRun(Run("apart")), ReadRun(Run("one")));
+}
+
+TEST_F(TrainProgramTest, ARunGoesOnWithAnotherNumberOfDevices) {
+  ASSERT_EQ(RunPonder(Train("run", {"run.steps=2"})).exit_code, 0);
+  for (const auto& [steps, devices] : {std::pair(4, "cpu,cpu,cpu"), {6, "cpu"}}) {
+    const ProgramResult resumed = RunPonder({"train", "--resume", "--run", Run("run"), "--set",
+                                             fmt::format("run.steps={}", steps), "--set",
+                                             fmt::format("machine.device={}", devices)});
+    ASSERT_EQ(resumed.exit_code, 0) << resumed.output;
+  }
+  const RunContent content = ReadRun(Run("run"));
+  ExpectWhole(content);
+  for (int64_t step = 1; step <= kSteps; ++step) {
+    EXPECT_EQ(content.metrics.at({"train", step}).at("exactness/logprob_max_abs_diff"), 0) << step;
+  }
+}
+
 TEST_F(TrainProgramTest, AKilledVerifierIsStartedAgainAndNothingIsLost) {
   ASSERT_EQ(RunPonder(Train("undisturbed")).exit_code, 0);
   const RunContent expected = ReadRun(Run("undisturbed"));

@@ -17,6 +17,8 @@
 //   pointer crashes, and so does a kernel that runs over the end of an allocation.
 // - Streams do nothing until something waits for them: host code that does not wait reads old
 //   bytes. Shared memory starts as NaNs.
+// - There are two devices. A stream takes work only from a thread whose device is its own, and a
+//   kernel that touches the other device's memory crashes.
 //
 // What it cannot show: the arithmetic of the tensor cores to the last bit, races inside a warp, and
 // speed.
@@ -83,7 +85,7 @@ void WaitForCopies(int groups_left);
 // Whether the threads of a block go on by ascending or by descending number.
 enum class ThreadOrder { kAscending, kDescending };
 void SetThreadOrder(ThreadOrder order);
-// What the device says it has; memory beyond is refused.
+// What the thread's device says it has; memory beyond is refused.
 void SetMultiprocessors(int count);
 void SetDeviceMemory(size_t bytes);
 // The most that was allocated at one time since the call before, or since the program's start.
@@ -130,6 +132,7 @@ enum cudaError_t {
   cudaSuccess = 0,
   cudaErrorInvalidValue = 1,
   cudaErrorMemoryAllocation = 2,
+  cudaErrorInvalidResourceHandle = 400,
   cudaErrorLaunchFailure = 719,
 };
 const char* cudaGetErrorString(cudaError_t error);
@@ -164,6 +167,8 @@ cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned flags);
 cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream);
 // Does what the stream was given before the record and nothing behind it.
 cudaError_t cudaEventSynchronize(cudaEvent_t event);
+// The stream goes no further before the last record came to pass.
+cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned flags);
 cudaError_t cudaEventDestroy(cudaEvent_t event);
 
 enum cudaMemcpyKind {
@@ -195,6 +200,11 @@ namespace ponder::cuda_emulation {
 cudaError_t Enqueue(const cudaLaunchConfig_t& config, std::function<void()> thread);
 // What is no kernel of ours.
 cudaError_t EnqueueWork(cudaStream_t stream, std::function<void()> work);
+// Something that several devices' streams do together: `attempt` is called, with the memory of all
+// devices open, until it returns true; the stream goes no further before.
+cudaError_t EnqueueMeeting(cudaStream_t stream, std::function<bool()> attempt);
+// Changes what attempts look at; those that wait are called again.
+void ChangeMeetings(const std::function<void()>& change);
 }  // namespace ponder::cuda_emulation
 
 template <typename... Parameters, typename... Arguments>

@@ -1,6 +1,7 @@
-"""emulated_run.py PONDER MAKE_TINY_MODEL LEARNER_LIBRARY CUDA_LIBRARY: `ponder train` as on a GPU, with the emulated
-device in the place of the card: a cold start, two steps of GRPO, a resume, and the first steps' samples replayed; then
-a step in bf16 with exact and with fast numerics, of more sequences than the rows from which products change."""
+"""emulated_run.py PONDER MAKE_TINY_MODEL LEARNER_LIBRARY CUDA_LIBRARY: `ponder train` as on GPUs, with emulated devices
+in the place of cards: a cold start, a step of GRPO on one, a step on two joined by a fake NCCL, a third that
+one learns and the other generates for, and samples replayed; then a step in bf16 with exact and with fast numerics, of more sequences than the rows from which
+products change."""
 import csv
 import io
 import os
@@ -39,8 +40,12 @@ def main():
             return subprocess.run([program, "replay", f"{folder}/{run}", "--random", samples], stdout=subprocess.PIPE,
                                   stderr=subprocess.STDOUT, text=True)
 
-        train("run")
-        train("run", "--resume", "--set", "run.steps=3")
+        train("run", "--set", "run.steps=1")
+        said = train("run", "--resume", "--set", "machine.device=cuda:0,cuda:1", "--set", "run.steps=2")
+        assert "devices: cuda:0,cuda:1; gradients are added up over NCCL" in said, said
+        said = train("run", "--resume", "--set", "machine.device=cuda:1", "--set", "machine.rollout_device=cuda:0", "--set",
+                     "run.steps=3")
+        assert "completions: generated on cuda:0; weights reach it over NCCL" in said, said
         found = metric("run", "exactness/logprob_max_abs_diff")
         assert found == {"1": 0.0, "2": 0.0, "3": 0.0}, found
         replayed = replay("run", "3")

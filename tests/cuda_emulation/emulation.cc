@@ -4,6 +4,8 @@
 
 #include <boost/context/fiber.hpp>
 #include <boost/context/pooled_fixedsize_stack.hpp>
+#include <chrono>
+#include <condition_variable>
 #include <cstdlib>
 #include <deque>
 #include <exception>
@@ -16,8 +18,12 @@
 
 using Work = std::function<void()>;
 
+// What is waiting on a stream: false where it has to be tried again when another one is further.
+using Attempt = std::function<bool()>;
+
 struct EmulatedStream {
-  std::deque<Work> waiting;
+  int device = 0;
+  std::deque<Attempt> waiting;
   EmulatedGraph* capture = nullptr;
 };
 struct EmulatedEvent {
@@ -34,6 +40,7 @@ namespace {
 
 namespace context = boost::context;
 
+constexpr int kDevices = 2;
 constexpr unsigned kWarp = 32;
 int multiprocessors = 4;
 constexpr size_t kSlotBytes = 32;
@@ -42,12 +49,11 @@ constexpr size_t kSharedBytes = 228 << 10;
 
 // ---- device memory ----
 
-// Allocations end at a page that nobody may touch, and cannot be touched at all while no kernel or
-// copy runs.
+// Of one device. Allocations end at a page that nobody may touch, and cannot be touched at all
+// while none of the device's kernels or copies runs. Guarded by DeviceMutex.
 class DeviceMemory {
  public:
   cudaError_t Allocate(void** memory, size_t bytes) {
-    std::lock_guard lock(mutex_);
     if (bytes > limit_ - used_) return cudaErrorMemoryAllocation;
     const size_t page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
     const size_t rounded = (bytes + 255) / 256 * 256;
@@ -61,8 +67,8 @@ class DeviceMemory {
     peak_ = std::max(peak_, used_);
     return cudaSuccess;
   }
+  bool Holds(void* memory) const { return pieces_.contains(memory); }
   cudaError_t Free(void* memory) {
-    std::lock_guard lock(mutex_);
     const auto piece = pieces_.find(memory);
     if (piece == pieces_.end()) return cudaErrorInvalidValue;
     munmap(piece->second.base, piece->second.mapped + static_cast<size_t>(sysconf(_SC_PAGESIZE)));
@@ -70,15 +76,11 @@ class DeviceMemory {
     pieces_.erase(piece);
     return cudaSuccess;
   }
-  void SetLimit(size_t bytes) {
-    std::lock_guard lock(mutex_);
-    limit_ = bytes;
-  }
+  void SetLimit(size_t bytes) { limit_ = bytes; }
   size_t Limit() const { return limit_; }
   size_t Used() const { return used_; }
   size_t TakePeak() { return std::exchange(peak_, used_); }
   void Protect(int protection) {
-    std::lock_guard lock(mutex_);
     for (const auto& [memory, piece] : pieces_) mprotect(piece.base, piece.mapped, protection);
   }
 
@@ -88,7 +90,6 @@ class DeviceMemory {
     size_t mapped = 0;
     size_t bytes = 0;
   };
-  std::mutex mutex_;
   std::map<void*, Piece> pieces_;
   size_t limit_ = size_t{4} << 30;
   size_t used_ = 0;
@@ -130,9 +131,12 @@ PinnedMemory& Pinned() {
   return memory;
 }
 
-DeviceMemory& Memory() {
-  static DeviceMemory memory;
-  return memory;
+// The thread's, as the runtime has it.
+thread_local int current_device = 0;
+
+DeviceMemory& Memory(int device = current_device) {
+  static DeviceMemory memories[kDevices];
+  return memories[device];
 }
 
 // ---- threads ----
@@ -320,31 +324,15 @@ Device& TheDevice() {
   return device;
 }
 
-// One kernel or copy at a time, whatever stream it is of.
-std::recursive_mutex& DeviceMutex() {
-  static std::recursive_mutex mutex;
+// One kernel or copy at a time, whatever stream it is of; guards all that devices have.
+std::mutex& DeviceMutex() {
+  static std::mutex mutex;
   return mutex;
 }
-
-// Until `is_enough` says so behind an item; all of it where it never does.
-void Run(
-    std::deque<Work>& work, const std::function<bool()>& is_enough = [] { return false; }) {
-  if (work.empty()) return;
-  std::lock_guard lock(DeviceMutex());
-  Memory().Protect(PROT_READ | PROT_WRITE);
-  try {
-    while (!work.empty()) {
-      const Work item = std::move(work.front());
-      work.pop_front();
-      item();
-      if (is_enough()) break;
-    }
-  } catch (...) {
-    work.clear();
-    Memory().Protect(PROT_NONE);
-    throw;
-  }
-  Memory().Protect(PROT_NONE);
+// Some stream is further.
+std::condition_variable& Progress() {
+  static std::condition_variable progress;
+  return progress;
 }
 
 std::vector<EmulatedStream*>& Streams() {
@@ -352,14 +340,81 @@ std::vector<EmulatedStream*>& Streams() {
   return streams;
 }
 
-cudaError_t Put(cudaStream_t stream, Work work) {
-  if (stream == nullptr) return cudaErrorInvalidValue;
-  if (stream->capture != nullptr) {
-    stream->capture->work->push_back(std::move(work));
-  } else {
-    stream->waiting.push_back(std::move(work));
+// Goes on with a stream until `is_enough` says so behind an item, or it has to wait for another
+// one. Whether it came further.
+bool Advance(cudaStream_t stream, const std::function<bool()>& is_enough, bool* was_enough) {
+  bool is_further = false, is_stuck = false;
+  Memory(stream->device).Protect(PROT_READ | PROT_WRITE);
+  try {
+    while (!stream->waiting.empty() && !*was_enough && !is_stuck) {
+      const Attempt attempt = stream->waiting.front();
+      is_stuck = !attempt();
+      if (is_stuck) continue;
+      stream->waiting.pop_front();
+      is_further = true;
+      *was_enough = is_enough();
+    }
+  } catch (...) {
+    stream->waiting.clear();
+    Memory(stream->device).Protect(PROT_NONE);
+    throw;
   }
+  Memory(stream->device).Protect(PROT_NONE);
+  Progress().notify_all();
+  return is_further;
+}
+
+// Until `is_enough` says so behind an item; all of it where it never does. What has to wait for
+// another stream lets one go on for which somebody waits, and the threads that have not come yet.
+void Run(
+    cudaStream_t stream, std::unique_lock<std::mutex>& lock,
+    const std::function<bool()>& is_enough = [] { return false; }) {
+  constexpr auto kPatience = std::chrono::minutes(2);
+  bool was_enough = false;
+  while (!stream->waiting.empty()) {
+    bool is_further = Advance(stream, is_enough, &was_enough);
+    if (was_enough) return;
+    if (stream->waiting.empty()) return;
+    for (EmulatedStream* other : std::vector(Streams())) {
+      // One item of each: what nobody waits for must not be done before its time.
+      bool was_one = false;
+      if (other != stream)
+        is_further = Advance(
+                         other, [] { return true; }, &was_one) ||
+                     is_further;
+    }
+    if (!is_further && Progress().wait_for(lock, kPatience) == std::cv_status::timeout) {
+      throw std::logic_error("a stream of device " + std::to_string(stream->device) +
+                             " waits for other streams, which do not come");
+    }
+  }
+}
+
+// All work of the thread's device, as some calls wait for.
+void RunDevice(std::unique_lock<std::mutex>& lock) {
+  for (EmulatedStream* stream : std::vector(Streams())) {
+    if (stream->device == current_device) Run(stream, lock);
+  }
+}
+
+cudaError_t PutAttempt(cudaStream_t stream, Attempt attempt) {
+  if (stream == nullptr) return cudaErrorInvalidValue;
+  if (stream->device != current_device) return cudaErrorInvalidResourceHandle;
+  std::lock_guard lock(DeviceMutex());
+  stream->waiting.push_back(std::move(attempt));
   return cudaSuccess;
+}
+
+cudaError_t Put(cudaStream_t stream, Work work) {
+  if (stream != nullptr && stream->capture != nullptr) {
+    if (stream->device != current_device) return cudaErrorInvalidResourceHandle;
+    stream->capture->work->push_back(std::move(work));
+    return cudaSuccess;
+  }
+  return PutAttempt(stream, [work = std::move(work)] {
+    work();
+    return true;
+  });
 }
 
 }  // namespace
@@ -398,6 +453,22 @@ void SetThreadOrder(ThreadOrder order) { TheDevice().SetOrder(order); }
 void SetMultiprocessors(int count) { multiprocessors = count; }
 void SetDeviceMemory(size_t bytes) { Memory().SetLimit(bytes); }
 size_t TakeMemoryPeak() { return Memory().TakePeak(); }
+void ChangeMeetings(const std::function<void()>& change) {
+  std::lock_guard lock(DeviceMutex());
+  change();
+  Progress().notify_all();
+}
+cudaError_t EnqueueMeeting(cudaStream_t stream, std::function<bool()> attempt) {
+  return PutAttempt(stream, [stream, attempt = std::move(attempt)] {
+    for (int device = 0; device < kDevices; ++device)
+      Memory(device).Protect(PROT_READ | PROT_WRITE);
+    const bool is_done = attempt();
+    for (int device = 0; device < kDevices; ++device) {
+      if (device != stream->device) Memory(device).Protect(PROT_NONE);
+    }
+    return is_done;
+  });
+}
 int64_t LaunchCount() { return TheDevice().Launches(); }
 
 cudaError_t Enqueue(const cudaLaunchConfig_t& config, std::function<void()> thread) {
@@ -434,6 +505,8 @@ const char* cudaGetErrorString(cudaError_t error) {
       return "invalid argument";
     case cudaErrorMemoryAllocation:
       return "out of memory";
+    case cudaErrorInvalidResourceHandle:
+      return "invalid resource handle";
     default:
       return "launch failure";
   }
@@ -441,27 +514,34 @@ const char* cudaGetErrorString(cudaError_t error) {
 cudaError_t cudaGetLastError() { return cudaSuccess; }
 
 cudaError_t cudaGetDeviceCount(int* count) {
-  *count = 1;
+  *count = emulation::kDevices;
   return cudaSuccess;
 }
-cudaError_t cudaSetDevice(int device) { return device == 0 ? cudaSuccess : cudaErrorInvalidValue; }
-cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int) {
+cudaError_t cudaSetDevice(int device) {
+  if (device < 0 || device >= emulation::kDevices) return cudaErrorInvalidValue;
+  emulation::current_device = device;
+  return cudaSuccess;
+}
+cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
   *properties = {.name = "emulated",
                  .major = 8,
                  .minor = 0,
                  .multiProcessorCount = emulation::multiprocessors,
-                 .totalGlobalMem = emulation::Memory().Limit(),
+                 .totalGlobalMem = emulation::Memory(device).Limit(),
                  .sharedMemPerBlockOptin = 99 << 10};
   return cudaSuccess;
 }
 
 cudaError_t cudaMalloc(void** memory, size_t bytes) {
+  std::lock_guard lock(emulation::DeviceMutex());
   return emulation::Memory().Allocate(memory, bytes);
 }
 // Waits for all work, as the driver does.
 cudaError_t cudaFree(void* memory) {
   if (memory == nullptr) return cudaSuccess;
-  for (EmulatedStream* stream : emulation::Streams()) emulation::Run(stream->waiting);
+  std::unique_lock lock(emulation::DeviceMutex());
+  emulation::RunDevice(lock);
+  if (!emulation::Memory().Holds(memory)) return cudaErrorInvalidValue;
   return emulation::Memory().Free(memory);
 }
 cudaError_t cudaMallocHost(void** memory, size_t bytes) {
@@ -470,10 +550,12 @@ cudaError_t cudaMallocHost(void** memory, size_t bytes) {
 }
 cudaError_t cudaFreeHost(void* memory) {
   if (memory == nullptr) return cudaSuccess;
-  for (EmulatedStream* stream : emulation::Streams()) emulation::Run(stream->waiting);
+  std::unique_lock lock(emulation::DeviceMutex());
+  emulation::RunDevice(lock);
   return emulation::Pinned().Free(memory) ? cudaSuccess : cudaErrorInvalidValue;
 }
 cudaError_t cudaMemGetInfo(size_t* free, size_t* total) {
+  std::lock_guard lock(emulation::DeviceMutex());
   *total = emulation::Memory().Limit();
   *free = *total - emulation::Memory().Used();
   return cudaSuccess;
@@ -481,19 +563,20 @@ cudaError_t cudaMemGetInfo(size_t* free, size_t* total) {
 
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned) {
   std::lock_guard lock(emulation::DeviceMutex());
-  *stream = new EmulatedStream;
+  *stream = new EmulatedStream{.device = emulation::current_device};
   emulation::Streams().push_back(*stream);
   return cudaSuccess;
 }
 cudaError_t cudaStreamDestroy(cudaStream_t stream) {
-  std::lock_guard lock(emulation::DeviceMutex());
-  emulation::Run(stream->waiting);
+  std::unique_lock lock(emulation::DeviceMutex());
+  emulation::Run(stream, lock);
   std::erase(emulation::Streams(), stream);
   delete stream;
   return cudaSuccess;
 }
 cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
-  emulation::Run(stream->waiting);
+  std::unique_lock lock(emulation::DeviceMutex());
+  emulation::Run(stream, lock);
   return cudaSuccess;
 }
 
@@ -506,12 +589,20 @@ cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
   return emulation::Put(stream, [event, record = ++event->records] { event->reached = record; });
 }
 cudaError_t cudaEventSynchronize(cudaEvent_t event) {
+  std::unique_lock lock(emulation::DeviceMutex());
   const auto is_reached = [event] { return event->reached == event->records; };
-  if (event->stream != nullptr && !is_reached()) emulation::Run(event->stream->waiting, is_reached);
+  if (event->stream != nullptr && !is_reached()) emulation::Run(event->stream, lock, is_reached);
   return cudaSuccess;
 }
+cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned) {
+  return emulation::PutAttempt(
+      stream, [event, record = event->records] { return event->reached >= record; });
+}
 cudaError_t cudaEventDestroy(cudaEvent_t event) {
-  if (event != nullptr && event->stream != nullptr) emulation::Run(event->stream->waiting);
+  {  // other streams may wait for it
+    std::unique_lock lock(emulation::DeviceMutex());
+    emulation::RunDevice(lock);
+  }
   delete event;
   return cudaSuccess;
 }
@@ -543,7 +634,9 @@ cudaError_t cudaGraphInstantiate(cudaGraphExec_t* exec, cudaGraph_t graph, unsig
   return cudaSuccess;
 }
 cudaError_t cudaGraphLaunch(cudaGraphExec_t exec, cudaStream_t stream) {
-  for (const Work& work : *exec->work) emulation::Put(stream, work);
+  for (const Work& work : *exec->work) {
+    if (const cudaError_t error = emulation::Put(stream, work); error != cudaSuccess) return error;
+  }
   return cudaSuccess;
 }
 cudaError_t cudaGraphDestroy(cudaGraph_t graph) {

@@ -48,7 +48,7 @@ TEST_F(CudaBackendTest, MoreMemoryThanThereIsIsResourceExhausted) {
 }
 
 TEST_F(CudaBackendTest, RefusesADeviceThatIsNotThere) {
-  EXPECT_EQ(CreateLocalCudaBackend({.device = 1}).status().code(),
+  EXPECT_EQ(CreateLocalCudaBackend({.device = 2}).status().code(),
             absl::StatusCode::kInvalidArgument);
 }
 

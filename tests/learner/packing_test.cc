@@ -100,6 +100,52 @@ std::vector<int32_t> ContextOfRow(const MicroBatch& micro_batch, int64_t row) {
   return {};
 }
 
+TEST(PackGroups, DealsEveryGroupToOneRankAndCountsAllOfThemOnEach) {
+  for (uint64_t seed = 0; seed < 20; ++seed) {
+    const std::vector<ScoredGroup> groups = RandomGroups(seed);
+    const Packing whole = PackGroups(groups, "token_mean", 64, kRoomy).value();
+    EXPECT_EQ(whole.all_target_tokens, whole.target_tokens);
+    std::map<TokenOrigin, float> expected, found;
+    const auto note = [](const Packing& packing, std::map<TokenOrigin, float>& weights) {
+      for (const MicroBatch& micro_batch : packing.micro_batches) {
+        for (size_t i = 0; i < micro_batch.rows.size(); ++i)
+          weights.emplace(micro_batch.origins[i], micro_batch.weights[i]);
+      }
+    };
+    note(whole, expected);
+    const int64_t ranks = 2 + static_cast<int64_t>(seed % 3);
+    int64_t targets = 0, rows = 0, most = 0;
+    std::map<int64_t, int64_t> rank_of;  // by group
+    for (int64_t rank = 0; rank < ranks; ++rank) {
+      const Packing share =
+          PackGroups(groups, "token_mean", 64, kRoomy, {.rank = rank, .ranks = ranks}).value();
+      EXPECT_EQ(share.completions, whole.completions);
+      EXPECT_EQ(share.sampled_tokens, whole.sampled_tokens);
+      EXPECT_EQ(share.left_out_completions, whole.left_out_completions);
+      EXPECT_EQ(share.all_target_tokens, whole.target_tokens);
+      targets += share.target_tokens;
+      rows += share.rows;
+      most = std::max(most, share.rows);
+      note(share, found);
+      for (const MicroBatch& micro_batch : share.micro_batches) {
+        for (const TokenOrigin& origin : micro_batch.origins)
+          EXPECT_EQ(rank_of.emplace(origin.group, rank).first->second, rank) << "a group in two";
+      }
+    }
+    EXPECT_EQ(found, expected) << "the same tokens, with the weights of the whole";
+    EXPECT_EQ(targets, whole.target_tokens);
+    EXPECT_EQ(rows, whole.rows);
+    // The largest first: no rank has more than its part and one group beyond.
+    int64_t largest = 0;
+    for (size_t g = 0; g < groups.size(); ++g) {
+      if (!HasSignal(groups[g])) continue;
+      largest = std::max(
+          largest, PackGroups(std::span(groups).subspan(g, 1), "token_mean", 64, kRoomy)->rows);
+    }
+    EXPECT_LE(most, rows / ranks + largest);
+  }
+}
+
 TEST(PackGroups, PutsEverySampledTokenOfGroupsWithSignalExactlyOnceBehindItsOwnContext) {
   for (uint64_t seed = 0; seed < 40; ++seed) {
     const std::vector<ScoredGroup> groups = RandomGroups(seed);

@@ -116,8 +116,8 @@ TEST(TrainerMemory, APlaceThatOthersUseBetweenCallsGivesTheSameBits) {
     const int64_t bytes = TrainerPlaceBytes(
         config, options, backend->Info().can_record ? PlannedMemory::kGpu : PlannedMemory::kHost);
     const auto place = kernels::DeviceBuffer::Create(*backend, bytes).value();
-    options.place = {place.As<void>(), bytes};
-    const auto placed = CreateLocalTrainer(*backend, options).value();
+    TrainerDevice device = {.backend = backend.get(), .place = {place.As<void>(), bytes}};
+    const auto placed = CreateLocalTrainer({&device, 1}, options).value();
     const std::vector<char> nans(static_cast<size_t>(bytes), '\xff');
     for (int update = 0; update < 2; ++update) {
       backend->CopyIn(place.As<void>(), nans.data(), bytes);
@@ -129,8 +129,8 @@ TEST(TrainerMemory, APlaceThatOthersUseBetweenCallsGivesTheSameBits) {
       EXPECT_EQ(found->metrics.at("exactness/logprob_max_abs_diff"), 0);
       EXPECT_EQ(WorkingHash(placed->GetWeights()), WorkingHash(apart.trainer->GetWeights()));
     }
-    options.place.bytes = bytes - 1;
-    EXPECT_EQ(CreateLocalTrainer(*backend, options).status().code(),
+    device.place.bytes = bytes - 1;
+    EXPECT_EQ(CreateLocalTrainer({&device, 1}, options).status().code(),
               absl::StatusCode::kResourceExhausted);
   }
 }

@@ -6,6 +6,8 @@
 #include <numeric>
 
 #include "rollout/engine.h"
+#include "rollout/fed_engine.h"
+#include "rollout/spread_engine.h"
 #include "tests/rollout/tiny_model.h"
 
 namespace ponder {
@@ -83,6 +85,31 @@ TEST_P(EngineWithModel, SamplesTheSameInAnyBatchOrderAndCacheWithAnyThreads) {
         << setting.engine.cache_tokens << " cache tokens";
     EXPECT_EQ(engine->Load().preemptions > 0, setting.preempts);
   }
+}
+
+TEST_P(EngineWithModel, SeveralEnginesGiveWhatOneGives) {
+  const TinyModel models[] = {TinyModel::Make(GetParam(), 1), TinyModel::Make(GetParam(), 2),
+                              TinyModel::Make(GetParam(), 1)};
+  std::vector<std::unique_ptr<RolloutEngine>> engines;
+  for (const TinyModel& model : models) {
+    engines.push_back(
+        model.MakeEngine({.max_sequences = 3, .max_step_tokens = 20, .cache_tokens = 400}));
+  }
+  const auto spread = CreateSpreadEngine(std::move(engines)).value();
+  EXPECT_EQ(RunAll(*spread, MixedRequests()), RunAlone(models[0], MixedRequests()));
+}
+
+TEST_P(EngineWithModel, AFedEngineSamplesWithTheWeightsOfAnotherDevice) {
+  TinyModel source = TinyModel::Make(GetParam(), 1), target = TinyModel::Make(GetParam(), 2, 99);
+  kernels::Backend* const backends[] = {source.backend.get(), target.backend.get()};
+  const auto ends = kernels::CreateHostCollectives(backends);
+  const auto fed = CreateFedEngine(
+      target.MakeEngine({.max_sequences = 3, .max_step_tokens = 20, .cache_tokens = 400}),
+      *source.weights, *ends[0], {{target.weights.get(), ends[1].get()}});
+  EXPECT_EQ(RunAll(*fed, MixedRequests()), RunAlone(source, MixedRequests()));
+  source.Randomize(2, 1);
+  fed->WeightsChanged(1);
+  EXPECT_EQ(RunAll(*fed, MixedRequests()), RunAlone(source, MixedRequests()));
 }
 
 TEST_P(EngineWithModel, ChunksOfAPromptChangeNothing) {
