@@ -62,8 +62,7 @@ int64_t RolloutScratchBytes(const RunConfig& config, const TrainerOptions& optio
 }
 
 bool SharesMemory(const RunConfig& config) {
-  return HasEngine(config) && config.machine.rollout_device.empty() &&
-         config.rollout.max_staleness == 0;
+  return HasEngine(config) && config.rollout.max_staleness == 0;
 }
 
 int64_t SharedBytes(const RunConfig& config, const TrainerOptions& options,

@@ -17,7 +17,7 @@ namespace ponder {
 // The memory that a run's trainer and engine share. It outlives both.
 struct RunMemory {
   // On policy, in one process, nothing is generated while an update runs, and what was cached is
-  // forgotten behind it: an engine's cache lies where its rank's cache and activations do.
+  // forgotten behind it: the engine's cache lies where the learner's cache and activations do.
   bool is_shared = false;
   std::vector<kernels::DeviceBuffer> shared;  // one a rank
 };

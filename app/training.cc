@@ -234,7 +234,7 @@ absl::Status RunTraining(TrainingRequest request) {
                          .warn = [&](const std::string& words) { monitor.Warn("machine", words); }};
   PONDER_ASSIGN_OR_RETURN(DeviceSet devices, OpenDevices(session));
   const kernels::BackendInfo& computing = devices.First().Info();
-  PONDER_ASSIGN_OR_RETURN(const TrainerOptions trainer_options, ToTrainerOptions(config));
+  PONDER_ASSIGN_OR_RETURN(TrainerOptions trainer_options, ToTrainerOptions(config));
   PONDER_ASSIGN_OR_RETURN(std::vector<TrainerDevice> ranks, devices.JoinAll());
   PONDER_ASSIGN_OR_RETURN(const RunMemory memory, TakeRunMemory(config, model, ranks));
   RolloutDevices generating;

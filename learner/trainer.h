@@ -88,7 +88,7 @@ struct UpdateReport {
 // Whether all who sampled a step compute the learner's bits (EngineCapabilities::fingerprint).
 enum class SamplerNumerics { kSame, kDiffer };
 
-// What a rank of the learner runs on; all outlive the trainer.
+// What a rank of the learner runs on; both outlive the trainer.
 struct TrainerDevice {
   kernels::Backend* backend = nullptr;
   kernels::Collective* collective = nullptr;  // null where it is the only one
