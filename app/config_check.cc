@@ -206,7 +206,8 @@ absl::Status CheckConfig(const RunConfig& config, const std::string& origin) {
   check.Require(devices.ok(), "machine.device: {}", devices.message());
   check.Require(!config.optimizer.offload || config.machine.device.starts_with("cuda"),
                 "optimizer.offload moves what a GPU has no room for into the host's memory, but "
-                "machine.device is \"cpu\", whose memory that is already; leave it out");
+                "machine.device is \"{}\", whose memory that is already; leave it out",
+                config.machine.device);
   const bool is_fast = config.machine.numerics == "fast";
   check.Require(
       !is_fast || config.machine.device.starts_with("cuda"),

@@ -336,8 +336,9 @@ TEST(ConfigTest, ADumpReadsBackToTheSame) {
   const std::vector<std::string> values = Values(config);
   size_t same = 0;
   for (size_t i = 0; i < values.size(); ++i) same += values[i] == defaults[i];
-  // name, command, plugin and the six settings of built-in verifiers, twice; a role and a share
-  EXPECT_EQ(same, 2 * 9 + 2);
+  // name, command, plugin and the six settings of built-in verifiers, twice; a role and a share;
+  // machine.rollout_device
+  EXPECT_EQ(same, 2 * 9 + 2 + 1);
   for (const RunConfig& wanted : {RunConfig(), config}) {
     const std::string dump = DumpConfig(wanted);
     const absl::StatusOr<RunConfig> back = Parse(dump);
