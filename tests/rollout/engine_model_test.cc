@@ -101,15 +101,16 @@ TEST_P(EngineWithModel, SeveralEnginesGiveWhatOneGives) {
 
 TEST_P(EngineWithModel, AFedEngineSamplesWithTheWeightsOfAnotherDevice) {
   TinyModel source = TinyModel::Make(GetParam(), 1), target = TinyModel::Make(GetParam(), 2, 99);
+  const std::vector<RolloutRequest> requests = {MakeRequest(1, 40, 3, 12), MakeRequest(2, 5, 2, 9)};
   kernels::Backend* const backends[] = {source.backend.get(), target.backend.get()};
   const auto ends = kernels::CreateHostCollectives(backends);
   const auto fed = CreateFedEngine(
       target.MakeEngine({.max_sequences = 3, .max_step_tokens = 20, .cache_tokens = 400}),
       *source.weights, *ends[0], {{target.weights.get(), ends[1].get()}});
-  EXPECT_EQ(RunAll(*fed, MixedRequests()), RunAlone(source, MixedRequests()));
+  EXPECT_EQ(RunAll(*fed, requests), RunAlone(source, requests));
   source.Randomize(2, 1);
   fed->WeightsChanged(1);
-  EXPECT_EQ(RunAll(*fed, MixedRequests()), RunAlone(source, MixedRequests()));
+  EXPECT_EQ(RunAll(*fed, requests), RunAlone(source, requests));
 }
 
 TEST_P(EngineWithModel, ChunksOfAPromptChangeNothing) {
