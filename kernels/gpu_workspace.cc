@@ -36,8 +36,8 @@ int64_t LogProbBackward(const GpuWork& work) {
   const int64_t size = SizeOf(work.dtype), padded = PaddedInputs(work.vocabulary);
   const int64_t rows =
       std::min(std::clamp<int64_t>(kChunkBytes / (padded * size), 64, 4096), work.learner_rows);
-  return Together(
-      {work.learner_rows * 4, 4, rows * padded * size, rows * PaddedInputs(work.width) * size});
+  return Together({work.learner_rows * 4, 4, rows * padded * size,
+                   rows * PaddedInputs(work.width) * size, rows * work.width * 4});
 }
 
 int64_t AttentionBackward(const GpuWork& work) {
@@ -54,7 +54,8 @@ int64_t QkvRopeBackward(const GpuWork& work) {
 // Four chains of each of 16 rows for a key/value head and a segment of keys.
 int64_t DecodeAttention(const GpuWork& work) {
   const int64_t width = work.head_width <= 32 ? 32 : work.head_width <= 64 ? 64 : 128;
-  const int64_t segments = work.sampled_rows * CeilDivide(work.sampled_keys, kSegmentKeys);
+  int64_t segments = work.sampled_rows * CeilDivide(work.sampled_keys, kSegmentKeys);
+  if (work.sampled_keys > kSegmentKeys) segments += segments / 8;  // as a recording pads them
   return Together(
       {segments * work.kv_heads * kDecodeRows * 4 * (width + 8) * 4, work.sampled_rows * 4});
 }
