@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <map>
 #include <numeric>
+#include <thread>
 
 #include "rollout/engine.h"
 #include "rollout/fed_engine.h"
@@ -111,6 +112,29 @@ TEST_P(EngineWithModel, AFedEngineSamplesWithTheWeightsOfAnotherDevice) {
   source.Randomize(2, 1);
   fed->WeightsChanged(1);
   EXPECT_EQ(RunAll(*fed, requests), RunAlone(source, requests));
+}
+
+// The engine's thread goes on by itself: nobody calls Step.
+TEST_P(EngineWithModel, AFedEngineGoesOnWhileNobodyWaitsForIt) {
+  const TinyModel source = TinyModel::Make(GetParam(), 1);
+  TinyModel target = TinyModel::Make(GetParam(), 1, 99);
+  kernels::Backend* const backends[] = {source.backend.get(), target.backend.get()};
+  const auto ends = kernels::CreateHostCollectives(backends);
+  const auto fed = CreateFedEngine(
+      target.MakeEngine({.max_sequences = 3, .max_step_tokens = 20, .cache_tokens = 400}),
+      *source.weights, *ends[0], {{target.weights.get(), ends[1].get()}});
+  const std::vector<RolloutRequest> requests = {MakeRequest(1, 20, 2, 6)};
+  ASSERT_TRUE(fed->Submit(requests[0]).ok());
+  Results results;
+  while (results.size() < 2) {
+    for (RolloutResult& result : fed->Poll()) {
+      results.emplace(std::pair(result.request_id, result.completion.sample_index),
+                      result.completion);
+    }
+    std::this_thread::yield();
+  }
+  EXPECT_EQ(results, RunAlone(source, requests));
+  EXPECT_FALSE(fed->Step().value());
 }
 
 TEST_P(EngineWithModel, ChunksOfAPromptChangeNothing) {
