@@ -204,13 +204,16 @@ Finding AboutGpus(const absl::StatusOr<std::unique_ptr<GpuWatch>>& watch) {
   finding.text += fmt::format("; driver {}", driver.empty() ? "of unknown version" : driver);
   const bool has_cuda = FindCompanion({.file = kernels::kCudaFileName}).ok();
   const size_t gpus = (*watch)->Gpus().size();
-  finding.advice =
-      has_cuda && gpus > 1 ? fmt::format(
-                                 "machine.device = \"cuda\" computes on the first of them, "
-                                 "\"cuda:0,cuda:1\" on two; without it a run does not")
-      : has_cuda ? "machine.device = \"cuda\" computes on it; without it a run does not"
-                 : "this build computes on the processor alone: no CUDA toolkit was "
-                   "found when it was built";
+  if (!has_cuda) {
+    finding.advice =
+        "this build computes on the processor alone: no CUDA toolkit was found when it was built";
+  } else if (gpus <= 1) {
+    finding.advice = "machine.device = \"cuda\" computes on it; without it a run does not";
+  } else {
+    finding.advice =
+        "machine.device = \"cuda\" computes on the first of them, \"cuda:0,cuda:1\" on two; "
+        "without it a run does not";
+  }
   return finding;
 }
 

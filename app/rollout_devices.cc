@@ -52,9 +52,10 @@ absl::StatusOr<std::unique_ptr<RolloutEngine>> RolloutDevices::MakeEngine(
                             CreateEngine(*decoder, tokenizer, own));
     engines.push_back(std::move(one));
   }
-  std::unique_ptr<RolloutEngine> engine = std::move(engines.front());
-  if (engines.size() > 1) {
-    engines.front() = std::move(engine);
+  std::unique_ptr<RolloutEngine> engine;
+  if (engines.size() == 1) {
+    engine = std::move(engines.front());
+  } else {
     PONDER_ASSIGN_OR_RETURN(engine, CreateSpreadEngine(std::move(engines)));
   }
   if (targets.empty()) return engine;

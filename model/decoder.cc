@@ -247,10 +247,13 @@ absl::StatusOr<DeviceBatch> Decoder::Scratch::Upload(kernels::Backend& backend,
     std::ranges::copy(host.page_tables[s], ints(page_part) + at);
     at += std::ssize(host.page_tables[s]);
   }
-  std::memcpy(from + sequence_part.at, sequences.data(), sequence_part.bytes);
   std::memset(from + run_part.at, 0, run_part.bytes);
-  std::memcpy(from + run_part.at, runs.data(), runs.size() * sizeof(kernels::AttentionRun));
-  std::memcpy(from + segment_part.at, segments.data(), segment_part.bytes);
+  const auto put = [&]<typename T>(const Part& part, const std::vector<T>& values) {
+    std::ranges::copy(values, reinterpret_cast<T*>(from + part.at));
+  };
+  put(sequence_part, sequences);
+  put(run_part, runs);
+  put(segment_part, segments);
   const auto fill = [&](const Part& part, const std::vector<int32_t>& values, int64_t rest) {
     std::ranges::copy(values, ints(part));
     std::fill(ints(part) + values.size(), ints(part) + rows, static_cast<int32_t>(rest));

@@ -27,6 +27,12 @@ using testing::Not;
 
 constexpr int64_t kSteps = 12;
 
+std::vector<std::string> Checkpoints(const std::string& run) {
+  std::vector<std::string> names;
+  for (const CheckpointName& name : ListCheckpoints(run)) names.push_back(name.ToString());
+  return names;
+}
+
 class ReplayTest : public TinyRunTest {
  protected:
   ReplayTest() : TinyRunTest(kSteps) {}
@@ -45,6 +51,17 @@ class ReplayTest : public TinyRunTest {
     absl::StatusOr<std::string> line = "";
     while (line.ok()) line = learner->process.ReadLine(absl::Seconds(60));
     ASSERT_TRUE(absl::IsUnavailable(line.status())) << line.status();
+  }
+
+  // Replays all samples of a run with no way but the one from the base model, over the place where
+  // its settings changed.
+  void ExpectTheSameFromTheBaseModel(const std::string& name) const {
+    for (const std::string& checkpoint : Checkpoints(Run(name)))
+      fs::remove_all(Run(name) + "/checkpoints/" + checkpoint);
+    const ProgramResult replayed =
+        RunPonder({"replay", Run(name), "--random", std::to_string(6 * 48)});
+    EXPECT_EQ(replayed.exit_code, 0) << replayed.output;
+    EXPECT_THAT(replayed.output, HasSubstr("288 samples of 6 steps: the same"));
   }
 
   // Samples of a phase and a step.
@@ -79,12 +96,6 @@ std::vector<nlohmann::json> Rows(const std::string& output, std::string* words =
     }
   }
   return rows;
-}
-
-std::vector<std::string> Checkpoints(const std::string& run) {
-  std::vector<std::string> names;
-  for (const CheckpointName& name : ListCheckpoints(run)) names.push_back(name.ToString());
-  return names;
 }
 
 TEST_F(ReplayTest, AHundredSamplesFromAllStepsComeOutTheSameFromPrunedCheckpoints) {
@@ -212,13 +223,7 @@ TEST_F(ReplayTest, SettingsThatChangedWhenTheRunWasResumedAreFollowed) {
       RunPonder({"train", "--resume", "--run", Run("run"), "--set", "run.steps=6", "--set",
                  "optimizer.learning_rate=5e-3", "--set", "rollout.max_new_tokens=9"});
   ASSERT_EQ(resumed.exit_code, 0) << resumed.output;
-  // Only the way from the base model is left, over the place where they changed.
-  for (const std::string& name : Checkpoints(Run("run")))
-    fs::remove_all(Run("run") + "/checkpoints/" + name);
-  const ProgramResult replayed =
-      RunPonder({"replay", Run("run"), "--random", std::to_string(6 * 48)});
-  EXPECT_EQ(replayed.exit_code, 0) << replayed.output;
-  EXPECT_THAT(replayed.output, HasSubstr("288 samples of 6 steps: the same"));
+  ExpectTheSameFromTheBaseModel("run");
 }
 
 TEST_F(ReplayTest, StepsOfSeveralDevicesAreLearntAgainOnAsMany) {
@@ -226,12 +231,7 @@ TEST_F(ReplayTest, StepsOfSeveralDevicesAreLearntAgainOnAsMany) {
   const ProgramResult resumed = RunPonder({"train", "--resume", "--run", Run("run"), "--set",
                                            "run.steps=6", "--set", "machine.device=cpu,cpu"});
   ASSERT_EQ(resumed.exit_code, 0) << resumed.output;
-  for (const std::string& name : Checkpoints(Run("run")))
-    fs::remove_all(Run("run") + "/checkpoints/" + name);
-  const ProgramResult replayed =
-      RunPonder({"replay", Run("run"), "--random", std::to_string(6 * 48)});
-  EXPECT_EQ(replayed.exit_code, 0) << replayed.output;
-  EXPECT_THAT(replayed.output, HasSubstr("288 samples of 6 steps: the same"));
+  ExpectTheSameFromTheBaseModel("run");
 }
 
 TEST_F(ReplayTest, ATokenThatIsAnotherOneInTheStoreIsFoundAndItsPlaceIsTold) {
