@@ -36,6 +36,14 @@ void PinThisThread(int core) {
   sched_setaffinity(0, sizeof(set), &set);
 }
 
+// Leaves the thread free to wander again.
+void MoveThisThread(int core) {
+  cpu_set_t own;
+  if (sched_getaffinity(0, sizeof(own), &own) != 0 || !CPU_ISSET(core, &own)) return;
+  PinThisThread(core);
+  sched_setaffinity(0, sizeof(own), &own);
+}
+
 }  // namespace
 
 ThreadPool::ThreadPool(int64_t threads) {
@@ -47,6 +55,7 @@ ThreadPool::ThreadPool(int64_t threads) {
   // With a thread for each core every worker keeps to its own, and its caches with it. Fewer
   // threads leave the choice to the system: another process may have the same thought.
   const bool pinned = threads > 1 && threads == std::ssize(cores);
+  if (pinned) caller_core_ = cores[0];
   workers_.reserve(threads - 1);
   for (int64_t i = 1; i < threads; ++i) {
     workers_.emplace_back([this, core = pinned ? cores[i] : -1] {
@@ -69,6 +78,8 @@ void ThreadPool::ParallelFor(int64_t count, const std::function<void(int64_t)>& 
     for (int64_t i = 0; i < count; ++i) body(i);
     return;
   }
+  // The system takes its time to part two threads that share a core while another is idle.
+  if (caller_core_ >= 0 && sched_getcpu() != caller_core_) MoveThisThread(caller_core_);
   body_ = &body;
   count_ = count;
   next_.store(0, std::memory_order_relaxed);

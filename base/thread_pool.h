@@ -13,7 +13,7 @@ namespace ponder {
 
 // A fixed set of compute threads for one caller: the calling thread works too. No tasks wait on one
 // another. With as many threads as cores each worker is pinned to a core of its own; the caller is
-// not.
+// moved to the one that is left, but not kept there.
 class ThreadPool {
  public:
   // `threads` counts the caller; 0 means one a core this process may use.
@@ -41,6 +41,7 @@ class ThreadPool {
   std::atomic<bool> stop_{false};
   const std::function<void(int64_t)>* body_ = nullptr;
   int64_t count_ = 0;
+  int caller_core_ = -1;  // the one that no worker is pinned to, or -1
   absl::Mutex mutex_;
   std::exception_ptr error_ ABSL_GUARDED_BY(mutex_);
 };
