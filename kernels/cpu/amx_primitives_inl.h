@@ -19,7 +19,7 @@ inline constexpr MatMulBlocking kTileBlocking = {.rows = 384,
                                                  .input_bytes = 640 << 10,
                                                  .panel_bytes = 512 << 10,
                                                  .rows_first = true,
-                                                 .uses_scratch = true};
+                                                 .copy_bytes = 2};
 
 // Products and attention on the tiles T, everything else with the vectors V.
 template <typename T, typename V>

@@ -17,6 +17,16 @@ struct WidePage {
   float* keys_by_place = nullptr;      // [16][E]
 };
 
+// The first `rows` rows of the transpose of a 16 x 16 tile.
+template <typename V>
+inline void TransposeTile(const float* tile, int rows, float* out) {
+  alignas(64) float turned[16 * 16];
+  V::Transpose16(reinterpret_cast<const uint32_t*>(tile), 16,
+                 reinterpret_cast<uint32_t*>(rows < 16 ? turned : out), 16);
+  if (rows == 16) return;
+  for (int row = 0; row < rows; ++row) V::Store(out + row * 16, V::Load(turned + row * 16));
+}
+
 template <typename V>
 inline void Widen(const KvLayer& cache, const KvShape& shape, int64_t page, int64_t kv_head,
                   const WidePage& out) {
@@ -35,16 +45,27 @@ inline void Widen(const KvLayer& cache, const KvShape& shape, int64_t page, int6
       V::Store(out.keys_by_element + e * 16, V::Load(keys + e * 16));
   }
   const void* values = ActAt(static_cast<const void*>(cache.values), shape.dtype, at);
-  alignas(64) float lanes[16];
-  for (int64_t s = 0; s < kPageTokens; ++s) {
-    ForEach16(width, [&](int64_t e, int c) {
-      V::Store(lanes, LoadActN<V>(values, shape.dtype, s * width + e, c));
-      for (int i = 0; i < c; ++i) out.values_by_element[(e + i) * 16 + s] = lanes[i];
-    });
-    if (out.keys_by_place == nullptr) continue;
-    for (int64_t e = 0; e < width; ++e)
-      out.keys_by_place[s * width + e] = out.keys_by_element[e * 16 + s];
-  }
+  alignas(64) float tile[16 * 16];
+  ForEach16(width, [&](int64_t e, int c) {
+    for (int64_t s = 0; s < kPageTokens; ++s) {
+      V::Store(tile + s * 16, LoadActN<V>(values, shape.dtype, s * width + e, c));
+    }
+    TransposeTile<V>(tile, c, out.values_by_element + e * 16);
+  });
+  if (out.keys_by_place == nullptr) return;
+  ForEach16(width, [&](int64_t e, int c) {
+    // The rows behind a short run are those of an element that is not, and not looked at.
+    const float* keys = out.keys_by_element + e * 16;
+    if (c < 16) {
+      for (int i = 0; i < c; ++i) V::Store(tile + i * 16, V::Load(keys + i * 16));
+      keys = tile;
+    }
+    alignas(64) float places[16 * 16];
+    TransposeTile<V>(keys, 16, places);
+    for (int64_t s = 0; s < kPageTokens; ++s) {
+      V::StoreN(out.keys_by_place + s * width + e, V::Load(places + s * 16), c);
+    }
+  });
 }
 
 // Copies of an item's rows, and what is computed of them for one page.
@@ -77,7 +98,7 @@ inline void PageGradients(const AttentionBackwardArgs& args, const AttentionRows
                           const BackwardRows& work) {
   const int64_t width = args.shape.head_width;
   ForRowTiles<V>(rows.count, [&]<int R>(int64_t row) {
-    typename V::F s[R][1], dp[R][1];
+    alignas(64) float s[R * 16], dp[R * 16];
     const void* const keys[1] = {page.keys_by_element};
     const void* const values[1] = {page.values_by_element};
     PageScores<V, R, 1>(work.q + row * work.stride, work.stride, keys, nullptr, DType::kF32, width,
@@ -89,19 +110,20 @@ inline void PageGradients(const AttentionBackwardArgs& args, const AttentionRows
       const int64_t seen = rows.Position(row + r) + 1 - first_key;
       const int visible = seen >= kPageTokens ? 16 : seen <= 0 ? 0 : static_cast<int>(seen);
       const int64_t at = rows.At(row + r);
-      const auto p = Exp<V>(V::Sub(s[r][0], V::Set1(args.logsumexp[at])));
-      const auto ds = V::Mul(p, V::Sub(dp[r][0], V::Set1(delta[at])));
+      const auto p = Exp<V>(V::Sub(V::Load(s + r * 16), V::Set1(args.logsumexp[at])));
+      const auto ds = V::Mul(p, V::Sub(V::Load(dp + r * 16), V::Set1(delta[at])));
       V::Store(work.p + (row + r) * 16, V::KeepFirst(p, visible, 0.0f));
       V::Store(work.ds + (row + r) * 16, V::KeepFirst(ds, visible, 0.0f));
     }
   });
 }
 
-// out[s][e] += sum over rows of p[row][s] x[row][e], S places of the page at a time.
+// out[s][e] += sum over rows of p[row][s] x[row][e], S places of the page at a time: a power of
+// two.
 template <typename V>
 inline void AddOuter(const float* p, const float* x, int64_t x_stride, int64_t rows,
                      int64_t width16, float* out) {
-  constexpr int S = V::kAttentionRows;
+  constexpr int S = V::kAttentionRows >= 8 ? 8 : V::kAttentionRows >= 4 ? 4 : 2;
   for (int64_t e = 0; e < width16; e += 16) {
     for (int s = 0; s < kPageTokens; s += S) {
       typename V::F sum[S];

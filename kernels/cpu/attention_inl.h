@@ -16,12 +16,23 @@ constexpr int SideBySide(int rows) {
   return count;
 }
 
-// scores[r][i] = q[r] . key for R rows and the 16 keys of each of P pages. On the way the pages
-// `fetch`, or null, come into the cache, line by line: all at once they would stand in the way.
+// scores[r][page] += the product of one element of R queries, stride apart, and of 16 keys.
 template <typename V, int R, int P>
-inline void PageScores(const float* q, int64_t stride, const void* const* keys,
-                       const void* const* fetch, DType dtype, int64_t width,
-                       typename V::F (&scores)[R][P]) {
+[[gnu::always_inline]] inline void AddPage(const float* q, int64_t stride, typename V::F key,
+                                           typename V::F (&scores)[R][P], int page) {
+#pragma GCC unroll 8
+  for (int r = 0; r < R; ++r)
+    scores[r][page] = V::Fma(V::Set1(q[r * stride]), key, scores[r][page]);
+}
+
+// out[r][i] = q[r] . key for R rows and the 16 keys of each of P pages. On the way the pages
+// `fetch`, or null, come into the cache, line by line: all at once they would stand in the way. Not
+// inlined: constants of the caller would take registers from the sums.
+template <typename V, int R, int P>
+[[gnu::noinline]] void PageScores(const float* q, int64_t stride, const void* const* keys,
+                                  const void* const* fetch, DType dtype, int64_t width,
+                                  float* out) {
+  typename V::F scores[R][P];
 #pragma GCC unroll 8
   for (int r = 0; r < R; ++r) {
 #pragma GCC unroll 4
@@ -31,29 +42,26 @@ inline void PageScores(const float* q, int64_t stride, const void* const* keys,
     for (int64_t e = 0; e < width; e += 2) {
 #pragma GCC unroll 4
       for (int i = 0; i < P; ++i) {
+        const uint16_t* const key = static_cast<const uint16_t*>(keys[i]) + e * kPageTokens;
         if (fetch != nullptr) FetchLine(static_cast<const uint16_t*>(fetch[i]) + e * kPageTokens);
-        const auto pairs = V::LoadPairs(static_cast<const uint16_t*>(keys[i]) + e * kPageTokens);
-        const auto even = V::Low(pairs);
-        const auto odd = V::High(pairs);
-#pragma GCC unroll 8
-        for (int r = 0; r < R; ++r) {
-          const float* x = q + r * stride + e;
-          scores[r][i] = V::Fma(V::Set1(x[1]), odd, V::Fma(V::Set1(x[0]), even, scores[r][i]));
-        }
+        AddPage<V, R, P>(q + e, stride, V::Low(V::LoadPairs(key)), scores, i);
+        AddPage<V, R, P>(q + e + 1, stride, V::High(V::LoadPairs(key)), scores, i);
       }
     }
   } else {
     for (int64_t e = 0; e < width; ++e) {
 #pragma GCC unroll 4
       for (int i = 0; i < P; ++i) {
+        const float* const key = static_cast<const float*>(keys[i]) + e * kPageTokens;
         if (fetch != nullptr) FetchLine(static_cast<const float*>(fetch[i]) + e * kPageTokens);
-        const auto key = V::Load(static_cast<const float*>(keys[i]) + e * kPageTokens);
-#pragma GCC unroll 8
-        for (int r = 0; r < R; ++r) {
-          scores[r][i] = V::Fma(V::Set1(q[r * stride + e]), key, scores[r][i]);
-        }
+        AddPage<V, R, P>(q + e, stride, V::Load(key), scores, i);
       }
     }
+  }
+#pragma GCC unroll 8
+  for (int r = 0; r < R; ++r) {
+#pragma GCC unroll 4
+    for (int i = 0; i < P; ++i) V::Store(out + (r * P + i) * 16, scores[r][i]);
   }
 }
 
@@ -68,8 +76,8 @@ struct ValueBlock {
 };
 
 // acc[r] = acc[r] * alpha[r] + sum over the positions s of p[r][s] value[s], for R rows and C runs
-// of 16 elements from e on; only the last run of a row may be short (n < 16, C = 1).
-template <typename V, int R, int C>
+// of 16 elements from e on, or, with kRest, for the n < 16 last elements (C = 1).
+template <typename V, int R, int C, bool kRest>
 inline void AddValueRuns(const float* p, int64_t p_stride, const float* alpha,
                          const ValueBlock& block, int64_t e, int n, float* acc,
                          int64_t acc_stride) {
@@ -96,7 +104,7 @@ inline void AddValueRuns(const float* p, int64_t p_stride, const float* alpha,
       typename V::F value[C];
 #pragma GCC unroll 4
       for (int i = 0; i < C; ++i) {
-        value[i] = LoadActN<V>(block.pages[page], block.dtype, at + 16 * i, C == 1 ? n : 16);
+        value[i] = LoadActN<V>(block.pages[page], block.dtype, at + 16 * i, kRest ? n : 16);
       }
 #pragma GCC unroll 8
       for (int r = 0; r < R; ++r) {
@@ -119,12 +127,14 @@ inline void AddValues(const float* p, int64_t p_stride, const float* alpha, cons
   constexpr int C = SideBySide<V>(R);
   int64_t e = 0;
   for (; e + 16 * C <= block.width; e += 16 * C) {
-    AddValueRuns<V, R, C>(p, p_stride, alpha, block, e, 16, acc, acc_stride);
+    AddValueRuns<V, R, C, false>(p, p_stride, alpha, block, e, 16, acc, acc_stride);
   }
-  for (; e < block.width; e += 16) {
-    const int n = block.width - e < 16 ? static_cast<int>(block.width - e) : 16;
-    AddValueRuns<V, R, 1>(p, p_stride, alpha, block, e, n, acc, acc_stride);
+  for (; e + 16 <= block.width; e += 16) {
+    AddValueRuns<V, R, 1, false>(p, p_stride, alpha, block, e, 16, acc, acc_stride);
   }
+  if (e == block.width) return;
+  const int n = static_cast<int>(block.width - e);
+  AddValueRuns<V, R, 1, true>(p, p_stride, alpha, block, e, n, acc, acc_stride);
 }
 
 // Scores of R rows into p[r][64], minus infinity where a page is missing or a row does not see.
@@ -138,7 +148,7 @@ inline void BlockScores(const float* q, int64_t stride, const KeyBlock& block, c
     }
   }
   for (int page = 0; page < block.pages; page += P) {
-    typename V::F scores[R][P];
+    alignas(64) float scores[R * P * 16];
     // A page that is missing is read as the block's first; nobody sees what comes of it.
     const void* keys[P];
 #pragma GCC unroll 4
@@ -154,7 +164,8 @@ inline void BlockScores(const float* q, int64_t stride, const KeyBlock& block, c
         if (visible[r] <= first) {
           V::Store(out, V::Set1(kMinusInfinity));
         } else {
-          V::Store(out, V::KeepFirst(scores[r][i], visible[r] - first, kMinusInfinity));
+          const auto score = V::Load(scores + (r * P + i) * 16);
+          V::Store(out, V::KeepFirst(score, visible[r] - first, kMinusInfinity));
         }
       }
     }

@@ -12,7 +12,6 @@ namespace ponder::kernels::cpu {
 
 inline constexpr float kMinusInfinity = -__builtin_inff();
 
-static inline int64_t RoundUp16(int64_t n) { return (n + 15) / 16 * 16; }
 
 // The next floats of a scratch array, 64-byte aligned.
 static inline float* Take(float*& scratch, int64_t floats) {

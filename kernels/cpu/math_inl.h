@@ -10,6 +10,8 @@
 // functions that do not depend on V are static for the same reason.
 namespace ponder::kernels::cpu {
 
+static inline int64_t RoundUp16(int64_t n) { return (n + 15) / 16 * 16; }
+
 // body(i, n) for each run of 16 elements of [0, count); n < 16 in the last one only.
 template <typename Body>
 inline void ForEach16(int64_t count, Body body) {

@@ -12,11 +12,16 @@ const char* PanelAt(const PackedMatrix& w, int64_t output) {
   return static_cast<const char*>(w.data) + output * PaddedInputs(w.inputs) * SizeOf(w.dtype);
 }
 
-// For the calling thread's copy of a block's inputs.
-void* CopyScratch(const CpuContext& context, int64_t rows, const PackedMatrix& w) {
-  if (!context.primitives.mat_mul_blocking.uses_scratch || w.dtype != DType::kBF16) return nullptr;
-  const int64_t bytes = rows * PaddedInputs(w.inputs) * SizeOf(w.dtype);
-  return ThreadScratch(bytes / static_cast<int64_t>(sizeof(float)), ScratchUse::kProduct);
+// On the calling thread, with its scratch.
+void RunBlock(const CpuContext& context, MatMulBlock& block) {
+  const MatMulBlocking& blocking = context.primitives.mat_mul_blocking;
+  if (block.dtype == DType::kBF16 && blocking.copy_bytes > 0) {
+    block.copied_inputs = CopiedInputs(blocking, block.rows, block.inputs);
+    const int64_t bytes = MatMulScratchBytes(blocking, block);
+    block.scratch =
+        ThreadScratch(bytes / static_cast<int64_t>(sizeof(float)), ScratchUse::kProduct);
+  }
+  context.primitives.mat_mul(block);
 }
 
 // Panels of an item where there is no reason for fewer.
@@ -35,6 +40,20 @@ int64_t BlockRows(const MatMulBlocking& blocking, int64_t rows, int64_t row_byte
 }
 
 }  // namespace
+
+int64_t CopiedInputs(const MatMulBlocking& blocking, int64_t rows, int64_t inputs) {
+  if (blocking.copied_elements == 0 || rows * inputs <= blocking.copied_elements) return inputs;
+  const int64_t parts = DivideUp(rows * inputs, blocking.copied_elements);
+  return RoundUp(DivideUp(inputs, parts), 16);
+}
+
+int64_t MatMulScratchBytes(const MatMulBlocking& blocking, const MatMulBlock& block) {
+  int64_t row_bytes = block.copied_inputs * blocking.copy_bytes + kCopyPadding;
+  if (block.copied_inputs < block.inputs) {
+    row_bytes += Panels(block.outputs) * kPanelOutputs * static_cast<int64_t>(sizeof(float));
+  }
+  return block.rows * row_bytes;
+}
 
 ProductCut CutProduct(const CpuContext& context, int64_t rows, int64_t panels, int64_t row_bytes,
                       int64_t matrices) {
@@ -79,8 +98,7 @@ void MatMul(const CpuContext& context, const MatMulArgs& args) {
     block.y = args.y + row * args.y_stride + output;
     block.y_stride = args.y_stride;
     block.store = args.store;
-    block.scratch = CopyScratch(context, block.rows, args.w);
-    context.primitives.mat_mul(block);
+    RunBlock(context, block);
   });
 }
 
@@ -95,8 +113,7 @@ void MatMulTile(const CpuContext& context, const MatMulTileArgs& args) {
   block.outputs = args.count;
   block.y = args.y;
   block.y_stride = args.y_stride;
-  block.scratch = CopyScratch(context, block.rows, args.w);
-  context.primitives.mat_mul(block);
+  RunBlock(context, block);
 }
 
 }  // namespace ponder::kernels::cpu

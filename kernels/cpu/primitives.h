@@ -24,19 +24,24 @@ struct MatMulBlock {
   float* y = nullptr;           // [rows, y_stride]
   int64_t y_stride = 0;
   Store store = Store::kOverwrite;
-  void* scratch = nullptr;  // [rows, inputs] bf16, 64-byte aligned: room for a copy of x where
-                            // the instruction set wants one; may be null
+  int64_t copied_inputs = 0;  // CopiedInputs()
+  void* scratch = nullptr;    // MatMulScratchBytes(), 64-byte aligned; may be null where that is 0
 };
+
+// Bytes left free behind each row of a copy of x: rows of a multiple of 4 KiB would all fall on the
+// same few lines of the inner cache.
+inline constexpr int64_t kCopyPadding = 64;
 
 // What mat_mul likes to be given at once, when there is more, and in which order.
 struct MatMulBlocking {
-  int64_t rows = 0;         // most rows
-  int64_t row_unit = 0;     // blocks are multiples of it, but for the last
-  int64_t few_rows = 0;     // so many use each panel once
-  int64_t input_bytes = 0;  // of a block's rows, unless row_unit rows have more; 0: no limit
-  int64_t panel_bytes = 0;  // of a block's panels, one at least
-  bool rows_first = false;  // all panels for a block of rows, or all rows for a block of panels
-  bool uses_scratch = false;
+  int64_t rows = 0;             // most rows
+  int64_t row_unit = 0;         // blocks are multiples of it, but for the last
+  int64_t few_rows = 0;         // so many use each panel once
+  int64_t input_bytes = 0;      // of a block's rows, unless row_unit rows have more; 0: no limit
+  int64_t panel_bytes = 0;      // of a block's panels, one at least
+  bool rows_first = false;      // all panels for a block of rows, or all rows for a block of panels
+  int64_t copy_bytes = 0;       // of an input in the copy of a bf16 x that mat_mul makes; 0: none
+  int64_t copied_elements = 0;  // most of that copy, which is made anew for the next inputs; 0: all
 };
 
 // y = silu(gate) * up for some rows and columns of a product that has just been computed.
@@ -177,6 +182,11 @@ struct Primitives {
 
   double (*squared_norm)(const float* values, int64_t n);
 };
+
+// Inputs that a block of bf16 copies at once: parts of nearly equal size, multiples of 16.
+int64_t CopiedInputs(const MatMulBlocking& blocking, int64_t rows, int64_t inputs);
+// For that copy, and for the sums that wait for its next part.
+int64_t MatMulScratchBytes(const MatMulBlocking& blocking, const MatMulBlock& block);
 
 // Floats of scratch for an attention item or run of pages, in all directions.
 int64_t AttentionScratchFloats(int64_t group, int64_t head_width);

@@ -14,7 +14,7 @@ struct Simd {
   };
   static constexpr int kMatMulRows = 6;
   static constexpr int kAccumulators = 6;  // 6 * 2 of 16 registers
-  static constexpr int kAttentionRows = 4;
+  static constexpr int kAttentionRows = 6;
   static constexpr bool kDotBf16 = false;
 
   static F Set1(float x) { return {_mm256_set1_ps(x), _mm256_set1_ps(x)}; }
@@ -95,10 +95,9 @@ struct Simd {
     return {_mm256_castsi256_ps(_mm256_slli_epi32(p.a, 16)),
             _mm256_castsi256_ps(_mm256_slli_epi32(p.b, 16))};
   }
-  static F High(Pairs p) {
-    const __m256i m = _mm256_set1_epi32(static_cast<int32_t>(0xffff0000u));
-    return {_mm256_castsi256_ps(_mm256_and_si256(p.a, m)),
-            _mm256_castsi256_ps(_mm256_and_si256(p.b, m))};
+  static F High(Pairs p) {  // by shifts: a mask would take a register from the sums
+    return {_mm256_castsi256_ps(_mm256_slli_epi32(_mm256_srli_epi32(p.a, 16), 16)),
+            _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_srli_epi32(p.b, 16), 16))};
   }
   static __m256i RoundBits(__m256 x) {
     const __m256i bits = _mm256_castps_si256(x);
@@ -142,8 +141,37 @@ struct Simd {
   }
   static void Transpose16(const uint32_t* in, int64_t in_stride, uint32_t* out,
                           int64_t out_stride) {
-    for (int i = 0; i < 16; ++i) {
-      for (int j = 0; j < 16; ++j) out[j * out_stride + i] = in[i * in_stride + j];
+    for (int i = 0; i < 16; i += 8) {
+      for (int j = 0; j < 16; j += 8) {
+        Transpose8(in + i * in_stride + j, in_stride, out + j * out_stride + i, out_stride);
+      }
+    }
+  }
+  static void Transpose8(const uint32_t* in, int64_t in_stride, uint32_t* out, int64_t out_stride) {
+    __m256i r[8], t[8];
+#pragma GCC unroll 8
+    for (int i = 0; i < 8; ++i) {
+      r[i] = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(in + i * in_stride));
+    }
+#pragma GCC unroll 4
+    for (int i = 0; i < 8; i += 2) {
+      t[i] = _mm256_unpacklo_epi32(r[i], r[i + 1]);
+      t[i + 1] = _mm256_unpackhi_epi32(r[i], r[i + 1]);
+    }
+#pragma GCC unroll 2
+    for (int i = 0; i < 8; i += 4) {
+      r[i] = _mm256_unpacklo_epi64(t[i], t[i + 2]);
+      r[i + 1] = _mm256_unpackhi_epi64(t[i], t[i + 2]);
+      r[i + 2] = _mm256_unpacklo_epi64(t[i + 1], t[i + 3]);
+      r[i + 3] = _mm256_unpackhi_epi64(t[i + 1], t[i + 3]);
+    }
+    // r[4 g + c] holds, in 128-bit lane l, column 4 l + c of rows 4 g ... 4 g + 3.
+#pragma GCC unroll 4
+    for (int c = 0; c < 4; ++c) {
+      _mm256_storeu_si256(reinterpret_cast<__m256i*>(out + c * out_stride),
+                          _mm256_permute2x128_si256(r[c], r[4 + c], 0x20));
+      _mm256_storeu_si256(reinterpret_cast<__m256i*>(out + (4 + c) * out_stride),
+                          _mm256_permute2x128_si256(r[c], r[4 + c], 0x31));
     }
   }
   static void Zip(const uint16_t* a, const uint16_t* b, uint16_t* out) {

@@ -61,6 +61,37 @@ TEST_P(LinearTest, AgreesWithTheTwin) {
   }
 }
 
+// However many rows share a product, and in however many parts their inputs are taken.
+TEST_P(LinearTest, ARowHasTheSameBitsAlone) {
+  const Shape shape = {71, 20, 2060};
+  const std::vector<float> x = Rounded(Normals(shape.rows * shape.inputs, 1), Type());
+  const std::vector<float> w = Rounded(Normals(shape.outputs * shape.inputs, 2), Type());
+  const std::vector<float> before = Normals(shape.rows * shape.outputs, 3);
+  const Weights weights(Device(), w, shape.outputs, shape.inputs, Type());
+  const Buffer bias(Device(), Normals(shape.outputs, 4));
+  for (const Store store : {Store::kOverwrite, Store::kAdd}) {
+    const auto product = [&](int64_t row, int64_t rows) {
+      const auto x_part = x.begin() + row * shape.inputs;
+      const auto y_part = before.begin() + row * shape.outputs;
+      const ActBuffer input(Device(), std::vector<float>(x_part, x_part + rows * shape.inputs),
+                            rows, shape.inputs, Type());
+      const Buffer y(Device(), std::vector<float>(y_part, y_part + rows * shape.outputs));
+      Device().Linear({.x = input.Data(),
+                       .w = weights.Matrix(),
+                       .bias = bias.F(),
+                       .y = y.F(),
+                       .store = store,
+                       .rows = rows});
+      return y.Values();
+    };
+    const std::vector<float> all = product(0, shape.rows);
+    for (const auto& [row, rows] : {std::pair{0, 1}, {37, 1}, {70, 1}, {5, 17}}) {
+      const auto from = all.begin() + row * shape.outputs;
+      ExpectSameBits(product(row, rows), std::vector<float>(from, from + rows * shape.outputs));
+    }
+  }
+}
+
 // Against the product by itself: what GateUp adds is SwiGLU, and what it keeps is that product.
 TEST_P(LinearTest, GateUpIsTheProductAndSwiGlu) {
   for (const Shape& shape : kShapes) {
