@@ -13,6 +13,7 @@
 #include "kernels/kv_cache.h"
 #include "kernels/packed_matrix.h"
 #include "model/activations.h"
+#include "model/decoder.h"
 #include "model/recordings.h"
 
 namespace ponder {
@@ -36,16 +37,10 @@ bool HasEngine(const RunConfig& config) {
   return config.rollout.listen.empty() && config.machine.rollout_device.empty();
 }
 
-// Of the engine's cache; a GPU's has a page for the rows that pad a recorded batch.
 int64_t RolloutCacheBytes(const RunConfig& config, const TrainerOptions& options,
                           const ModelConfig& model) {
-  const int64_t pages = kernels::KvPagesFor(config.rollout.cache_tokens) +
-                        (MemoryOf(config) == PlannedMemory::kGpu ? 1 : 0);
-  const kernels::KvShape shape{.dtype = options.dtype,
-                               .kv_heads = model.kv_heads,
-                               .head_width = model.head_width,
-                               .pages = pages};
-  return 2 * model.layers * pages * kernels::KvPageBytes(shape);
+  return KvCache::Bytes(model, options.dtype, kernels::KvPagesFor(config.rollout.cache_tokens),
+                        MemoryOf(config) == PlannedMemory::kGpu);
 }
 
 // Of the engine's forward, and of the hidden states and tokens that it samples.

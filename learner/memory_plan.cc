@@ -1,11 +1,11 @@
 #include <algorithm>
 
-#include "kernels/kv_cache.h"
 #include "kernels/packed_matrix.h"
 #include "learner/optimizer.h"
 #include "learner/packing.h"
 #include "learner/trainer.h"
 #include "model/activations.h"
+#include "model/decoder.h"
 
 namespace ponder {
 namespace {
@@ -37,15 +37,9 @@ int64_t TableBytes(const ModelConfig& config, int64_t rows) {
   return positions * config.head_width * int64_t{sizeof(float)} * 3 / 2 + rows * 64 + kStaging;
 }
 
-// A GPU's cache has a page for the rows that pad a recorded batch (model/kv_cache.cc).
 int64_t CacheBytes(const ModelConfig& config, const TrainerOptions& options, PlannedMemory memory) {
-  const int64_t pages =
-      MicroBatchPages(options.micro_batch_tokens) + (memory == PlannedMemory::kGpu ? 1 : 0);
-  const kernels::KvShape cache{.dtype = options.dtype,
-                               .kv_heads = config.kv_heads,
-                               .head_width = config.head_width,
-                               .pages = pages};
-  return 2 * config.layers * pages * kernels::KvPageBytes(cache);
+  return KvCache::Bytes(config, options.dtype, MicroBatchPages(options.micro_batch_tokens),
+                        memory == PlannedMemory::kGpu);
 }
 
 int64_t PlannedActivations(const ModelConfig& config, const TrainerOptions& options) {

@@ -90,8 +90,9 @@ std::pair<kernels::DeviceSpan, kernels::DeviceSpan> TrainerRank::DividePlace(
     const ModelConfig& config) const {
   if (place_.data == nullptr) return {};
   const int64_t cache =
-      std::min(place_.bytes, KvCache::Bytes(*backend_, config, options_.dtype,
-                                            MicroBatchPages(options_.micro_batch_tokens)));
+      std::min(place_.bytes,
+               KvCache::Bytes(config, options_.dtype, MicroBatchPages(options_.micro_batch_tokens),
+                              backend_->Info().can_record));
   return {{place_.data, cache}, {static_cast<char*>(place_.data) + cache, place_.bytes - cache}};
 }
 

@@ -20,8 +20,8 @@ class KvCache {
                                                          const ModelConfig& config,
                                                          kernels::DType dtype, int64_t pages,
                                                          kernels::DeviceSpan place = {});
-  static int64_t Bytes(const kernels::Backend& backend, const ModelConfig& config,
-                       kernels::DType dtype, int64_t pages);
+  // `spare`: with a page for the rows that pad a recorded batch, as on backends that record.
+  static int64_t Bytes(const ModelConfig& config, kernels::DType dtype, int64_t pages, bool spare);
   const kernels::KvShape& Shape() const { return shape_; }
   // A slot behind the pages, for the rows that pad a recorded batch; only where the backend
   // records.

@@ -5,15 +5,6 @@
 
 namespace ponder {
 
-namespace {
-
-// With the spare one.
-int64_t PagesOfLayer(const kernels::Backend& backend, int64_t pages) {
-  return pages + (backend.Info().can_record ? 1 : 0);
-}
-
-}  // namespace
-
 absl::StatusOr<std::unique_ptr<KvCache>> KvCache::Create(kernels::Backend& backend,
                                                          const ModelConfig& config,
                                                          kernels::DType dtype, int64_t pages,
@@ -23,8 +14,9 @@ absl::StatusOr<std::unique_ptr<KvCache>> KvCache::Create(kernels::Backend& backe
   cache->shape_ = {
       .dtype = dtype, .kv_heads = config.kv_heads, .head_width = config.head_width, .pages = pages};
   cache->layers_ = config.layers;
-  cache->pages_of_layer_ = PagesOfLayer(backend, pages);
-  const int64_t bytes = Bytes(backend, config, dtype, pages);
+  const bool spare = backend.Info().can_record;
+  cache->pages_of_layer_ = pages + (spare ? 1 : 0);
+  const int64_t bytes = Bytes(config, dtype, pages, spare);
   auto memory = kernels::DeviceBuffer::CreateIn(backend, bytes, place);
   if (!memory.ok()) {
     return Annotate(memory.status(),
@@ -35,11 +27,10 @@ absl::StatusOr<std::unique_ptr<KvCache>> KvCache::Create(kernels::Backend& backe
   return cache;
 }
 
-int64_t KvCache::Bytes(const kernels::Backend& backend, const ModelConfig& config,
-                       kernels::DType dtype, int64_t pages) {
+int64_t KvCache::Bytes(const ModelConfig& config, kernels::DType dtype, int64_t pages, bool spare) {
   const kernels::KvShape shape = {
       .dtype = dtype, .kv_heads = config.kv_heads, .head_width = config.head_width, .pages = pages};
-  return 2 * config.layers * PagesOfLayer(backend, pages) * kernels::KvPageBytes(shape);
+  return 2 * config.layers * (pages + (spare ? 1 : 0)) * kernels::KvPageBytes(shape);
 }
 
 kernels::KvLayer KvCache::Layer(int64_t layer) const {
