@@ -1,6 +1,5 @@
 #include "rollout/service/weight_lender.h"
 
-#include <absl/time/clock.h>
 #include <absl/time/time.h>
 #include <poll.h>
 #include <sys/eventfd.h>
@@ -10,17 +9,13 @@
 
 #include <cerrno>
 #include <cstring>
+#include <iterator>
 #include <vector>
 
 #include "rollout/service/unix_socket.h"
 
 namespace ponder {
 namespace {
-
-// A process that is stopped in the middle of reading keeps memory from being used again only so
-// long; where it goes on later, it finds another version there.
-constexpr absl::Duration kLoanLimit = absl::Seconds(30);
-constexpr size_t kMaxLoans = 256;
 
 struct Loan {
   int socket = -1;
@@ -45,7 +40,8 @@ bool GoesOn(Loan& loan, const std::function<std::shared_ptr<const WeightSnapshot
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<WeightLender>> WeightLender::Start(
-    std::function<std::shared_ptr<const WeightSnapshot>()> current) {
+    std::function<std::shared_ptr<const WeightSnapshot>()> current,
+    const WeightLenderOptions& options) {
   uint64_t random[2] = {};
   if (getrandom(random, sizeof(random), 0) != sizeof(random)) {
     return Unavailable("no random bytes for a socket's name: {}", std::strerror(errno));
@@ -58,15 +54,17 @@ absl::StatusOr<std::unique_ptr<WeightLender>> WeightLender::Start(
     return Unavailable("no eventfd: {}", std::strerror(errno));
   }
   return std::unique_ptr<WeightLender>(
-      new WeightLender(std::move(name), listener, stop, std::move(current)));
+      new WeightLender(std::move(name), listener, stop, std::move(current), options));
 }
 
 WeightLender::WeightLender(std::string name, int listener, int stop,
-                           std::function<std::shared_ptr<const WeightSnapshot>()> current)
+                           std::function<std::shared_ptr<const WeightSnapshot>()> current,
+                           const WeightLenderOptions& options)
     : name_(std::move(name)),
       listener_(listener),
       stop_(stop),
       current_(std::move(current)),
+      options_(options),
       thread_([this] { Serve(); }) {}
 
 WeightLender::~WeightLender() {
@@ -87,8 +85,8 @@ void WeightLender::Serve() {
       waiting.push_back({.fd = loan.socket, .events = POLLIN, .revents = 0});
     }
     poll(waiting.data(), waiting.size(),
-         loans.empty() ? -1 : static_cast<int>(absl::ToInt64Milliseconds(kLoanLimit) / 10));
-    const absl::Time now = absl::Now();
+         loans.empty() ? -1 : static_cast<int>(absl::ToInt64Milliseconds(options_.look_every)));
+    const absl::Time now = options_.clock->Now();
     std::vector<Loan> kept;
     for (size_t i = 0; i < loans.size(); ++i) {
       const bool goes_on =
@@ -104,8 +102,8 @@ void WeightLender::Serve() {
     if (waiting[1].revents == 0) continue;
     const int socket = accept4(listener_, nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK);
     if (socket < 0) continue;
-    if (IsOfThisUser(socket) && loans.size() < kMaxLoans) {
-      loans.push_back({.socket = socket, .end = now + kLoanLimit, .snapshot = nullptr});
+    if (IsOfThisUser(socket) && std::ssize(loans) < options_.most_loans) {
+      loans.push_back({.socket = socket, .end = now + options_.loan_limit, .snapshot = nullptr});
     } else {
       close(socket);
     }

@@ -5,10 +5,20 @@
 #include <string>
 #include <thread>
 
+#include "base/clock.h"
 #include "base/status.h"
 #include "rollout/service/weight_snapshot.h"
 
 namespace ponder {
+
+struct WeightLenderOptions {
+  // A process that is stopped in the middle of reading keeps memory from being used again only so
+  // long; where it goes on later, it finds another version there.
+  absl::Duration loan_limit = absl::Seconds(30);
+  absl::Duration look_every = absl::Seconds(3);  // for loans past their limit
+  int64_t most_loans = 256;                      // at once; further processes take gRPC
+  Clock* clock = &RealClock();
+};
 
 // Lends the memory of the published weights to processes of this user on this machine, over a Unix
 // socket. A connection is a loan: the process names the version that it wants, is answered with
@@ -19,7 +29,8 @@ class WeightLender {
  public:
   // `current`: the snapshot that is published, or null; called from a thread of the lender's own.
   static absl::StatusOr<std::unique_ptr<WeightLender>> Start(
-      std::function<std::shared_ptr<const WeightSnapshot>()> current);
+      std::function<std::shared_ptr<const WeightSnapshot>()> current,
+      const WeightLenderOptions& options = {});
   ~WeightLender();
 
   // In the abstract namespace: there while the lender is, in containers that share its network.
@@ -27,13 +38,15 @@ class WeightLender {
 
  private:
   WeightLender(std::string name, int listener, int stop,
-               std::function<std::shared_ptr<const WeightSnapshot>()> current);
+               std::function<std::shared_ptr<const WeightSnapshot>()> current,
+               const WeightLenderOptions& options);
   void Serve();
 
   const std::string name_;
   const int listener_;
   const int stop_;  // an eventfd, written to when it is over
   const std::function<std::shared_ptr<const WeightSnapshot>()> current_;
+  const WeightLenderOptions options_;
   std::thread thread_;
 };
 

@@ -9,10 +9,13 @@
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <atomic>
+#include <cerrno>
+#include <cstddef>
 #include <cstring>
 #include <thread>
 
@@ -35,10 +38,27 @@ class SharedWeights : public testing::Test {
         store_(*source_.weights),
         borrower_(*target_.weights),
         arena_(target_.weights->MakeArena().value()) {
-    lender_ = WeightLender::Start([this] {
-                absl::MutexLock lock(&mutex_);
-                return current_;
-              }).value();
+    StartLender({});
+  }
+
+  void StartLender(const WeightLenderOptions& options) {
+    lender_ = WeightLender::Start(
+                  [this] {
+                    absl::MutexLock lock(&mutex_);
+                    return current_;
+                  },
+                  options)
+                  .value();
+  }
+  // A snapshot that tells when nobody has it any longer.
+  void PublishWatched(int64_t version, absl::Notification* returned) {
+    auto segment =
+        WeightSegment::Create(LayoutHash(*source_.weights), source_.weights->ArenaBytes()).value();
+    Set(std::shared_ptr<const WeightSnapshot>(new WeightSnapshot(std::move(segment), version),
+                                              [returned](const WeightSnapshot* snapshot) {
+                                                delete snapshot;
+                                                returned->Notify();
+                                              }));
   }
 
   // Version `version` of the source becomes the current one; nothing is copied yet.
@@ -75,6 +95,7 @@ class SharedWeights : public testing::Test {
   kernels::DeviceBuffer arena_;
   absl::Mutex mutex_;
   std::shared_ptr<const WeightSnapshot> current_ ABSL_GUARDED_BY(mutex_);
+  FakeClock clock_;
   std::unique_ptr<WeightLender> lender_;
 };
 
@@ -223,13 +244,7 @@ TEST_F(SharedWeights, ACancelledReaderStops) {
 
 TEST_F(SharedWeights, AKilledReaderGivesTheMemoryBack) {
   absl::Notification returned;
-  auto segment =
-      WeightSegment::Create(LayoutHash(*source_.weights), source_.weights->ArenaBytes()).value();
-  Set(std::shared_ptr<const WeightSnapshot>(new WeightSnapshot(std::move(segment), 1),
-                                            [&](const WeightSnapshot* snapshot) {
-                                              delete snapshot;
-                                              returned.Notify();
-                                            }));
+  PublishWatched(1, &returned);
   const int loan = TakeLoan(1);
   const pid_t reader = fork();
   if (reader == 0) {
@@ -241,6 +256,91 @@ TEST_F(SharedWeights, AKilledReaderGivesTheMemoryBack) {
   kill(reader, SIGKILL);
   EXPECT_TRUE(returned.WaitForNotificationWithTimeout(kLimit));
   waitpid(reader, nullptr, 0);
+}
+
+// The other end was closed, within kLimit.
+bool IsClosed(int socket) {
+  char byte = 0;
+  return recv(socket, &byte, 1, 0) == 0;
+}
+
+TEST_F(SharedWeights, AReaderThatIsStoppedLosesItsLoan) {
+  absl::Notification returned;
+  StartLender({.look_every = absl::Milliseconds(1), .clock = &clock_});
+  PublishWatched(1, &returned);
+  const int silent = ConnectAbstract(lender_->Name(), kLimit).value();
+  const int loan = TakeLoan(1);
+  Set(nullptr);
+  clock_.Advance(absl::Seconds(29));
+  const int later = ConnectAbstract(lender_->Name(), kLimit).value();
+  EXPECT_FALSE(returned.HasBeenNotified());
+  clock_.Advance(absl::Seconds(2));
+  EXPECT_TRUE(returned.WaitForNotificationWithTimeout(kLimit));
+  EXPECT_TRUE(IsClosed(loan));
+  EXPECT_TRUE(IsClosed(silent)) << "that nothing was asked for changes nothing";
+  Publish(2);
+  const int64_t version = 2;
+  EXPECT_EQ(send(later, &version, sizeof(version), 0), ssize_t{sizeof(version)});
+  EXPECT_EQ(ReceiveWithDescriptor(later).value().number, version) << "its own time is not over";
+  for (const int socket : {loan, silent, later}) close(socket);
+}
+
+TEST_F(SharedWeights, OnlySoManyReadAtOnce) {
+  StartLender({.most_loans = 2});
+  Publish(1);
+  const int first = TakeLoan(1);
+  const int second = TakeLoan(1);
+  const int third = ConnectAbstract(lender_->Name(), kLimit).value();
+  EXPECT_TRUE(IsClosed(third));
+  close(third);
+  EXPECT_EQ(Read(1).code(), absl::StatusCode::kUnavailable);
+  close(first);
+  // The lender hears of it in its own time.
+  const absl::Time end = absl::Now() + kLimit;
+  int64_t version = SegmentHeader::kNoVersion;
+  while (version != 1 && absl::Now() < end) {
+    const int socket = ConnectAbstract(lender_->Name(), kLimit).value();
+    version = 1;
+    send(socket, &version, sizeof(version), MSG_NOSIGNAL);
+    const auto answer = ReceiveWithDescriptor(socket);
+    version = answer.ok() ? answer->number : SegmentHeader::kNoVersion;
+    if (answer.ok() && answer->descriptor >= 0) close(answer->descriptor);
+    close(socket);
+  }
+  EXPECT_EQ(version, 1);
+  close(second);
+}
+
+TEST_F(SharedWeights, AProcessOfAnotherUserIsTurnedAway) {
+  if (geteuid() != 0) GTEST_SKIP() << "did not run: only root can become another user";
+  Publish(1);
+  sockaddr_un address = {};
+  address.sun_family = AF_UNIX;
+  const std::string name = lender_->Name();
+  std::memcpy(address.sun_path + 1, name.data(), name.size());
+  const auto size = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + 1 + name.size());
+  // Like ConnectAbstract, which would refuse a lender of another user by itself. 0: turned away.
+  const auto ask = [&](uid_t user) {
+    const pid_t asker = fork();
+    if (asker == 0) {
+      const timeval limit = {.tv_sec = absl::ToInt64Seconds(kLimit), .tv_usec = 0};
+      const int64_t version = 1;
+      const int socket = ::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+      setsockopt(socket, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
+      if (setuid(user) != 0) _exit(2);
+      if (connect(socket, reinterpret_cast<const sockaddr*>(&address), size) != 0) _exit(3);
+      send(socket, &version, sizeof(version), MSG_NOSIGNAL);
+      int64_t answer = 0;
+      const ssize_t received = recv(socket, &answer, sizeof(answer), 0);
+      if (received < 0 && errno == EAGAIN) _exit(4);
+      _exit(received == ssize_t{sizeof(answer)} && answer == version ? 1 : 0);
+    }
+    int status = 0;
+    waitpid(asker, &status, 0);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+  };
+  EXPECT_EQ(ask(geteuid()), 1);
+  EXPECT_EQ(ask(65534), 0);
 }
 
 TEST_F(SharedWeights, OneSegmentServesAllVersionsUnlessTheLastOneIsStillRead) {
