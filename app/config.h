@@ -78,8 +78,17 @@ struct TaskKeys {
   TaskFileKeys file;
 };
 
+struct CustomPromptKeys {  // read where prompt.template is "custom"
+  std::string system;
+  std::string user;
+  std::string answer_prefix;
+  std::string solution = "{solution}\n\\boxed{{gold}}";
+  bool chat = true;
+};
+
 struct PromptKeys {
   std::string template_name = "boxed";  // the key is called "template"
+  CustomPromptKeys custom;
 };
 
 struct RolloutKeys {

@@ -103,6 +103,22 @@ void CheckChat(const ChatKeys& chat, Checker& check) {
   check.Require(!custom.stops.empty(), "chat.custom.stops must name the tokens that end an answer");
 }
 
+void CheckPrompt(const PromptKeys& prompt, Checker& check) {
+  const CustomPromptKeys& custom = prompt.custom;
+  const CustomPromptKeys none;
+  if (prompt.template_name != "custom") {
+    const bool untouched = custom.system == none.system && custom.user == none.user &&
+                           custom.answer_prefix == none.answer_prefix &&
+                           custom.solution == none.solution && custom.chat == none.chat;
+    check.Require(untouched,
+                  "[prompt.custom] is only read where prompt.template is \"custom\", found \"{}\"",
+                  prompt.template_name);
+    return;
+  }
+  check.Require(custom.user.find("{question}") != std::string::npos,
+                "prompt.custom.user must hold {{question}}, found \"{}\"", custom.user);
+}
+
 void CheckSizes(const RolloutKeys& rollout, const LearnerKeys& learner, Checker& check) {
   check.Require(rollout.completions_per_prompt >= 2,
                 "learner.advantage compares the completions of one prompt with each other, so "
@@ -201,6 +217,7 @@ absl::Status CheckConfig(const RunConfig& config, const std::string& origin) {
                 config.run.name);
   CheckTasks(config.tasks, check);
   CheckChat(config.chat, check);
+  CheckPrompt(config.prompt, check);
   CheckSizes(config.rollout, config.learner, check);
   const absl::Status devices = ParseDevices(config.machine.device).status();
   check.Require(devices.ok(), "machine.device: {}", devices.message());

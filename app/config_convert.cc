@@ -101,6 +101,17 @@ EngineOptions ToEngineOptions(const RunConfig& config) {
           .cache_tokens = config.rollout.cache_tokens};
 }
 
+absl::StatusOr<PromptTemplate> ToPromptTemplate(const RunConfig& config) {
+  const PromptKeys& keys = config.prompt;
+  if (keys.template_name != "custom") return FindPromptTemplate(keys.template_name);
+  return PromptTemplate{.name = "custom",
+                        .system = keys.custom.system,
+                        .user = keys.custom.user,
+                        .answer_prefix = keys.custom.answer_prefix,
+                        .solution = keys.custom.solution,
+                        .plain = !keys.custom.chat};
+}
+
 TaskSourceOptions ToTaskSourceOptions(const RunConfig& config, Split split) {
   const TaskKeys& keys = config.tasks;
   TaskSourceOptions options;

@@ -4,6 +4,7 @@
 #include "learner/trainer.h"
 #include "rewards/reward.h"
 #include "rollout/engine.h"
+#include "tasks/prompt_template.h"
 #include "tasks/task_source.h"
 #include "verifiers/verifier.h"
 
@@ -18,5 +19,6 @@ RewardSettings ToRewardSettings(const RunConfig& config);
 SamplingParams ToSamplingParams(const RunConfig& config, std::vector<int32_t> stop_ids);
 EngineOptions ToEngineOptions(const RunConfig& config);
 TaskSourceOptions ToTaskSourceOptions(const RunConfig& config, Split split);
+absl::StatusOr<PromptTemplate> ToPromptTemplate(const RunConfig& config);
 
 }  // namespace ponder

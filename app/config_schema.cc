@@ -182,12 +182,30 @@ ConfigSection TaskFileSection() {
 }
 
 ConfigSection PromptSection() {
-  return Section<PromptKeys>(
-      "prompt", "How a question becomes a prompt.",
-      [](RunConfig& c) -> PromptKeys& { return c.prompt; },
+  return Section<PromptKeys>("prompt", "How a question becomes a prompt.",
+                             [](RunConfig& c) -> PromptKeys& { return c.prompt; },
+                             {
+                                 {"template", &PromptKeys::template_name, kAny,
+                                  "boxed (step by step, then \\boxed{}), r1 (think and answer "
+                                  "tags), r1-chat, plain, code, "
+                                  "custom: [prompt.custom]"},
+                             });
+}
+
+ConfigSection CustomPromptSection() {
+  return Section<CustomPromptKeys>(
+      "prompt.custom", "An own prompt, for prompt.template = \"custom\".",
+      [](RunConfig& c) -> CustomPromptKeys& { return c.prompt.custom; },
       {
-          {"template", &PromptKeys::template_name, kAny,
-           "boxed (step by step, then \\boxed{}), r1 (think and answer tags), r1-chat, plain"},
+          {"system", &CustomPromptKeys::system, kAny, "the system message; empty: none"},
+          {"user", &CustomPromptKeys::user, kAny,
+           "the user's message, with {question}; of code also {tests} and {language}"},
+          {"answer_prefix", &CustomPromptKeys::answer_prefix, kAny,
+           "how the answer begins (<think>), as part of the prompt"},
+          {"solution", &CustomPromptKeys::solution, kAny,
+           "what a cold start learns behind it, with {solution} and {gold}"},
+          {"chat", &CustomPromptKeys::chat, kAny,
+           "through the chat template; otherwise system and user are the whole text"},
       });
 }
 
@@ -467,12 +485,12 @@ ConfigSection DashboardSection() {
 
 const std::vector<ConfigSection>& ConfigSchema() {
   static const auto* const schema = new std::vector<ConfigSection>{
-      RunSection(),      ModelSection(),      ChatSection(),       CustomChatSection(),
-      TasksSection(),    ArithmeticSection(), CountdownSection(),  TaskFileSection(),
-      PromptSection(),   RolloutSection(),    VerifierSection(),   RewardSection(),
-      LanguageSection(), OverlongSection(),   RepetitionSection(), CosineSection(),
-      LearnerSection(),  OptimizerSection(),  SftSection(),        EvalSection(),
-      MachineSection(),  DashboardSection(),
+      RunSection(),    ModelSection(),        ChatSection(),      CustomChatSection(),
+      TasksSection(),  ArithmeticSection(),   CountdownSection(), TaskFileSection(),
+      PromptSection(), CustomPromptSection(), RolloutSection(),   VerifierSection(),
+      RewardSection(), LanguageSection(),     OverlongSection(),  RepetitionSection(),
+      CosineSection(), LearnerSection(),      OptimizerSection(), SftSection(),
+      EvalSection(),   MachineSection(),      DashboardSection(),
   };
   return *schema;
 }

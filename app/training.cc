@@ -140,8 +140,7 @@ absl::StatusOr<std::vector<Task>> CollectTasks(const RunConfig& config, Split sp
 
 absl::StatusOr<PromptBuilder> MakePromptBuilder(const RunConfig& config, const ModelConfig& model,
                                                 const Tokenizer& tokenizer) {
-  PONDER_ASSIGN_OR_RETURN(PromptTemplate prompt_template,
-                          FindPromptTemplate(config.prompt.template_name));
+  PONDER_ASSIGN_OR_RETURN(PromptTemplate prompt_template, ToPromptTemplate(config));
   std::optional<ChatTemplate> chat;
   if (config.chat.template_name == "custom") {
     const CustomChatKeys& keys = config.chat.custom;

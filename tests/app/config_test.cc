@@ -205,6 +205,10 @@ TEST(ConfigTest, ChecksWhatKeysDemandOfEachOther) {
   EXPECT_THAT(Problem("[chat.custom]\nprefix = \"x\"\n"), HasSubstr("[chat.custom] is only read"));
   EXPECT_THAT(Problem("[chat]\ntemplate = \"custom\"\n"),
               HasSubstr("chat.custom.user_turn must hold {content}"));
+  EXPECT_THAT(Problem("[prompt.custom]\nuser = \"{question}\"\n"),
+              HasSubstr("[prompt.custom] is only read"));
+  EXPECT_THAT(Problem("[prompt]\ntemplate = \"custom\"\n[prompt.custom]\nuser = \"x\"\n"),
+              HasSubstr("prompt.custom.user must hold {question}, found \"x\""));
   EXPECT_THAT(Problem("[verifier]\naddress = \"localhost\"\n"), HasSubstr("host:port"));
   EXPECT_THAT(Problem("[rollout]\nlisten = \"0.0.0.0:99999\"\n"), HasSubstr("host:port"));
   EXPECT_THAT(Problem("[dashboard]\nlisten = \"6100\"\n"), HasSubstr("host:port"));
@@ -291,7 +295,7 @@ void Disturb(RunConfig& config) {
     void operator()(std::string* v) {
       if (key.choices.empty()) {
         *v = "quote \" back \\ tab \t line \n bell \x07 umlaut \xc3\xa4 smile \xf0\x9f\x99\x82 "
-             "{content}";
+             "{content} {question}";
         return;
       }
       *v = *v == key.choices[0] ? key.choices[1] : key.choices[0];
@@ -314,6 +318,7 @@ void Disturb(RunConfig& config) {
   config.reward.gates = {"format", "style"};
   config.run.name = "other";
   config.chat.template_name = "custom";
+  config.prompt.template_name = "custom";
   config.machine.device = "cuda:1";
   config.machine.rollout_device = "";  // there is rollout.listen
   config.rollout.listen = "127.0.0.1:0";
