@@ -57,15 +57,24 @@ template <typename V, int R, int P>
   }
 }
 
+// One panel or two are alone with memory: while they are worked on, the ones behind are fetched
+// into the second-level cache, some of them by each group of rows, so that no group waits for all.
+// With more streams side by side the hardware's prefetchers keep memory busy by themselves.
+template <int P>
+inline constexpr bool kFetches = P <= 2;
+struct PanelFetch {
+  const char* at = nullptr;  // in the first panel; may lie behind the matrix
+  int64_t step = 0;          // bytes a line of weights, of 64 bytes
+  int64_t panel_bytes = 0;
+};
+
 // Compared with oneDNN (PyTorch 2.11, AVX512-BF16, docs/benchmarks.md): equal within 4 % for 256
 // rows and more, 1.3 to 6 times as fast for 64 and fewer, where oneDNN leaves memory or threads
 // idle.
 //
-// R rows by P panels. With kFetch the P panels behind these are fetched into the second-level cache
-// on the way, so that the arithmetic does not wait for memory. Where the instruction set has no
-// product of bf16, x is fp32.
-template <typename V, bool kBf16, int R, int P, bool kFetch>
-inline void MatMulTile(const MatMulPart& part, int64_t row, int64_t panel) {
+// R rows by P panels. Where the instruction set has no product of bf16, x is fp32.
+template <typename V, bool kBf16, int R, int P>
+inline void MatMulTile(const MatMulPart& part, int64_t row, int64_t panel, PanelFetch fetch) {
   using F = typename V::F;
   const MatMulBlock& block = part.block;
   F acc[R][P];
@@ -82,11 +91,11 @@ inline void MatMulTile(const MatMulPart& part, int64_t row, int64_t panel) {
     const uint16_t* x = static_cast<const uint16_t*>(part.x) + row * part.x_stride;
     const uint16_t* w = static_cast<const uint16_t*>(block.panels) + panel * panel_elements +
                         part.begin * kPanelOutputs;
-    for (int64_t k = 0; k < inputs; k += 2) {
+    for (int64_t k = 0; k < inputs; k += 2, fetch.at += fetch.step) {
       typename V::Pairs pairs[P];
 #pragma GCC unroll 8
       for (int p = 0; p < P; ++p) {
-        if constexpr (kFetch) __builtin_prefetch(w + (P + p) * panel_elements + k * 16, 0, 2);
+        if constexpr (kFetches<P>) __builtin_prefetch(fetch.at + p * fetch.panel_bytes, 0, 2);
         pairs[p] = V::LoadPairs(w + p * panel_elements + k * 16);
       }
 #pragma GCC unroll 16
@@ -100,11 +109,11 @@ inline void MatMulTile(const MatMulPart& part, int64_t row, int64_t panel) {
     const float* x = static_cast<const float*>(part.x) + row * part.x_stride;
     const uint16_t* w = static_cast<const uint16_t*>(block.panels) + panel * panel_elements +
                         part.begin * kPanelOutputs;
-    for (int64_t k = 0; k < inputs; k += 2) {
+    for (int64_t k = 0; k < inputs; k += 2, fetch.at += fetch.step) {
       F weights[P];
 #pragma GCC unroll 8
       for (int p = 0; p < P; ++p) {
-        if constexpr (kFetch) __builtin_prefetch(w + (P + p) * panel_elements + k * 16, 0, 2);
+        if constexpr (kFetches<P>) __builtin_prefetch(fetch.at + p * fetch.panel_bytes, 0, 2);
         weights[p] = V::Low(V::LoadPairs(w + p * panel_elements + k * 16));
       }
       AddProducts<V, R, P>(x + k, part.x_stride, weights, acc);
@@ -118,11 +127,11 @@ inline void MatMulTile(const MatMulPart& part, int64_t row, int64_t panel) {
     const float* x = static_cast<const float*>(part.x) + row * part.x_stride;
     const float* w = static_cast<const float*>(block.panels) + panel * panel_elements +
                      part.begin * kPanelOutputs;
-    for (int64_t k = 0; k < inputs; ++k) {
+    for (int64_t k = 0; k < inputs; ++k, fetch.at += fetch.step) {
       F weights[P];
 #pragma GCC unroll 8
       for (int p = 0; p < P; ++p) {
-        if constexpr (kFetch) __builtin_prefetch(w + (P + p) * panel_elements + k * 16, 0, 2);
+        if constexpr (kFetches<P>) __builtin_prefetch(fetch.at + p * fetch.panel_bytes, 0, 2);
         weights[p] = V::Load(w + p * panel_elements + k * 16);
       }
       AddProducts<V, R, P>(x + k, part.x_stride, weights, acc);
@@ -145,15 +154,18 @@ inline void MatMulTile(const MatMulPart& part, int64_t row, int64_t panel) {
 // rest by halves; panels stay in the inner cache while the rows pass.
 template <typename V, bool kBf16, int R, int P>
 inline void MatMulPanels(const MatMulPart& part, int64_t row, int64_t groups, int64_t panel) {
-  // With more streams side by side the hardware's prefetchers keep memory busy by themselves; a
-  // single panel is there in time where many rows pass before it.
-  constexpr bool kFetch = P <= 2;
-  const bool fetch = kFetch && (P == 2 || groups <= 8);
   const int64_t panels = Panels(part.block.outputs);
+  const int64_t input_bytes = kPanelOutputs * (kBf16 ? 2 : 4);
+  const int64_t panel_bytes = input_bytes * part.block.inputs;
+  const int64_t part_bytes = input_bytes * (part.end - part.begin);
   for (; panel + P <= panels; panel += P) {
-    if (fetch) MatMulTile<V, kBf16, R, P, kFetch>(part, row, panel);
-    for (int64_t g = fetch ? 1 : 0; g < groups; ++g)
-      MatMulTile<V, kBf16, R, P, false>(part, row + g * R, panel);
+    const char* const next = static_cast<const char*>(part.block.panels) +
+                             (panel + P) * panel_bytes + part.begin * input_bytes;
+    for (int64_t g = 0; g < groups; ++g) {
+      MatMulTile<V, kBf16, R, P>(
+          part, row + g * R, panel,
+          {.at = next + g * part_bytes / groups, .step = 64 / groups, .panel_bytes = panel_bytes});
+    }
   }
   if constexpr (P > 1) {
     if (panel < panels) MatMulPanels<V, kBf16, R, P / 2>(part, row, groups, panel);

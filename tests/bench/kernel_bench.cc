@@ -144,7 +144,7 @@ void BenchProducts(Bench& bench, const ModelShape& m) {
                               {"gate+up", 2 * m.f, m.d},
                               {"down", m.d, m.f}};
   for (const Product& p : products) {
-    for (const int64_t rows : {1, 4, 16, 64, 256, 2048}) {
+    for (const int64_t rows : {1, 4, 8, 12, 16, 32, 64, 256, 2048}) {
       // Copies that no cache holds together, so that few rows meet weights in memory as decoding
       // does.
       const int64_t copies =
