@@ -18,7 +18,7 @@ template <typename V>
 inline constexpr MatMulBlocking kVectorBlocking = {.rows = 96,
                                                    .row_unit = 96,
                                                    .few_rows = V::kMatMulRows,
-                                                   .panel_bytes = V::kDotBf16 ? 256 << 10 : 1 << 20,
+                                                   .panel_bytes = V::kDotBf16 ? 256 << 10 : 2 << 20,
                                                    .copy_bytes = V::kDotBf16 ? 0 : sizeof(float),
                                                    .copied_elements = V::kDotBf16 ? 0 : 60 << 10};
 
