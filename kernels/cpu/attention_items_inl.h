@@ -12,7 +12,6 @@ namespace ponder::kernels::cpu {
 
 inline constexpr float kMinusInfinity = -__builtin_inff();
 
-
 // The next floats of a scratch array, 64-byte aligned.
 static inline float* Take(float*& scratch, int64_t floats) {
   float* taken = scratch;

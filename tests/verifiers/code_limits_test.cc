@@ -19,7 +19,8 @@ const std::vector<NearLimit> kNearLimits = {
     {"processor time",
      "import time\ndef f(x):\n  end = 0.4 * N / 100 - 0.02\n"
      "  while time.process_time() < end: pass\n  return x + 1"},
-    // Half of it: the interpreter's start counts too, and waits for its turn on a machine with work.
+    // Half of it: the interpreter's start counts too, and waits for its turn on a machine with
+    // work.
     {"wall time", "import time\ndef f(x):\n  time.sleep(5 * (N - 40) / 100)\n  return x + 1"},
     {"memory",
      "kept = []\ndef f(x):\n  while len(kept) < 128 * N // 100:\n    kept.append(bytearray(b'x') * "
