@@ -36,6 +36,8 @@ struct CustomChatKeys {  // read where chat.template is "custom"
   std::string assistant_turn;
   std::string assistant_prefix;
   std::vector<std::string> stops;
+
+  bool operator==(const CustomChatKeys&) const = default;
 };
 
 struct ChatKeys {
@@ -84,6 +86,8 @@ struct CustomPromptKeys {  // read where prompt.template is "custom"
   std::string answer_prefix;
   std::string solution = "{solution}\n\\boxed{{gold}}";
   bool chat = true;
+
+  bool operator==(const CustomPromptKeys&) const = default;
 };
 
 struct PromptKeys {

@@ -79,14 +79,8 @@ void CheckTasks(const TaskKeys& tasks, Checker& check) {
 
 void CheckChat(const ChatKeys& chat, Checker& check) {
   const CustomChatKeys& custom = chat.custom;
-  const CustomChatKeys none;
   if (chat.template_name != "custom") {
-    const bool untouched =
-        custom.prefix == none.prefix && custom.default_system == none.default_system &&
-        custom.system_turn == none.system_turn && custom.user_turn == none.user_turn &&
-        custom.assistant_turn == none.assistant_turn &&
-        custom.assistant_prefix == none.assistant_prefix && custom.stops == none.stops;
-    check.Require(untouched,
+    check.Require(custom == CustomChatKeys(),
                   "[chat.custom] is only read where chat.template is \"custom\", found \"{}\"",
                   chat.template_name);
     return;
@@ -105,12 +99,8 @@ void CheckChat(const ChatKeys& chat, Checker& check) {
 
 void CheckPrompt(const PromptKeys& prompt, Checker& check) {
   const CustomPromptKeys& custom = prompt.custom;
-  const CustomPromptKeys none;
   if (prompt.template_name != "custom") {
-    const bool untouched = custom.system == none.system && custom.user == none.user &&
-                           custom.answer_prefix == none.answer_prefix &&
-                           custom.solution == none.solution && custom.chat == none.chat;
-    check.Require(untouched,
+    check.Require(custom == CustomPromptKeys(),
                   "[prompt.custom] is only read where prompt.template is \"custom\", found \"{}\"",
                   prompt.template_name);
     return;
