@@ -12,18 +12,6 @@ const char* PanelAt(const PackedMatrix& w, int64_t output) {
   return static_cast<const char*>(w.data) + output * PaddedInputs(w.inputs) * SizeOf(w.dtype);
 }
 
-// On the calling thread, with its scratch.
-void RunBlock(const CpuContext& context, MatMulBlock& block) {
-  const MatMulBlocking& blocking = context.primitives.mat_mul_blocking;
-  if (block.dtype == DType::kBF16 && blocking.copy_bytes > 0) {
-    block.copied_inputs = CopiedInputs(blocking, block.rows, block.inputs);
-    const int64_t bytes = MatMulScratchBytes(blocking, block);
-    block.scratch =
-        ThreadScratch(bytes / static_cast<int64_t>(sizeof(float)), ScratchUse::kProduct);
-  }
-  context.primitives.mat_mul(block);
-}
-
 // Panels of an item where there is no reason for fewer.
 constexpr int64_t kMostPanels = 32;
 
@@ -39,21 +27,35 @@ int64_t BlockRows(const MatMulBlocking& blocking, int64_t rows, int64_t row_byte
   return DivideUp(each, blocking.row_unit) * blocking.row_unit;
 }
 
-}  // namespace
-
+// Inputs that a block of bf16 copies at once: parts of nearly equal size.
 int64_t CopiedInputs(const MatMulBlocking& blocking, int64_t rows, int64_t inputs) {
   if (blocking.copied_elements == 0 || rows * inputs <= blocking.copied_elements) return inputs;
   const int64_t parts = DivideUp(rows * inputs, blocking.copied_elements);
   return RoundUp(DivideUp(inputs, parts), 16);
 }
 
-int64_t MatMulScratchBytes(const MatMulBlocking& blocking, const MatMulBlock& block) {
+// For that copy, and for the sums that wait for its next part.
+int64_t ScratchBytes(const MatMulBlocking& blocking, const MatMulBlock& block) {
   int64_t row_bytes = block.copied_inputs * blocking.copy_bytes + kCopyPadding;
   if (block.copied_inputs < block.inputs) {
     row_bytes += Panels(block.outputs) * kPanelOutputs * static_cast<int64_t>(sizeof(float));
   }
   return block.rows * row_bytes;
 }
+
+// On the calling thread, with its scratch.
+void RunBlock(const CpuContext& context, MatMulBlock& block) {
+  const MatMulBlocking& blocking = context.primitives.mat_mul_blocking;
+  if (block.dtype == DType::kBF16 && blocking.copy_bytes > 0) {
+    block.copied_inputs = CopiedInputs(blocking, block.rows, block.inputs);
+    const int64_t bytes = ScratchBytes(blocking, block);
+    block.scratch =
+        ThreadScratch(bytes / static_cast<int64_t>(sizeof(float)), ScratchUse::kProduct);
+  }
+  context.primitives.mat_mul(block);
+}
+
+}  // namespace
 
 ProductCut CutProduct(const CpuContext& context, int64_t rows, int64_t panels, int64_t row_bytes,
                       int64_t matrices) {

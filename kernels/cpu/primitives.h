@@ -24,8 +24,9 @@ struct MatMulBlock {
   float* y = nullptr;           // [rows, y_stride]
   int64_t y_stride = 0;
   Store store = Store::kOverwrite;
-  int64_t copied_inputs = 0;  // CopiedInputs()
-  void* scratch = nullptr;    // MatMulScratchBytes(), 64-byte aligned; may be null where that is 0
+  int64_t copied_inputs = 0;  // that are copied at once: a multiple of 16
+  void* scratch = nullptr;    // for the copy, and for the sums of all rows and panels that wait for
+                              // its next part; 64-byte aligned; tiles do without where it is null
 };
 
 // Bytes left free behind each row of a copy of x: rows of a multiple of 4 KiB would all fall on the
@@ -182,11 +183,6 @@ struct Primitives {
 
   double (*squared_norm)(const float* values, int64_t n);
 };
-
-// Inputs that a block of bf16 copies at once: parts of nearly equal size, multiples of 16.
-int64_t CopiedInputs(const MatMulBlocking& blocking, int64_t rows, int64_t inputs);
-// For that copy, and for the sums that wait for its next part.
-int64_t MatMulScratchBytes(const MatMulBlocking& blocking, const MatMulBlock& block);
 
 // Floats of scratch for an attention item or run of pages, in all directions.
 int64_t AttentionScratchFloats(int64_t group, int64_t head_width);
