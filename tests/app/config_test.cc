@@ -410,6 +410,17 @@ TEST(ConfigTest, LoadsAFileAndNamesOneThatIsNotThere) {
   EXPECT_THAT(std::string(missing.message()), HasSubstr(path));
 }
 
+TEST(Config, EveryConfigurationOfTheRepositoryLoads) {
+  int count = 0;
+  for (const auto& entry : std::filesystem::directory_iterator(PONDER_CONFIGURATIONS)) {
+    const absl::StatusOr<RunConfig> config = LoadConfig(entry.path());
+    ASSERT_TRUE(config.ok()) << config.status();
+    EXPECT_EQ(config->run.name, entry.path().stem());
+    ++count;
+  }
+  EXPECT_GT(count, 0);
+}
+
 TEST(Config, FastNumericsAreOfAGpuAndBringTheirCorrection) {
   const RunConfig fast =
       ParseConfig("[machine]\ndevice = \"cuda\"\nnumerics = \"fast\"", "run.toml").value();
