@@ -104,13 +104,19 @@ absl::StatusOr<SampleList> Choose(RunReader& reader, const InspectOptions& optio
   return reader.FindSamples(filter, order, 0, options.count, kSearchTime);
 }
 
-// One sample of each of `count` groups, spread over the step.
+// One sample of each of `count` groups, spread over the step; then a second of each, and so on.
 std::vector<int64_t> Spread(const std::vector<GroupSummary>& groups, int64_t count) {
   std::vector<int64_t> chosen;
-  const auto size = static_cast<int64_t>(groups.size());
-  for (int64_t i = 0; i < std::min(count, size); ++i) {
-    const std::vector<SampleSummary>& samples = groups[i * size / std::min(count, size)].samples;
-    if (!samples.empty()) chosen.push_back(samples[i % samples.size()].sample);
+  const int64_t size = std::ssize(groups);
+  const int64_t shown = std::min(count, size);
+  for (int64_t round = 0, before = -1; std::ssize(chosen) > before; ++round) {
+    before = std::ssize(chosen);
+    for (int64_t i = 0; i < shown && std::ssize(chosen) < count; ++i) {
+      const std::vector<SampleSummary>& samples = groups[i * size / shown].samples;
+      if (round < std::ssize(samples)) {
+        chosen.push_back(samples[(i + round) % samples.size()].sample);
+      }
+    }
   }
   return chosen;
 }

@@ -4,6 +4,10 @@
 
 #include <filesystem>
 #include <nlohmann/json.hpp>
+#include <set>
+#include <sstream>
+#include <string>
+#include <vector>
 
 #include "base/file.h"
 #include "tests/app/program.h"
@@ -15,6 +19,7 @@ namespace {
 
 using nlohmann::json;
 using testing::AllOf;
+using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::Not;
 using testing::StartsWith;
@@ -67,6 +72,17 @@ TEST_F(TerminalProgramTest, ShowsSamplesThatCannotSteerTheTerminal) {
   EXPECT_THAT(Said({"inspect", run, "--count", "2"}),
               AllOf(StartsWith("step 3 of train: 2 groups"), HasSubstr("what?[2J is it?"),
                     HasSubstr("other samples"), Not(HasSubstr("\033"))));
+  // Of both groups in turn, each sample once.
+  std::set<int64_t> samples;
+  std::vector<std::string> tasks;
+  std::istringstream lines(Said({"inspect", run, "--count", "5", "--json"}));
+  for (std::string line; std::getline(lines, line);) {
+    const json sample = json::parse(line);
+    samples.insert(sample["sample"].get<int64_t>());
+    tasks.push_back(sample["task"]["id"]);
+  }
+  EXPECT_EQ(samples.size(), 5);
+  EXPECT_THAT(tasks, ElementsAre("task-3-0", "task-3-1", "task-3-0", "task-3-1", "task-3-0"));
   EXPECT_THAT(Said({"inspect", run, "--worst", "--count", "1"}), HasSubstr("reward     0 "));
   EXPECT_THAT(Said({"inspect", run, "--best", "--count", "1", "--step", "2"}),
               AllOf(HasSubstr("train step 2"), HasSubstr("reward     2 "), HasSubstr("--count")));
