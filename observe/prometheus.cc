@@ -173,12 +173,11 @@ void AddWorkers(const PrometheusRun& run, Exposition& out) {
     const bool here = worker.IsHere() && run.status == "running";
     out.Gauge("ponder_worker_up", "1 while the worker is here, 0 when it is lost or has left.",
               labels, here ? 1 : 0);
+    // What the learner has done is ponder_tokens_learnt_total.
     const auto done = static_cast<double>(worker.done);
-    if (worker.role == "learner") {
-      out.Counter("ponder_worker_learnt_tokens_total", "Tokens learnt from.", labels, done);
-    } else if (worker.role == "rollout") {
+    if (worker.role == "rollout") {
       out.Counter("ponder_worker_completions_total", "Completions generated.", labels, done);
-    } else {
+    } else if (worker.role == "verifier") {
       out.Counter("ponder_worker_judged_items_total", "Items judged.", labels, done);
     }
     out.Counter("ponder_worker_restarts_total", "How often the worker was started again.", labels,

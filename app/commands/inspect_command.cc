@@ -109,13 +109,14 @@ std::vector<int64_t> Spread(const std::vector<GroupSummary>& groups, int64_t cou
   std::vector<int64_t> chosen;
   const int64_t size = std::ssize(groups);
   const int64_t shown = std::min(count, size);
-  for (int64_t round = 0, before = -1; std::ssize(chosen) > before; ++round) {
-    before = std::ssize(chosen);
+  bool more = true;
+  for (int64_t round = 0; more; ++round) {
+    more = false;
     for (int64_t i = 0; i < shown && std::ssize(chosen) < count; ++i) {
       const std::vector<SampleSummary>& samples = groups[i * size / shown].samples;
-      if (round < std::ssize(samples)) {
-        chosen.push_back(samples[(i + round) % samples.size()].sample);
-      }
+      if (round >= std::ssize(samples)) continue;
+      chosen.push_back(samples[(i + round) % samples.size()].sample);
+      more = true;
     }
   }
   return chosen;
